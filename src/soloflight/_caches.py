@@ -1,0 +1,136 @@
+"""Which cache a function gets: a default one, or the one that was given, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, MutableMapping
+from math import inf
+from threading import Lock
+from time import monotonic
+from typing import Any
+from weakref import WeakValueDictionary
+
+from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
+
+from ._entry import Entry, lifetime
+from ._shelf import Shelf, SizeError, Store
+
+_stores: WeakValueDictionary[int, Store] = WeakValueDictionary()
+"""The stores of given caches, by the cache's id: a store keeps its cache alive. Guarded by `_lock`."""
+_lock = Lock()
+
+UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
+"""The default of options for which ``None`` has a meaning."""
+
+
+def shelf(
+    name: str,
+    *,
+    cache: MutableMapping[Any, Any] | None,
+    ttl: object,
+    maxsize: float | None,
+    getsizeof: Callable[[Any], float] | None,
+    timer: Callable[[], float] | None,
+) -> Shelf:
+    """The shelf of a function, from its options."""
+    if timer is not None and not callable(timer):
+        raise TypeError(f"timer must be a callable that returns seconds, not {timer!r}")
+    if getsizeof is not None and not callable(getsizeof):
+        raise TypeError(f"getsizeof must be a callable, not {getsizeof!r}")
+    if ttl is not UNSET and not callable(ttl):
+        ttl = lifetime(ttl, "ttl")
+        if ttl < 0:
+            raise ValueError(f"ttl must not be negative, but is {ttl}")
+    if cache is None:
+        if ttl is UNSET:
+            raise ValueError("give a ttl (ttl=None: entries never expire), or a cache")
+        return _default(name, ttl, maxsize, getsizeof, timer or monotonic)
+    if maxsize is not None or getsizeof is not None:
+        raise ValueError("maxsize and getsizeof are for the default cache; give them to yours")
+    return _given(name, cache, ttl, timer)
+
+
+def _default(
+    name: str,
+    ttl: Any,
+    maxsize: float | None,
+    getsizeof: Callable[[Any], float] | None,
+    timer: Callable[[], float],
+) -> Shelf:
+    size = 1024 if maxsize is None else maxsize
+    if isinstance(size, bool) or not isinstance(size, (int, float)):
+        raise TypeError(f"maxsize must be a number, not {size!r}")
+    if not size >= 0:
+        raise ValueError(f"maxsize must not be negative, but is {size}")
+
+    def sizeof(entry: Entry[Any]) -> float:
+        assert getsizeof is not None
+        try:
+            return getsizeof(entry.value)
+        except Exception as error:
+            raise SizeError(f"getsizeof raised {error!r}") from error
+
+    measure = None if getsizeof is None else sizeof
+
+    def make() -> Cache[Any, Any]:
+        if callable(ttl):
+            return TLRUCache(size, lambda _, entry, __: entry.fresh_until, timer, measure)
+        return TTLCache(size, ttl, timer, measure)
+
+    return Shelf(name, Store(make(), make), ttl=ttl, timer=timer, ordered=True)
+
+
+def _given(
+    name: str, cache: MutableMapping[Any, Any], ttl: Any, timer: Callable[[], float] | None
+) -> Shelf:
+    if not isinstance(cache, MutableMapping):
+        raise TypeError(f"cache must be a MutableMapping, not {type(cache).__name__}")
+    if not isinstance(cache, (Cache, dict)):
+        _probe(cache)
+    own = getattr(cache, "ttl", inf)
+    if ttl is UNSET:
+        ttl = lifetime(own, "the cache's ttl")
+    elif callable(ttl):
+        ttl = _at_most(own, ttl)
+    elif ttl > own:
+        raise ValueError(f"ttl={ttl} is longer than the cache's own ttl={own}; give one of them")
+    if timer is None:
+        timer = getattr(cache, "timer", monotonic)
+        # cachetools wraps it in a callable that stands still during a change of the cache, also
+        # for those who read the time in another thread.
+        timer = getattr(timer, "_Timer__timer", timer)
+    if not isinstance(timer(), (int, float)):
+        raise TypeError(f"timer must return seconds (a number), not {timer()!r}")
+    with _lock:
+        store = _stores.get(id(cache))
+        if store is None:
+            store = _stores[id(cache)] = Store(cache)
+    return Shelf(
+        name,
+        store,
+        ttl=ttl,
+        timer=timer,
+        ordered=type(cache) not in (dict, FIFOCache, RRCache),
+        ttu=getattr(cache, "ttu", None),
+    )
+
+
+def _at_most(most: float, ttl: Callable[[Any], object]) -> Callable[[Any], object]:
+    return ttl if most == inf else lambda value: min(lifetime(ttl(value), "ttl()"), most)
+
+
+def _probe(cache: MutableMapping[Hashable, Any]) -> None:
+    """Refuse a mapping that stores copies (shelve, say): entries are known by identity."""
+    key, entry = ("soloflight", object()), Entry(None, 0.0)
+    try:
+        cache[key] = entry
+        same = cache[key] is entry
+        del cache[key]
+    except Exception as error:
+        raise TypeError(
+            f"cache must keep any object under any hashable key; {type(cache).__name__} does not: "
+            f"{error!r}"
+        ) from error
+    if not same:
+        raise TypeError(
+            f"cache must return the object that it was given; {type(cache).__name__} returns a copy"
+        )

@@ -1,0 +1,49 @@
+"""An entry, its deadline, and durations. Pure: the time is always an argument."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from math import inf, isnan
+from typing import TypeVar
+
+from ._outcome import Value
+
+V = TypeVar("V")
+
+
+class Entry(Value[V]):
+    """A cached value with its deadline.
+
+    ``value`` is what the loader returned, ``fresh_until`` the time, on the function's ``timer``, at
+    which it expires (``math.inf``: never). This is what the cache holds and what ``peek()`` returns.
+    """
+
+    __slots__ = ("__weakref__", "fresh_until")
+
+    def __init__(self, value: V, fresh_until: float) -> None:
+        self.value = value
+        self.fresh_until = fresh_until
+
+    def is_fresh(self, now: float) -> bool:
+        return now < self.fresh_until
+
+    def __repr__(self) -> str:
+        return f"Entry(value={self.value!r}, fresh_until={self.fresh_until!r})"
+
+
+def seconds(duration: object, what: str) -> float:
+    """The seconds of a number or a ``timedelta``; `what` names it in the error."""
+    if isinstance(duration, timedelta):
+        return duration.total_seconds()
+    if isinstance(duration, bool) or not isinstance(duration, (int, float)):
+        raise TypeError(
+            f"{what} must be seconds (int or float) or a timedelta, not {type(duration).__name__}"
+        )
+    if isnan(duration):
+        raise ValueError(f"{what} must be a number of seconds, not nan")
+    return duration
+
+
+def lifetime(ttl: object, what: str) -> float:
+    """The seconds of a ttl, in which ``None`` is a value: never expires."""
+    return inf if ttl is None else seconds(ttl, what)

@@ -1,0 +1,292 @@
+"""Flights and the table of them: every transition of the protocol.
+
+No I/O, no waiting, no asyncio, no cachetools. A call brings a `Flight` of its own and *claims* its
+key with it. It then hits, leads or follows:
+
+    claim ──> hit      a fresh entry was stored meanwhile
+          ├─> lead     the flight goes on the table; load, then land
+          └─> follow   another flight is on the table; wait until that is over
+
+    on the table ──land(Value | Error)──> over: stored, off the table, everyone woken
+                 ──land(None)───────────> over: abandoned, off the table, everyone woken
+                 ──forget, invalidate───> fenced: off the table, still flying; lands unstored
+
+Rules:
+
+1. At most one flight per key is on the table. It leaves by identity: a flight that was forgotten
+   never takes its successor off.
+2. Store the entry, then take the flight off, both in one critical section; then wake. So no call
+   falls between the end of a load and the cache.
+3. A flight's entry is stored only while the flight is on the table. That is the fence; no clock.
+4. `land` is idempotent and wakes again when it is called again: an interrupt may strike between any
+   two lines of it, and the callers of this module then land a second time.
+5. Critical sections are written ``with lock: return self._method()`` on one line: an interrupt
+   between two lines can never leave the lock locked.
+6. The lock is re-entrant. A destructor, a key's ``__eq__`` or a signal handler may call the same
+   function from inside. It is never held across a load, a wait, I/O or an await.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from threading import RLock, get_ident
+from time import monotonic
+from typing import Any, NamedTuple, Protocol
+
+from . import _fork
+from ._entry import Entry
+from ._outcome import Error, Value
+
+Outcome = Value[Any] | Error
+
+
+class Waiters(Protocol):
+    """Callers that are woken together: threads, or the tasks of one event loop."""
+
+    callers: dict[Flight, Any]  # the flight that each brought -> what wakes it
+
+    def wake(self) -> None: ...
+
+
+class Load(Protocol):
+    """A load that runs in a task of its own."""
+
+    task: Any
+
+    def cancel(self) -> None: ...
+    def gone(self) -> bool:
+        """Whether its event loop was closed, so that it will never land."""
+        ...
+
+
+class Shelf(Protocol):
+    """Where a table's entries are kept. Every method but `entry` is called under the table's lock."""
+
+    @property
+    def lock(self) -> RLock: ...
+    def entry(self, value: Any) -> Value[Any]: ...
+    def look(self, key: Hashable) -> Entry[Any] | None: ...
+    def store(self, key: Hashable, entry: Entry[Any]) -> None: ...
+    def drop(self, key: Hashable) -> Entry[Any] | None: ...
+    def clear(self) -> None: ...
+    def forked(self, lock: RLock) -> None: ...
+
+
+class FlightInfo(NamedTuple):
+    """One flight in progress: its key, its age in seconds and how many callers wait for it."""
+
+    key: Hashable
+    age: float
+    waiters: int
+
+
+class Flight:
+    """One load in progress for one key; until it leads, the ticket of one call."""
+
+    __slots__ = (
+        "following",
+        "key",
+        "load",
+        "name",
+        "outcome",
+        "over",
+        "signal",
+        "since",
+        "thread",
+        "waiters",
+    )
+
+    def __init__(self, key: Hashable, name: str) -> None:
+        self.key = key
+        self.name = name  # of the function or group, for messages
+        self.thread = get_ident()  # runs the load, or the event loop whose task runs it
+        self.load: Load | None = None  # set before the flight's task starts; None: a thread runs it
+        self.since = monotonic()
+        # Guarded by the table's lock until `over`, constant afterwards:
+        self.waiters: dict[Hashable, Waiters] = {}
+        self.outcome: Outcome | None = None  # None when over: abandoned
+        self.over = False
+        # Of the call that brought this flight, when another one was on the table:
+        self.following: Flight | None = None
+        self.signal: Any = None  # what wakes the call
+
+    def __str__(self) -> str:
+        return f"{self.name}[{self.key!r}]"
+
+
+Board = Callable[[Flight, Flight], None]
+"""``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""
+
+
+class FlightTable:
+    """The flights in progress of one function or one group."""
+
+    __slots__ = ("__weakref__", "errors", "flights", "joined", "led", "lock", "name", "shelf")
+
+    def __init__(self, name: str, shelf: Shelf | None = None) -> None:
+        self.name = name
+        self.shelf = shelf
+        # Guards what follows, every flight's waiters, and the shelf's cache.
+        self.lock: RLock = RLock() if shelf is None else shelf.lock
+        self.flights: dict[Hashable, Flight] = {}
+        self.led = 0
+        self.joined = 0
+        self.errors = 0
+        _fork.tables.add(self)
+
+    def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Entry[Any] | None:
+        """Hit, follow or lead.
+
+        Returns the entry of a hit. Otherwise ``mine.following`` is the flight to wait for, or
+        ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will do;
+        `aboard`: whether a leader is a waiter of its own flight (as tasks are).
+        """
+        with self.lock: return self._claim(mine, board, look, aboard)  # fmt: skip
+
+    def _claim(self, mine: Flight, board: Board, look: bool, aboard: bool) -> Entry[Any] | None:
+        key = mine.key
+        flight = self.flights.get(key)
+        if flight is not None:
+            mine.following = flight
+            self.joined += 1
+            board(flight, mine)
+            return None
+        if look and self.shelf is not None:
+            entry = self.shelf.look(key)  # a load may have landed since the caller looked
+            if entry is not None:
+                return entry
+        # Not a plain assignment: a key's __eq__ may have claimed it from inside this very lookup.
+        flight = self.flights.setdefault(key, mine)
+        if flight is not mine:
+            return self._claim(mine, board, look, aboard)
+        self.led += 1
+        if aboard:
+            board(mine, mine)
+        return None
+
+    def land(self, flight: Flight, outcome: Outcome | None) -> None:
+        """End a flight with its outcome, or abandon it (``None``). Idempotent."""
+        self._end(flight, outcome)
+        if flight.waiters:
+            for waiters in tuple(flight.waiters.values()):
+                waiters.wake()
+
+    def _end(self, flight: Flight, outcome: Outcome | None) -> None:
+        with self.lock: return self._off(flight, outcome)  # fmt: skip
+
+    def _off(self, flight: Flight, outcome: Outcome | None) -> None:
+        if flight.over:
+            return
+        key = flight.key
+        if self.flights.get(key) is flight:
+            if type(outcome) is Entry:
+                assert self.shelf is not None
+                self.shelf.store(key, outcome)
+                # User code may have run in there, and fenced this flight.
+                if self.flights.get(key) is not flight:
+                    if self.shelf.look(key) is outcome:
+                        self.shelf.drop(key)
+                else:
+                    del self.flights[key]
+            else:
+                del self.flights[key]
+        if type(outcome) is Error:
+            self.errors += 1
+        flight.outcome = outcome
+        flight.over = True
+
+    def recover(self, mine: Flight, outcome: Outcome | None) -> None:
+        """Make good after an interruption of the call that brought `mine`, wherever it struck.
+
+        A follower leaves. The caller of a task's load leaves. A thread that led lands with what it
+        has: the outcome, or nothing.
+        """
+        if mine.following is not None:
+            self.leave(mine.following, mine)
+        elif mine.load is not None:
+            self.leave(mine, mine)
+        else:
+            self.land(mine, outcome)
+
+    def leave(self, flight: Flight, mine: Flight) -> None:
+        """Take one caller off a flight. When the last one leaves a task's load, that ends too."""
+        if self._leave(flight, mine) and flight.load is not None:
+            flight.load.cancel()
+
+    def _leave(self, flight: Flight, mine: Flight) -> bool:
+        with self.lock: return self._left(flight, mine)  # fmt: skip
+
+    def _left(self, flight: Flight, mine: Flight) -> bool:
+        if flight.over:
+            return False
+        for waiters in flight.waiters.values():
+            waiters.callers.pop(mine, None)
+        if flight.load is None or any(waiters.callers for waiters in flight.waiters.values()):
+            return False
+        # Off the table first, cancelled second: a newcomer must not join a dying flight.
+        self._off(flight, None)
+        return True
+
+    def renew(self, flight: Flight, board: Board, mine: Flight) -> None:
+        """Board again, with a new signal, unless the flight is over."""
+        with self.lock: return None if flight.over else board(flight, mine)  # fmt: skip
+
+    def forget(self, key: Hashable) -> bool:
+        """Take the flight of `key` off the table; whether there was one."""
+        with self.lock: return self.flights.pop(key, None) is not None  # fmt: skip
+
+    def invalidate(self, key: Hashable) -> bool:
+        """Drop the entry of `key` and fence its flight; whether there was either."""
+        fenced, entry = self._invalidate(key)
+        return fenced or entry is not None  # the entry is released here, outside the lock
+
+    def _invalidate(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
+        with self.lock: return self.flights.pop(key, None) is not None, self._drop(key)  # fmt: skip
+
+    def _drop(self, key: Hashable) -> Entry[Any] | None:
+        return None if self.shelf is None else self.shelf.drop(key)
+
+    def put(self, key: Hashable, value: Value[Any]) -> None:
+        """Fence the flight of `key`, and store an entry; a bare value only displaces the old one."""
+        old = self._put(key, value)
+        del old  # released outside the lock
+
+    def _put(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
+        with self.lock: return self._replace(key, value)  # fmt: skip
+
+    def _replace(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
+        assert self.shelf is not None
+        self.flights.pop(key, None)
+        old = self.shelf.drop(key)
+        if type(value) is Entry:
+            self.shelf.store(key, value)
+        return old
+
+    def clear(self) -> None:
+        """Drop every entry and fence every flight."""
+        with self.lock: return self._clear()  # fmt: skip
+
+    def _clear(self) -> None:
+        self.flights.clear()
+        if self.shelf is not None:
+            self.shelf.clear()
+
+    def in_flight(self) -> tuple[FlightInfo, ...]:
+        """What is on the table."""
+        with self.lock: return self._in_flight()  # fmt: skip
+
+    def _in_flight(self) -> tuple[FlightInfo, ...]:
+        now = monotonic()
+        return tuple(
+            FlightInfo(f.key, now - f.since, sum(len(w.callers) for w in f.waiters.values()))
+            for f in tuple(self.flights.values())
+        )
+
+    def forked(self, lock: RLock) -> None:
+        """Start anew in a child process: no flight, a fresh lock."""
+        self.lock = lock
+        self.flights = {}
+        if self.shelf is not None:
+            self.shelf.forked(lock)
+
+

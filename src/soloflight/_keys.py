@@ -1,0 +1,111 @@
+"""A signature, and which of its arguments make the key. Pure: it only writes expressions."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection
+from inspect import Parameter
+from typing import Any, NoReturn
+
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def parameters(loader: Callable[..., Any], name: str) -> list[Parameter]:
+    try:
+        return list(inspect.signature(loader).parameters.values())
+    except (ValueError, TypeError):
+        raise TypeError(f"{name} has no signature to make keys from; wrap it in a def") from None
+
+
+def check_ignore(params: list[Parameter], ignore: Collection[str], name: str) -> None:
+    unknown = sorted(set(ignore) - {p.name for p in params})
+    if unknown:
+        raise ValueError(
+            f"ignore names {unknown[0]!r}, which is no parameter of {name} "
+            f"({', '.join(p.name for p in params)})"
+        )
+
+
+def declaration(params: list[Parameter]) -> str:
+    """The parameters as in a ``def``; ``None`` stands for each default."""
+    parts: list[str] = []
+    for i, p in enumerate(params):
+        before = params[i - 1].kind if i else None
+        if before is Parameter.POSITIONAL_ONLY and p.kind is not before:
+            parts.append("/")
+        if p.kind is Parameter.KEYWORD_ONLY and before not in (p.kind, Parameter.VAR_POSITIONAL):
+            parts.append("*")
+        star = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(p.kind, "")
+        parts.append(star + p.name + ("" if p.default is Parameter.empty else "=None"))
+    if params and params[-1].kind is Parameter.POSITIONAL_ONLY:
+        parts.append("/")
+    return ", ".join(parts)
+
+
+def positional(params: list[Parameter]) -> list[str]:
+    """The arguments to pass on by position."""
+    star = [f"*{p.name}" for p in params if p.kind is Parameter.VAR_POSITIONAL]
+    return [p.name for p in params if p.kind in _POSITIONAL] + star
+
+
+def keywords(params: list[Parameter]) -> list[tuple[str, str]]:
+    """The arguments to pass on by keyword: name and expression; the name of ``**kwargs`` is empty."""
+    named = [(p.name, p.name) for p in params if p.kind is Parameter.KEYWORD_ONLY]
+    return named + [("", p.name) for p in params if p.kind is Parameter.VAR_KEYWORD]
+
+
+def as_tuple(parts: list[str]) -> str:
+    return f"({', '.join(parts)},)" if parts else "()"
+
+
+def as_dict(pairs: list[tuple[str, str]]) -> str:
+    return "{" + ", ".join(f"{n!r}: {e}" if n else f"**{e}" for n, e in pairs) + "}"
+
+
+def as_call(function: str, params: list[Parameter]) -> str:
+    named = [f"{n}={e}" if n else f"**{e}" for n, e in keywords(params)]
+    return f"{function}({', '.join(positional(params) + named)})"
+
+
+def derived(params: list[Parameter], typed: bool, prefix: str) -> list[str]:
+    """The parts of a key made of `params`: equal where, and only where, the arguments are.
+
+    Each parameter has a place of its own, so distinct calls cannot collide. `prefix` is that of the
+    helpers in the generated code: ``type`` and `typed_items`.
+    """
+    parts: list[str] = []
+    types: list[str] = []
+    for p in params:
+        if p.kind is Parameter.VAR_KEYWORD:
+            parts.append(
+                f"{prefix}typed_items({p.name})" if typed else f"{prefix}frozenset({p.name}.items())"
+            )
+        elif p.kind is Parameter.VAR_POSITIONAL:
+            parts.append(p.name)
+            types.append(f"(*map({prefix}type, {p.name}),)")
+        else:
+            parts.append(p.name)
+            types.append(f"{prefix}type({p.name})")
+    return parts + types if typed else parts
+
+
+def typed_items(kwargs: dict[str, Any]) -> frozenset[tuple[str, type, Any]]:
+    return frozenset((name, type(value), value) for name, value in kwargs.items())
+
+
+def explain(name: str, error: TypeError, arguments: dict[str, Any], from_key: bool) -> NoReturn:
+    """Say which part of a key is unhashable; where none is, the error was another one."""
+    for argument, value in arguments.items():
+        try:
+            hash(value)
+        except TypeError:
+            kind = type(value).__name__
+            if from_key:
+                raise TypeError(f"{name}: its key= returned an unhashable {kind}") from None
+            if isinstance(value, (tuple, frozenset)):
+                kind += " (something in it)"
+            raise TypeError(
+                f"{name}: argument {argument!r} is an unhashable {kind} and cannot be part of a "
+                f"key; give key=, or ignore={{{argument!r}}}"
+            ) from None
+    raise error

@@ -1,0 +1,46 @@
+"""A result as a value, raised once at the edge.
+
+A flight lands with a `Value` or an `Error`; reading ``.value`` of either returns or raises. It knows
+nothing of flights. The idea is that of python-trio's ``outcome``.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Generic, NoReturn, TypeVar
+
+V = TypeVar("V")
+
+
+class Value(Generic[V]):
+    """What a loader returned."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: V) -> None:
+        self.value: V = value
+
+
+class Error:
+    """What a loader raised, and the traceback that it had at the loader's edge."""
+
+    __slots__ = ("exception", "traceback")
+
+    def __init__(self, exception: BaseException, traceback: TracebackType | None) -> None:
+        self.exception = exception
+        self.traceback = traceback
+
+    @property
+    def value(self) -> NoReturn:
+        """Raise the exception, its traceback reset to the loader's own.
+
+        Without the reset one exception object that is raised in 30 threads would collect the frames
+        of all of them. A bare ``raise`` adds no frame of its own (from Python 3.11 on).
+        """
+        try:
+            raise self.exception.with_traceback(self.traceback)
+        except BaseException as exception:
+            exception.__traceback__ = self.traceback
+            raise
+        finally:
+            del self  # exception -> traceback -> this frame -> self -> exception

@@ -1,0 +1,305 @@
+"""Entries in a cachetools cache, and the lock-free way to look at them.
+
+The cache owns the entries and decides what stays. Beside it an `Index`, a plain dict of weak
+references, says what may be seen: looking a key up there is one dict read and one dereference, with
+no lock, and whatever drops an entry from the cache (LRU, TTL, ``del``, ``clear``, by whomever) ends
+it in the index as well. The index is the truth: what is taken out of it is gone at once, even where
+the cache has to wait for a change that is under way.
+
+Which keys were hit lately is noted in a ring of 16 and replayed into the cache before the next
+store (Caffeine's read buffer), as reading a cachetools cache without its lock is not safe.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Hashable, MutableMapping
+from itertools import count
+from math import inf
+from threading import RLock
+from typing import Any, NamedTuple
+from weakref import ref
+
+from ._entry import Entry, lifetime
+from ._outcome import Value
+
+RING = 16
+"""How many hits are remembered for the replay: each costs the next miss half a microsecond."""
+
+log = logging.getLogger("soloflight")
+
+
+class Ref(ref):  # type: ignore[type-arg]
+    """A weak reference to an entry, that knows the entry's key."""
+
+    __slots__ = ("key",)
+    key: Hashable
+
+
+GONE: Ref = Ref(Entry(None, 0.0))
+"""A dead reference: what an `Index` has for an unknown key."""
+
+
+class Index(dict[Hashable, Ref]):
+    """The entries of a function, or of one instance: what may be seen. Equal only to itself."""
+
+    __slots__ = ("__weakref__",)
+    __hash__ = object.__hash__  # type: ignore[assignment]
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __repr__ = object.__repr__
+
+
+class Scoped(NamedTuple):
+    """The key of an entry that shares its cache with entries of other functions or instances."""
+
+    index: Index
+    key: Hashable
+
+    def __repr__(self) -> str:
+        return repr(self.key)
+
+
+Cache = MutableMapping[Any, Any]
+
+
+class Store:
+    """A cache and its lock; one for all the functions that share the cache."""
+
+    def __init__(self, cache: Cache, make: Callable[[], Cache] | None = None) -> None:
+        self.lock: RLock = RLock()
+        # Guarded by the lock:
+        self.cache = cache
+        self.make = make  # a default cache can be replaced; None: the cache was given
+        self.changing = False
+        # Changes asked for by user code that ran inside of one; made after it.
+        self.pending: deque[tuple[Shelf, Hashable, Entry[Any] | None]] = deque()
+
+    def change(self, shelf: Shelf, key: Hashable, entry: Entry[Any] | None) -> None:
+        """Store an entry, or remove what `key` has (`ALL`: everything). Raises only interruptions."""
+        if self.changing:
+            self.pending.append((shelf, key, entry))
+            return
+        self.changing = True
+        try:
+            shelf.apply(self.cache, key, entry)
+        except ValueError as error:  # the cache's own word for a value that is too large
+            if isinstance(error, SizeError):
+                shelf.failed(error)
+        except Exception as error:
+            # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
+            self.renew(shelf)
+            shelf.failed(error)
+        except BaseException:
+            self.renew(shelf)
+            raise
+        finally:
+            self.changing = False
+        while self.pending:
+            later, key, entry = self.pending.popleft()
+            if entry is None or later.find(key) is entry:
+                self.change(later, key, entry)
+
+    def renew(self, shelf: Shelf) -> None:
+        """Replace a cache of ours that an exception may have left broken."""
+        if self.make is not None:
+            self.cache = self.make()
+            log.warning("%s: interrupted in mid-change; its cache starts anew, empty", shelf.name)
+
+    def forked(self, shelf: Shelf, lock: RLock) -> None:
+        self.lock = lock
+        if self.changing:
+            self.changing = False
+            self.pending.clear()
+            if self.make is None:
+                self.change(shelf, ALL, None)
+            self.renew(shelf)
+
+
+class SizeError(ValueError):
+    """``getsizeof`` raised; the cache itself is whole."""
+
+
+ALL: Hashable = object()
+
+
+class Shelf:
+    """The entries of one function. Methods and fields without a word on it need the store's lock."""
+
+    def __init__(
+        self,
+        name: str,
+        store: Store,
+        *,
+        ttl: Callable[[Any], object] | float,
+        timer: Callable[[], float],
+        ordered: bool,
+        ttu: Callable[[Hashable, Any, float], float] | None = None,
+    ) -> None:
+        self.name = name
+        self._store = store
+        self._ttl = ttl
+        self._timer = timer
+        self._ordered = ordered  # whether reading a key from the cache changes what it evicts
+        self._ttu = ttu
+        self.index = Index()
+        self.instances: Callable[[], list[Index]] = list
+        # Written by the hit path, without a lock: ring[count() % RING] = ref
+        self.ring: list[Ref] = [GONE] * RING
+        self.count = count().__next__
+        self._replayed = 0
+        self._uncounted = 0  # how often `count` was called other than by a hit
+        # Written by the callbacks of weak references, without a lock, wherever they run:
+        self.dropped: deque[Ref] = deque()
+        self.dead: deque[Index] = deque()
+        self.failures = 0
+
+    @property
+    def lock(self) -> RLock:
+        return self._store.lock
+
+    @property
+    def cache(self) -> Cache:
+        return self._store.cache
+
+    @property
+    def shared(self) -> bool:
+        """Whether the cache may hold entries of others, so that keys must be `Scoped`."""
+        return self._store.make is None
+
+    def names(self) -> dict[str, Any]:
+        """What the generated hit path refers to."""
+        return {
+            "index": self.index,
+            "get": self.index.get,
+            "now": self._timer,
+            "ring": self.ring,
+            "count": self.count,
+        }
+
+    @property
+    def timed(self) -> bool:
+        """Whether entries expire."""
+        return self._ttl != inf or self._ttu is not None
+
+    @property
+    def ordered(self) -> bool:
+        return self._ordered
+
+    def entry(self, value: Any) -> Value[Any]:
+        """The entry of a value that was loaded just now; no entry where its ttl is over at once.
+
+        Takes no lock: ``ttl`` and ``timer`` are the user's.
+        """
+        ttl = self._ttl
+        if callable(ttl):
+            ttl = lifetime(ttl(value), f"ttl() of {self.name}")
+        return Entry(value, self._timer() + ttl if ttl != inf else inf) if ttl > 0 else Value(value)
+
+    def find(self, key: Hashable) -> Entry[Any] | None:
+        """The entry of `key`, fresh or not. Takes no lock."""
+        index, short = key if type(key) is Scoped else (self.index, key)
+        return index.get(short, GONE)()
+
+    def fresh(self, key: Hashable) -> Entry[Any] | None:
+        """The entry of `key` if it is fresh. Takes no lock."""
+        entry = self.find(key)
+        return entry if entry is not None and entry.is_fresh(self._timer()) else None
+
+    def look(self, key: Hashable) -> Entry[Any] | None:
+        """A hit."""
+        entry = self.fresh(key)
+        if entry is not None:
+            self.count()
+        return entry
+
+    def store(self, key: Hashable, entry: Entry[Any]) -> None:
+        """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
+        index, short = key if type(key) is Scoped else (self.index, key)
+        ref = Ref(entry, self.dropped.append)
+        ref.key = key
+        index[short] = ref
+        self._store.change(self, key, entry)
+        dropped = self.dropped
+        while dropped:
+            ref = dropped.popleft()
+            key = ref.key
+            index, short = key if type(key) is Scoped else (self.index, key)
+            if index.get(short) is ref:
+                del index[short]
+
+    def drop(self, key: Hashable) -> Entry[Any] | None:
+        """Hide and remove the entry of `key`; returns it if it was fresh."""
+        index, short = key if type(key) is Scoped else (self.index, key)
+        entry = index.pop(short, GONE)()
+        if entry is None:
+            return None
+        self._store.change(self, key, None)
+        return entry if entry.is_fresh(self._timer()) else None
+
+    def clear(self) -> None:
+        """Hide and remove every entry."""
+        keys: list[Hashable] = [ALL]
+        if self.shared:
+            keys = [Scoped(index, k) for index in (self.index, *self.instances()) for k in index]
+        for index in (self.index, *self.instances()):
+            index.clear()
+        for key in keys:
+            self._store.change(self, key, None)
+
+    def apply(self, cache: Cache, key: Hashable, entry: Entry[Any] | None) -> None:
+        """Change the cache; by way of `Store.change` only. Any user code may run in here."""
+        if entry is None:
+            if key is ALL:
+                cache.clear()
+            else:
+                cache.pop(key, None)
+            return
+        if self.dead:
+            self._bury(cache)
+        if self._ordered:
+            self._replay(cache)
+        cache[key] = entry
+        if self._ttu is not None:
+            entry.fresh_until = min(entry.fresh_until, self._ttu(key, entry, self._timer()))
+
+    def _replay(self, cache: Cache) -> None:
+        """Tell the cache which keys were hit since the last store."""
+        now = self.count()
+        self._uncounted += 1
+        last = GONE
+        for i in range(max(self._replayed, now - RING), now):
+            ref = self.ring[i % RING]
+            if ref is not last and ref() is not None:
+                last = ref
+                try:
+                    cache[ref.key]
+                except KeyError:
+                    pass  # expired
+        self._replayed = now + 1
+
+    def _bury(self, cache: Cache) -> None:
+        """Remove what dead instances left behind."""
+        while self.dead:
+            index = self.dead.popleft()
+            for short in index:
+                cache.pop(Scoped(index, short), None)
+            index.clear()
+
+    def failed(self, error: Exception) -> None:
+        """Count a store that failed, and warn of the first."""
+        self.failures += 1
+        if self.failures == 1:
+            log.warning(
+                "%s: a value was loaded but could not be stored (no further warnings)",
+                self.name,
+                exc_info=error,
+            )
+
+    def hits(self) -> int:
+        self._uncounted += 1
+        return self.count() + 1 - self._uncounted
+
+    def forked(self, lock: RLock) -> None:
+        self._store.forked(self, lock)

@@ -1,0 +1,31 @@
+"""What a function counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts since the function was decorated; they only grow."""
+
+    hits: int
+    """Calls answered by an entry."""
+    misses: int
+    """Loads led."""
+    joined: int
+    """Calls that followed a flight in progress."""
+    errors: int
+    """Loads that ended with an exception."""
+    store_errors: int
+    """Values that were loaded and handed over, but could not be stored."""
+
+
+class CacheInfo(NamedTuple):
+    """The tuple of `functools.lru_cache`; ``currsize`` counts what the cache holds for everyone."""
+
+    hits: int
+    misses: int
+    maxsize: float | None
+    currsize: float

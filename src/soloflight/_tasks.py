@@ -1,0 +1,250 @@
+"""How a task leads and waits. Reads line by line like `_threads`; the only user of asyncio.
+
+The load runs in a task of its own that no caller owns: cancelling any caller, the one that started
+it included, changes nothing for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import AbstractEventLoop, CancelledError, Future, Task, current_task, get_running_loop
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from functools import partial
+from time import monotonic
+from typing import Any
+
+from ._flight import Flight, FlightTable, Outcome
+from ._outcome import Error, Value
+from ._threads import POLL
+from ._waits import edge
+from .exceptions import WaitTimeout
+
+_EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
+
+_loads: set[Task[Any]] = set()
+"""The tasks that run a load: asyncio itself holds tasks weakly. Single set operations only."""
+
+
+class LoopWaiters:
+    """The tasks of one event loop that wait for one flight, each on a future of its own.
+
+    (A future that several tasks await is cancelled with any of them.)
+    """
+
+    __slots__ = ("callers", "loop")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self.callers: dict[Flight, Future[None]] = {}
+
+    def wake(self) -> None:
+        if asyncio._get_running_loop() is self.loop:
+            self._ring()
+        else:
+            try:  # one call for all of them
+                self.loop.call_soon_threadsafe(self._ring)
+            except RuntimeError:
+                pass  # the loop was closed, and its tasks with it
+
+    def _ring(self) -> None:
+        for signal in self.callers.values():
+            _ring(signal)
+
+
+def _ring(signal: Future[None]) -> None:
+    if not signal.done():
+        signal.set_result(None)
+
+
+def board(flight: Flight, mine: Flight) -> None:
+    loop = get_running_loop()
+    mine.signal = signal = loop.create_future()
+    waiters = flight.waiters.get(loop)
+    if waiters is None:
+        waiters = flight.waiters[loop] = LoopWaiters(loop)
+    waiters.callers[mine] = signal
+
+
+class TaskLoad:
+    """A load in a task of its own."""
+
+    __slots__ = ("interruption", "loop", "task")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self.loop = loop
+        self.task: Task[None] | None = None
+        self.interruption: BaseException | None = None  # for the caller that started the load
+
+    def cancel(self) -> None:
+        task = self.task
+        assert task is not None
+        if asyncio._get_running_loop() is self.loop:
+            task.cancel()
+        else:
+            try:
+                self.loop.call_soon_threadsafe(task.cancel)
+            except RuntimeError:
+                pass  # the loop was closed: the task will never run again
+
+    def gone(self) -> bool:
+        if self.loop.is_closed():
+            _loads.discard(self.task)  # type: ignore[arg-type]
+            return True
+        return False
+
+
+async def call(
+    table: FlightTable,
+    enter: Callable[[Any], Value[Any]],
+    loader: Callable[..., Awaitable[Any]],
+    wait_timeout: float | None,
+    key: Hashable,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    look: bool = True,
+) -> Outcome:
+    """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
+    deadline = None if wait_timeout is None else monotonic() + wait_timeout
+    outcome: Outcome | None = None
+    try:
+        while outcome is None:  # abandoned flights: somebody leads anew
+            mine = flight = Flight(key, table.name)
+            outcome = table.claim(mine, board, look=look, aboard=True)
+            if outcome is None:
+                if mine.following is None:
+                    start(table, mine, enter, loader, args, kwargs)
+                else:
+                    flight = mine.following
+                if not flight.over:
+                    await wait(table, flight, mine, deadline)
+                outcome = flight.outcome
+                if outcome is None and flight is mine:
+                    raise_interruption(mine)
+        return outcome
+    except BaseException:
+        table.recover(mine, outcome)
+        raise
+    finally:
+        # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
+        mine = flight = outcome = None  # type: ignore[assignment]
+
+
+def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
+    """Raise, once, what the load was interrupted by."""
+    load = flight.load
+    assert isinstance(load, TaskLoad)
+    interruption, load.interruption = load.interruption, None
+    try:
+        if interruption is not None and not isinstance(interruption, besides):
+            raise interruption
+    finally:
+        del interruption, flight, load
+
+
+async def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
+    """Wait until `flight` is over."""
+    task = current_task()
+    if task in _loads:  # only what runs a load can be part of a cycle
+        with edge(task, flight):
+            await _wait(table, flight, mine, deadline)
+    else:
+        await _wait(table, flight, mine, deadline)
+
+
+async def _wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
+    loop = get_running_loop()
+    load = flight.load
+    foreign = isinstance(load, TaskLoad) and load.loop is not loop
+    if deadline is None and not foreign:
+        await mine.signal
+        return
+    while not flight.over:
+        left = POLL if deadline is None else deadline - monotonic()
+        if left <= 0:
+            raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+        if foreign:
+            assert load is not None
+            if load.gone():
+                table.land(flight, None)
+                return
+            left = min(left, POLL)
+        timer = loop.call_later(left, _ring, mine.signal)
+        try:
+            await mine.signal
+        finally:
+            timer.cancel()
+        table.renew(flight, board, mine)
+
+
+def start(
+    table: FlightTable,
+    flight: Flight,
+    enter: Callable[[Any], Value[Any]],
+    loader: Callable[..., Awaitable[Any]],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    """Run the load of `flight` in a task of its own."""
+    loop = get_running_loop()
+    load = TaskLoad(loop)
+    never_ran = partial(_never_ran, table, flight)
+    run = _run(table, flight, load, never_ran, enter, loader, args, kwargs)
+    if _EAGER and loop.get_task_factory() is None:
+        flight.load = load
+        Task(run, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+        return
+    try:
+        load.task = task = loop.create_task(run)
+    except BaseException:
+        run.close()
+        raise
+    flight.load = load
+    _loads.add(task)
+    task.add_done_callback(never_ran)
+
+
+def _never_ran(table: FlightTable, flight: Flight, task: Task[None]) -> None:
+    """A task that was cancelled before its first step never entered its coroutine."""
+    _loads.discard(task)
+    assert isinstance(flight.load, TaskLoad)
+    flight.load.interruption = CancelledError()
+    table.land(flight, None)
+
+
+async def _run(
+    table: FlightTable,
+    flight: Flight,
+    load: TaskLoad,
+    never_ran: Callable[[Task[None]], None],
+    enter: Callable[[Any], Value[Any]],
+    loader: Callable[..., Awaitable[Any]],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> None:
+    load.task = task = current_task()
+    assert task is not None
+    _loads.add(task)
+    task.remove_done_callback(never_ran)
+    outcome: Outcome | None = None
+    try:
+        try:
+            outcome = enter(await loader(*args, **kwargs))
+        except Exception as error:
+            # Without this frame: the traceback starts at the loader.
+            assert error.__traceback__ is not None
+            outcome = Error(error, error.__traceback__.tb_next)
+        except BaseException as interruption:
+            load.interruption = interruption
+        _loads.discard(task)
+        table.land(flight, outcome)
+        # It goes to the caller that started the load; where that has left, on to the event loop.
+        if load.interruption is not None and flight not in flight.waiters[load.loop].callers:
+            raise_interruption(flight, besides=(CancelledError, GeneratorExit))
+    except BaseException:
+        _loads.discard(task)
+        table.land(flight, outcome)
+        raise
+    finally:
+        # An exception holds its traceback, that this frame: hold nothing.
+        del table, flight, load, task, never_ran, outcome

@@ -1,0 +1,195 @@
+"""The wrapper that is generated from a loader's signature.
+
+Python's own call machinery then binds positionals, keywords and defaults, at the speed of C, and
+raises the loader's own ``TypeError`` for a wrong call. The source goes into `linecache`, so that
+tracebacks and debuggers show it.
+
+A loader gets a *face* for each way in which it is called:
+
+* ``plain``: as a function; all its parameters make the key;
+* ``method``: with the instance first;
+* ``bound``: as the ``__call__`` of a bound object, which has the instance as its ``__self__``.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from functools import lru_cache
+from inspect import Parameter
+from itertools import count
+from keyword import iskeyword
+from textwrap import indent
+from types import CodeType
+from typing import Any, Literal, NamedTuple
+
+from . import _keys
+from ._shelf import GONE, RING, Scoped
+
+Face = Literal["plain", "method", "bound"]
+
+
+class Spec(NamedTuple):
+    """What of a function's options shows in its wrappers."""
+
+    name: str
+    title: str
+    params: list[Parameter]
+    is_async: bool
+    ignore: frozenset[str] = frozenset()
+    typed: bool = False
+    key: Callable[..., Any] | None = None
+    per_instance: bool | Callable[[Any], Any] = True
+    cached: bool = False
+    scoped: bool = False  # the cache may hold entries of others: keys say whose they are
+    timed: bool = False  # entries expire
+    ordered: bool = False  # hits are noted for the cache
+
+
+def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
+    """The wrapper of a face, and a function that only binds: ``(...) -> key, args, kwargs``.
+
+    `names` are what the wrapper refers to of its function: ``miss``; ``index, get, now, ring, count``
+    where it is cached (``get`` is that of
+    the index); ``looks, enroll`` where it is a method.
+    """
+    prefix = "_sf_"
+    while any(p.name.startswith(prefix) for p in spec.params):
+        prefix = "_" + prefix
+    params, rest, me = _receiver(spec.params, face, prefix)
+    title = spec.title
+    if not title.isidentifier() or iskeyword(title):
+        title = "wrapper"  # a lambda, say
+    source = _source(spec, face, prefix, params, rest, me)
+    helpers = {
+        "scope": tuple.__new__,
+        "Scoped": Scoped,
+        "type": type,
+        "frozenset": frozenset,
+        "typed_items": _keys.typed_items,
+        "id": id,
+        "hash": hash,
+        "nothing": {},
+        "gone": GONE,
+        "name": spec.name,
+        "key_of": spec.key,
+        "owner_of": spec.per_instance,
+        "explain": _keys.explain,
+        **names,
+    }
+    scope = {prefix + name: value for name, value in helpers.items()}
+    exec(_compiled(source.replace("def call(", f"def {title}("), title), scope)
+    wrapper, bind = scope[title], scope["bind"]
+    for function in (wrapper, bind):
+        function.__defaults__ = tuple(
+            p.default
+            for p in params
+            if p.default is not p.empty and p.kind is not Parameter.KEYWORD_ONLY
+        )
+        function.__kwdefaults__ = {
+            p.name: p.default
+            for p in params
+            if p.default is not p.empty and p.kind is Parameter.KEYWORD_ONLY
+        }
+    return wrapper, bind
+
+
+def _receiver(
+    params: list[Parameter], face: Face, prefix: str
+) -> tuple[list[Parameter], list[Parameter], str]:
+    """The wrapper's parameters, those besides the instance, and the expression for the instance."""
+    if face == "plain":
+        return params, params, ""
+    first, rest = Parameter(prefix + "self", Parameter.POSITIONAL_ONLY), params
+    if params and params[0].kind is not Parameter.VAR_POSITIONAL:
+        first, rest = params[0], params[1:]
+    if face == "method":
+        return [first, *rest], rest, first.name
+    bound = Parameter(prefix + "bound", Parameter.POSITIONAL_ONLY)
+    return [bound, *rest], rest, f"{bound.name}.__self__"
+
+
+def _source(
+    spec: Spec, face: Face, sf: str, params: list[Parameter], rest: list[Parameter], me: str
+) -> str:
+    by_identity = face != "plain" and spec.per_instance is True
+    kept = [p for p in rest if p.name not in spec.ignore]
+    if spec.key is not None:
+        parts, arguments = [_keys.as_call(f"{sf}key_of", rest)], f"{{'key': {sf}key}}"
+    else:
+        parts = _keys.derived(kept, spec.typed, sf)
+        var = Parameter.VAR_KEYWORD
+        arguments = _keys.as_dict([("" if p.kind is var else p.name, p.name) for p in kept])
+    if face != "plain" and callable(spec.per_instance):
+        parts.insert(0, f"{sf}owner_of({me})")
+    key = parts[0] if len(parts) == 1 else _keys.as_tuple(parts)
+    args = _keys.as_tuple([me, *_keys.positional(rest)] if me else _keys.positional(rest))
+    pairs = _keys.keywords(rest)
+    kwargs = _keys.as_dict(pairs) if pairs else f"{sf}nothing"
+
+    look = f"{sf}hash({sf}key)"
+    if spec.cached:
+        look = f"{sf}ref = {sf}get({sf}key, {sf}gone)"
+    enroll = full = ""
+    if by_identity:
+        enroll = (
+            f"try:\n    {sf}get = {sf}looks[{sf}id({me})]\n"
+            f"except KeyError:\n    {sf}get = {sf}enroll({me})\n"
+        )
+        full = f"{sf}scope({sf}Scoped, ({sf}get.__self__, {sf}key))"
+    elif spec.scoped:
+        full = f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
+    else:
+        full = f"{sf}key"
+
+    def looking(look: str) -> str:
+        # The user's key function may raise a TypeError of its own; building a key may raise ours.
+        make = f"{sf}key = {key}\n"
+        before, inside = (make, look) if spec.key is not None else ("", make + look)
+        return (
+            f"{enroll}{before}try:\n{indent(inside, '    ')}\n"
+            f"except TypeError as {sf}error:\n"
+            f"    {sf}explain({sf}name, {sf}error, {arguments}, {spec.key is not None})\n"
+        )
+
+    hit = ""
+    if spec.cached:
+        fresh = f" and {sf}now() < {sf}entry.fresh_until" if spec.timed else ""
+        note = f"{sf}ring[{sf}count() & {RING - 1}] = {sf}ref" if spec.ordered else f"{sf}count()"
+        hit = (
+            f"{sf}entry = {sf}ref()\n"
+            f"if {sf}entry is not None{fresh}:\n"
+            f"    {note}\n"
+            f"    return {sf}entry.value\n"
+        )
+    wait = "await " if spec.is_async else ""
+    miss = (
+        f"{sf}outcome = {wait}{sf}miss({full}, {args}, {kwargs})\n"
+        "try:\n"
+        f"    return {sf}outcome.value\n"
+        f"except BaseException as {sf}error:\n"
+        "    # Leave no frame of ours between the caller's and the loader's.\n"
+        f"    {sf}error.__traceback__ = {sf}error.__traceback__.tb_next\n"
+        "    raise\n"
+        "finally:\n"
+        f"    {sf}outcome = None\n"
+    )
+    declared = _keys.declaration(params)
+    return (
+        f"{'async ' if spec.is_async else ''}def call({declared}):\n"
+        f"{indent(looking(look) + hit + miss, '    ')}\n"
+        f"def bind({declared}):\n"
+        f"{indent(looking(f'{sf}hash({sf}key)'), '    ')}"
+        f"    return {full}, {args}, {kwargs}\n"
+    )
+
+
+_numbers = count(1)
+
+
+@lru_cache(maxsize=None)
+def _compiled(source: str, title: str) -> CodeType:
+    """Loaders of the same shape share their code, and so its lines in `linecache`."""
+    filename = f"<soloflight wrapper {next(_numbers)}: {title}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    return compile(source, filename, "exec")

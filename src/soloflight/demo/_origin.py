@@ -1,0 +1,202 @@
+"""The origin: an HTTP server in a process of its own that answers from SQLite and logs its calls.
+
+It promises that at most `capacity` calls are served at a time (the rest queue), that each holds its
+place for `cost` seconds, and that its log has every call, timed by one monotonic clock. It knows
+nothing of caches: what the demo says about a cache, it says from this log.
+
+The process ends, and takes its folder along, when its standard input closes; so it outlives its
+parent in no case, not even one that was killed. It is run as a file and uses the standard library
+alone: it starts fast, and nothing in the user's current folder can shadow a module.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socketserver
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, NamedTuple
+
+HOST = "127.0.0.1"
+HOT_KEY = "front-page"
+
+
+class Call(NamedTuple):
+    """One call for an item, in seconds of the machine's monotonic clock."""
+
+    arrival: float
+    start: float
+    end: float
+
+
+class OriginError(Exception):
+    """The origin could not be started, or went away; the message says why in one line."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A running origin, as its parent process sees it."""
+
+    port: int
+
+    def progress(self) -> tuple[int, int]:
+        """How many calls came since the log was last taken, and how many of them are unanswered."""
+        arrived, unanswered = self._request("GET", "/calls")
+        return arrived, unanswered
+
+    def take_calls(self) -> list[Call]:
+        """The answered calls by order of arrival; the log is empty afterwards."""
+        return sorted(Call(*call) for call in self._request("DELETE", "/calls"))
+
+    def _request(self, method: str, path: str) -> Any:
+        try:
+            with closing(HTTPConnection(HOST, self.port, timeout=30)) as connection:
+                connection.request(method, path)
+                return json.load(connection.getresponse())
+        except OSError as error:
+            raise OriginError(f"the origin on {HOST}:{self.port} went away: {error}") from error
+
+
+@contextmanager
+def running_origin(port: int, capacity: int, cost: float) -> Iterator[Origin]:
+    """An origin for the length of a `with` block; port 0 is any free port. Raises `OriginError`."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(port), str(capacity), str(cost)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C in a terminal goes to the whole process group; the log is still wanted then.
+        start_new_session=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            hello = json.loads(process.stdout.readline() or '{"error": "it ended at once"}')
+            if "error" in hello:
+                raise OriginError(f"cannot start the origin on {HOST}:{port}: {hello['error']}")
+            yield Origin(hello["port"])
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+# Not http.server's own server: that asks the resolver for this machine's name, which may take seconds.
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    # More than the demo's clients: a full backlog would show up as one-second connects.
+    request_queue_size = 1024
+    # On Windows this flag would let two servers share a port.
+    allow_reuse_address = os.name != "nt"
+
+    def __init__(self, port: int, database: Path, capacity: int, cost: float) -> None:
+        super().__init__((HOST, port), _Handler)
+        self.database = database
+        self.cost = cost
+        self.places = threading.Semaphore(capacity)
+        self.lock = threading.Lock()
+        self.arrived = 0  # lock
+        self.versions = 0  # lock
+        self.calls: list[Call] = []  # lock
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that went away on Ctrl-C is no news.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+    def query(self, key: str) -> dict[str, object] | None:
+        arrival = time.monotonic()
+        with self.lock:
+            self.arrived += 1
+        with self.places:
+            start = time.monotonic()
+            with closing(sqlite3.connect(self.database)) as connection:
+                row = connection.execute("SELECT body FROM item WHERE key = ?", (key,)).fetchone()
+            time.sleep(max(0.0, start + self.cost - time.monotonic()))
+            with self.lock:
+                self.versions += 1
+                version = self.versions
+                self.calls.append(Call(arrival, start, time.monotonic()))
+        return None if row is None else {"key": key, "body": row[0], "version": version}
+
+    def progress(self) -> tuple[int, int]:
+        with self.lock:
+            return self.arrived, self.arrived - len(self.calls)
+
+    def take_calls(self) -> list[Call]:
+        with self.lock:
+            taken, self.calls = self.calls, []
+            self.arrived -= len(taken)
+        return taken
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    # One write, one packet: head and body apart may wait for each other's acknowledgement.
+    wbufsize = -1
+
+    def do_GET(self) -> None:
+        if self.path == "/calls":
+            self._answer(self.server.progress())
+        elif self.path.startswith("/item/"):
+            self._answer(self.server.query(self.path.removeprefix("/item/")))
+        else:
+            self._answer(None)
+
+    def do_DELETE(self) -> None:
+        self._answer(self.server.take_calls() if self.path == "/calls" else None)
+
+    def _answer(self, content: object) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(404 if content is None else 200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def _create(database: Path) -> None:
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE item (key TEXT PRIMARY KEY, body TEXT NOT NULL)")
+        connection.execute("INSERT INTO item VALUES (?, ?)", (HOT_KEY, "the news of the day"))
+
+
+def _serve(port: int, capacity: int, cost: float) -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Windows refuses to delete a file that a query still in progress has open.
+    with tempfile.TemporaryDirectory(prefix="soloflight-", ignore_cleanup_errors=True) as folder:
+        database = Path(folder, "origin.sqlite")
+        _create(database)
+        try:
+            server = _Server(port, database, capacity, cost)
+        except OSError as error:
+            print(json.dumps({"error": error.strerror or str(error)}), flush=True)
+            return 2
+        with server:
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            print(json.dumps({"port": server.server_address[1]}), flush=True)
+            sys.stdin.read()
+            server.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

@@ -1,0 +1,22 @@
+"""The errors that soloflight itself raises. A loader's own exceptions are never wrapped."""
+
+from __future__ import annotations
+
+
+class FlightError(Exception):
+    """Base class of the errors that soloflight raises about a flight."""
+
+
+class WaitTimeout(FlightError, TimeoutError):
+    """A caller's ``wait_timeout`` passed before the flight that it waited for had landed.
+
+    The flight goes on; whoever else is aboard still gets its outcome.
+    """
+
+
+class FlightDeadlock(FlightError, RuntimeError):
+    """Waiting for this flight would never end.
+
+    A loader asked for its own key, directly or round a cycle of loads that wait for each other, or
+    a thread was about to block the event loop that must run the load. The message shows the cycle.
+    """
