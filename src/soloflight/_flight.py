@@ -29,6 +29,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from itertools import count
 from threading import RLock, get_ident
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
@@ -60,12 +61,13 @@ class Load(Protocol):
 
 
 class Shelf(Protocol):
-    """Where a table's entries are kept. Every method but `entry` is called under the table's lock."""
+    """Where a table's entries are kept. `entry`, `look` and `find` take no lock; the rest needs the table's."""
 
     @property
     def lock(self) -> RLock: ...
     def entry(self, value: Any) -> Value[Any]: ...
     def look(self, key: Hashable) -> Entry[Any] | None: ...
+    def find(self, key: Hashable) -> Entry[Any] | None: ...
     def store(self, key: Hashable, entry: Entry[Any]) -> None: ...
     def drop(self, key: Hashable) -> Entry[Any] | None: ...
     def clear(self) -> None: ...
@@ -121,15 +123,27 @@ Board = Callable[[Flight, Flight], None]
 class FlightTable:
     """The flights in progress of one function or one group."""
 
-    __slots__ = ("__weakref__", "errors", "flights", "joined", "led", "lock", "name", "shelf")
+    __slots__ = (
+        "__weakref__",
+        "_looks",
+        "count",
+        "errors",
+        "flights",
+        "joined",
+        "lock",
+        "name",
+        "shelf",
+    )
 
     def __init__(self, name: str, shelf: Shelf | None = None) -> None:
         self.name = name
         self.shelf = shelf
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
+        # Flights go on with one dict operation, and off under the lock.
         self.flights: dict[Hashable, Flight] = {}
-        self.led = 0
+        self.count = count().__next__  # loads led, and looks at that number
+        self._looks = 0
         self.joined = 0
         self.errors = 0
         _fork.tables.add(self)
@@ -141,59 +155,61 @@ class FlightTable:
         ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will do;
         `aboard`: whether a leader is a waiter of its own flight (as tasks are).
         """
-        with self.lock: return self._claim(mine, board, look, aboard)  # fmt: skip
-
-    def _claim(self, mine: Flight, board: Board, look: bool, aboard: bool) -> Entry[Any] | None:
-        key = mine.key
-        flight = self.flights.get(key)
-        if flight is not None:
-            mine.following = flight
-            self.joined += 1
-            board(flight, mine)
+        # Going on the table is one dict operation and needs no lock. The second look comes after
+        # it: whoever was on the table before stored its entry before it left.
+        flight = self.flights.setdefault(mine.key, mine)
+        if flight is not mine:
+            self._follow(flight, mine, board)
             return None
         if look and self.shelf is not None:
-            entry = self.shelf.look(key)  # a load may have landed since the caller looked
+            entry = self.shelf.look(mine.key)
             if entry is not None:
+                self.land(mine, Value(entry.value))
                 return entry
-        # Not a plain assignment: a key's __eq__ may have claimed it from inside this very lookup.
-        flight = self.flights.setdefault(key, mine)
-        if flight is not mine:
-            return self._claim(mine, board, look, aboard)
-        self.led += 1
+        self.count()
         if aboard:
             board(mine, mine)
         return None
 
+    def _follow(self, flight: Flight, mine: Flight, board: Board) -> None:
+        with self.lock: return self._board(flight, mine, board)  # fmt: skip
+
+    def _board(self, flight: Flight, mine: Flight, board: Board) -> None:
+        mine.following = flight
+        self.joined += 1
+        if not flight.over:
+            board(flight, mine)
+        elif self.flights.get(mine.key) is flight:
+            del self.flights[mine.key]  # a key's __eq__ raised when it landed
+
     def land(self, flight: Flight, outcome: Outcome | None) -> None:
         """End a flight with its outcome, or abandon it (``None``). Idempotent."""
-        self._end(flight, outcome)
-        if flight.waiters:
-            for waiters in tuple(flight.waiters.values()):
-                waiters.wake()
-
-    def _end(self, flight: Flight, outcome: Outcome | None) -> None:
-        with self.lock: return self._off(flight, outcome)  # fmt: skip
+        try:
+            with self.lock: self._off(flight, outcome)  # fmt: skip
+        finally:
+            if flight.over and flight.waiters:
+                for waiters in tuple(flight.waiters.values()):
+                    waiters.wake()
+                flight.waiters = {}  # only now: an interrupted landing wakes them again
 
     def _off(self, flight: Flight, outcome: Outcome | None) -> None:
-        if flight.over:
-            return
-        key = flight.key
-        if self.flights.get(key) is flight:
-            if type(outcome) is Entry:
+        key, flights = flight.key, self.flights
+        try:
+            if type(outcome) is Entry and not flight.over and flights.get(key) is flight:
                 assert self.shelf is not None
                 self.shelf.store(key, outcome)
                 # User code may have run in there, and fenced this flight.
-                if self.flights.get(key) is not flight:
-                    if self.shelf.look(key) is outcome:
-                        self.shelf.drop(key)
-                else:
-                    del self.flights[key]
-            else:
-                del self.flights[key]
-        if type(outcome) is Error:
-            self.errors += 1
-        flight.outcome = outcome
-        flight.over = True
+                if flights.get(key) is not flight and self.shelf.find(key) is outcome:
+                    self.shelf.drop(key)
+        finally:
+            # Whatever happened, those aboard are answered and the key is free.
+            if not flight.over:
+                flight.outcome = outcome
+                flight.over = True
+                if type(outcome) is Error:
+                    self.errors += 1
+            if flights.get(key) is flight:
+                del flights[key]
 
     def recover(self, mine: Flight, outcome: Outcome | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.
@@ -219,9 +235,9 @@ class FlightTable:
     def _left(self, flight: Flight, mine: Flight) -> bool:
         if flight.over:
             return False
-        for waiters in flight.waiters.values():
+        for waiters in tuple(flight.waiters.values()):
             waiters.callers.pop(mine, None)
-        if flight.load is None or any(waiters.callers for waiters in flight.waiters.values()):
+        if flight.load is None or any(waiters.callers for waiters in tuple(flight.waiters.values())):
             return False
         # Off the table first, cancelled second: a newcomer must not join a dying flight.
         self._off(flight, None)
@@ -271,6 +287,11 @@ class FlightTable:
         if self.shelf is not None:
             self.shelf.clear()
 
+    def led(self) -> int:
+        """Loads led; to be called under the lock."""
+        self._looks += 1
+        return self.count() + 1 - self._looks
+
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is on the table."""
         with self.lock: return self._in_flight()  # fmt: skip
@@ -278,7 +299,7 @@ class FlightTable:
     def _in_flight(self) -> tuple[FlightInfo, ...]:
         now = monotonic()
         return tuple(
-            FlightInfo(f.key, now - f.since, sum(len(w.callers) for w in f.waiters.values()))
+            FlightInfo(f.key, now - f.since, sum(len(w.callers) for w in tuple(f.waiters.values())))
             for f in tuple(self.flights.values())
         )
 

@@ -134,7 +134,7 @@ class _Flights(Generic[P, R]):
         with table.lock:
             return Stats(
                 hits=shelf.hits() if isinstance(shelf, Shelf) else 0,
-                misses=table.led,
+                misses=table.led(),
                 joined=table.joined,
                 errors=table.errors,
                 store_errors=shelf.failures if isinstance(shelf, Shelf) else 0,
@@ -175,7 +175,9 @@ class _Cached(_Flights[P, R], Generic[P, R, V]):
 
     def peek(self, *args: P.args, **kwargs: P.kwargs) -> Entry[V] | None:
         """The entry of this call, or ``None``. Never loads, and does not count as a hit."""
-        return self._core.shelf.fresh(self._bind(args, kwargs)[0])
+        entry = self._core.shelf.fresh(self._bind(args, kwargs)[0])
+        # A copy: an entry of the cache is seen for as long as anybody holds it.
+        return None if entry is None else Entry(entry.value, entry.fresh_until)
 
     @property
     def cache(self) -> MutableMapping[Any, Any]:

@@ -85,9 +85,11 @@ class Store:
         try:
             shelf.apply(self.cache, key, entry)
         except ValueError as error:  # the cache's own word for a value that is too large
+            shelf.hide(key, entry)
             if isinstance(error, SizeError):
                 shelf.failed(error)
         except Exception as error:
+            shelf.hide(key, entry)
             # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
             self.renew(shelf)
             shelf.failed(error)
@@ -105,6 +107,7 @@ class Store:
         """Replace a cache of ours that an exception may have left broken."""
         if self.make is not None:
             self.cache = self.make()
+            shelf.hide_all()
             log.warning("%s: interrupted in mid-change; its cache starts anew, empty", shelf.name)
 
     def forked(self, shelf: Shelf, lock: RLock) -> None:
@@ -229,6 +232,12 @@ class Shelf:
             if index.get(short) is ref:
                 del index[short]
 
+    def hide(self, key: Hashable, entry: Entry[Any] | None) -> None:
+        """No longer show an entry that the cache refused, even while somebody holds it."""
+        index, short = key if type(key) is Scoped else (self.index, key)
+        if entry is not None and self.find(key) is entry:
+            del index[short]
+
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """Hide and remove the entry of `key`; returns it if it was fresh."""
         index, short = key if type(key) is Scoped else (self.index, key)
@@ -243,10 +252,13 @@ class Shelf:
         keys: list[Hashable] = [ALL]
         if self.shared:
             keys = [Scoped(index, k) for index in (self.index, *self.instances()) for k in index]
-        for index in (self.index, *self.instances()):
-            index.clear()
+        self.hide_all()
         for key in keys:
             self._store.change(self, key, None)
+
+    def hide_all(self) -> None:
+        for index in (self.index, *self.instances()):
+            index.clear()
 
     def apply(self, cache: Cache, key: Hashable, entry: Entry[Any] | None) -> None:
         """Change the cache; by way of `Store.change` only. Any user code may run in here."""
@@ -259,15 +271,17 @@ class Shelf:
         if self.dead:
             self._bury(cache)
         if self._ordered:
-            self._replay(cache)
+            now = self.count()
+            self._uncounted += 1
+            if now != self._replayed:
+                self._replay(cache, now)
+            self._replayed = now + 1
         cache[key] = entry
         if self._ttu is not None:
             entry.fresh_until = min(entry.fresh_until, self._ttu(key, entry, self._timer()))
 
-    def _replay(self, cache: Cache) -> None:
+    def _replay(self, cache: Cache, now: int) -> None:
         """Tell the cache which keys were hit since the last store."""
-        now = self.count()
-        self._uncounted += 1
         last = GONE
         for i in range(max(self._replayed, now - RING), now):
             ref = self.ring[i % RING]
@@ -277,7 +291,6 @@ class Shelf:
                     cache[ref.key]
                 except KeyError:
                     pass  # expired
-        self._replayed = now + 1
 
     def _bury(self, cache: Cache) -> None:
         """Remove what dead instances left behind."""

@@ -227,6 +227,7 @@ async def _run(
     _loads.add(task)
     task.remove_done_callback(never_ran)
     outcome: Outcome | None = None
+    unheard = False
     try:
         try:
             outcome = enter(await loader(*args, **kwargs))
@@ -236,10 +237,12 @@ async def _run(
             outcome = Error(error, error.__traceback__.tb_next)
         except BaseException as interruption:
             load.interruption = interruption
+            # It goes to the caller that started the load; where that has left, to the event loop.
+            waiters = flight.waiters.get(load.loop)
+            unheard = waiters is None or flight not in waiters.callers
         _loads.discard(task)
         table.land(flight, outcome)
-        # It goes to the caller that started the load; where that has left, on to the event loop.
-        if load.interruption is not None and flight not in flight.waiters[load.loop].callers:
+        if unheard:
             raise_interruption(flight, besides=(CancelledError, GeneratorExit))
     except BaseException:
         _loads.discard(task)

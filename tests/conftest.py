@@ -1,0 +1,120 @@
+"""What the tests share: a clock that they set, callers in threads, and a look at what is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from soloflight import _fork, _tasks, _waits
+
+PATIENCE = 20.0
+"""Seconds after which a test that waits for something fails."""
+
+
+class Clock:
+    """A ``timer`` that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Caller(threading.Thread):
+    """One call in a thread of its own."""
+
+    def __init__(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        super().__init__(daemon=True)
+        self._call = call, args, kwargs
+        self._value: Any = None
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        call, args, kwargs = self._call
+        try:
+            self._value = call(*args, **kwargs)
+        except BaseException as error:
+            self.error = error
+
+    def result(self) -> Any:
+        self.join(PATIENCE)
+        assert not self.is_alive(), "the call hangs"
+        if self.error is not None:
+            raise self.error
+        return self._value
+
+
+class Gate:
+    """Holds a load until the test opens it; knows how often a load arrived."""
+
+    def __init__(self) -> None:
+        self.arrivals = 0
+        self._arrived = threading.Semaphore(0)
+        self._open = threading.Event()
+
+    def __call__(self) -> None:
+        self.arrivals += 1
+        self._arrived.release()
+        assert self._open.wait(PATIENCE), "nobody opened the gate"
+
+    def arrived(self) -> None:
+        """Wait until one more load has come this far."""
+        assert self._arrived.acquire(timeout=PATIENCE), "no load arrived"
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition that another thread brings about."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        time.sleep(0.001)
+
+
+async def until_async(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        await asyncio.sleep(0.001)
+
+
+def waiters(function: Any) -> int:
+    """How many callers wait for the only flight of a function or group."""
+    flights = function.in_flight()
+    return int(flights[0].waiters) if flights else 0
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.open()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Law 8, after every test: no flight, no waiter, no task, and no error logged by asyncio."""
+    yield
+    gc.collect()
+    until(lambda: not any(table.flights for table in list(_fork.tables)))
+    until(lambda: not _waits._waiting)
+    until(lambda: not _tasks._loads)
+    assert not [r for r in caplog.records if r.name == "asyncio" and r.levelname == "ERROR"]

@@ -1,0 +1,381 @@
+"""Entries in a cache, and what may be seen of them."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import cachetools
+import pytest
+from conftest import Clock
+
+from soloflight import Entry, cached_singleflight
+
+CACHES = {
+    "default": lambda: None,
+    "dict": dict,
+    "FIFOCache": lambda: cachetools.FIFOCache(3),
+    "LFUCache": lambda: cachetools.LFUCache(3),
+    "LRUCache": lambda: cachetools.LRUCache(3),
+    "RRCache": lambda: cachetools.RRCache(3),
+    "TTLCache": lambda: cachetools.TTLCache(3, 60),
+    "TLRUCache": lambda: cachetools.TLRUCache(3, lambda key, entry, now: now + 60),
+}
+
+
+@pytest.fixture(params=CACHES)
+def cache(request: pytest.FixtureRequest) -> Any:
+    return CACHES[request.param]()
+
+
+def squares(cache: Any = None, **options: Any) -> Any:
+    """A decorated loader, with the calls that it got."""
+    if cache is None:
+        options.setdefault("ttl", 60)
+        options.setdefault("maxsize", 3)
+    else:
+        options["cache"] = cache
+
+    @cached_singleflight(**options)
+    def square(n: int) -> int:
+        loads.append(n)
+        return n * n
+
+    loads: list[int] = []
+    square.loads = loads
+    return square
+
+
+# Any cache
+
+
+def test_a_hit_finds_what_was_stored(cache: Any) -> None:
+    square = squares(cache)
+    assert [square(2), square(2), square(n=2)] == [4, 4, 4]
+    assert square.loads == [2]
+
+
+def test_the_cache_holds_the_entry_under_the_cache_key(cache: Any) -> None:
+    square = squares(cache)
+    square(2)
+    entry = square.cache[square.cache_key(2)]
+    assert isinstance(entry, Entry)
+    assert entry.value == 4
+
+
+def test_what_the_cache_evicts_is_no_longer_seen(cache: Any) -> None:
+    if isinstance(cache, dict):
+        cache = cachetools.LRUCache(3)
+    square = squares(cache)
+    for n in range(10):
+        square(n)
+    assert sum(square.peek(n) is not None for n in range(10)) == 3
+    assert len(square._core.shelf.index) == 3
+
+
+@pytest.mark.parametrize("how", ["del", "pop", "clear"])
+def test_what_anybody_takes_out_of_the_cache_is_no_longer_seen(cache: Any, how: str) -> None:
+    square = squares(cache)
+    square(2)
+    if how == "del":
+        del square.cache[square.cache_key(2)]
+    elif how == "pop":
+        square.cache.pop(square.cache_key(2))
+    else:
+        square.cache.clear()
+    assert square.peek(2) is None
+    assert square(2) == 4
+    assert square.loads == [2, 2]
+
+
+def test_clear_and_invalidate_empty_the_cache(cache: Any) -> None:
+    square = squares(cache)
+    square(1)
+    square(2)
+    square.invalidate(1)
+    assert len(square.cache) == 1
+    square.clear()
+    assert len(square.cache) == 0
+    assert square.peek(2) is None
+
+
+def test_functions_that_share_a_cache_do_not_see_each_other(cache: Any) -> None:
+    if cache is None:
+        cache = cachetools.LRUCache(100)
+    square, cube = squares(cache), squares(cache)
+    square(2)
+    assert cube.peek(2) is None
+    cube.put(8, 2)
+    assert (square(2), cube(2)) == (4, 8)
+    square.clear()
+    assert square.peek(2) is None
+    assert cube(2) == 8
+    assert square._core.table.lock is cube._core.table.lock
+
+
+# Deadlines
+
+
+def test_a_default_cache_follows_the_timer() -> None:
+    clock = Clock()
+    square = squares(ttl=10, timer=clock)
+    square(1)
+    clock.advance(5)
+    square(2)
+    clock.advance(5)
+    assert square.peek(1) is None
+    assert square.peek(2) is not None
+    assert square.cache_info().currsize == 1
+
+
+def test_ttl_none_never_expires() -> None:
+    clock = Clock()
+    square = squares(ttl=None, timer=clock)
+    square(1)
+    clock.advance(1e12)
+    square(1)
+    assert square.loads == [1]
+
+
+def test_ttl_by_value() -> None:
+    clock = Clock()
+    square = squares(ttl=lambda value: None if value == 0 else value, timer=clock)
+    for n in range(3):
+        square(n)
+    clock.advance(1)
+    assert [square.peek(n) is not None for n in range(3)] == [True, False, True]
+    clock.advance(3)
+    assert [square.peek(n) is not None for n in range(3)] == [True, False, False]
+
+
+def test_the_ttl_and_the_timer_of_a_given_cache_are_used() -> None:
+    clock = Clock()
+    square = squares(cachetools.TTLCache(10, 30, clock))
+    square(1)
+    clock.advance(29)
+    assert square.peek(1) is not None
+    clock.advance(1)
+    assert square.peek(1) is None
+
+
+def test_a_ttl_by_value_is_no_longer_than_that_of_a_given_cache() -> None:
+    clock = Clock()
+    square = squares(cachetools.TTLCache(10, 30, clock), ttl=lambda value: 100)
+    square(1)
+    clock.advance(30)
+    assert square.peek(1) is None
+
+
+def test_the_time_to_use_of_a_given_tlru_cache_is_kept() -> None:
+    clock = Clock()
+    cache = cachetools.TLRUCache(10, lambda key, entry, now: now + entry.value, clock)
+    square = squares(cache)
+    square(2)
+    clock.advance(3.9)
+    assert square.peek(2) is not None
+    clock.advance(0.1)
+    assert square.peek(2) is None
+
+
+# Recency
+
+
+def test_what_was_hit_lately_stays() -> None:
+    square = squares(cachetools.LRUCache(3))
+    for n in (1, 2, 3, 1, 1, 4):
+        square(n)
+    assert square.peek(1) is not None
+    assert square.peek(2) is None
+
+
+def test_what_was_hit_often_stays() -> None:
+    square = squares(cachetools.LFUCache(2))
+    for n in (1, 2, 2, 3):
+        square(n)
+    assert square.peek(2) is not None
+    assert square.peek(1) is None
+
+
+# Values that are not stored
+
+
+def test_a_value_that_is_too_large_is_handed_over_without_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    square = squares(maxsize=3, getsizeof=lambda value: value)
+    assert [square(1), square(2), square(2)] == [1, 4, 4]
+    assert square.loads == [1, 2, 2]
+    assert square.peek(1) is not None
+    assert not caplog.records
+
+
+def test_a_store_that_fails_is_counted_and_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def getsizeof(value: int) -> int:
+        if value > 1:
+            raise RuntimeError("no size")
+        return 1
+
+    square = squares(getsizeof=getsizeof)
+    with caplog.at_level(logging.WARNING, "soloflight"):
+        assert [square(1), square(2), square(3)] == [1, 4, 9]
+    assert square.stats().store_errors == 2
+    assert len(caplog.records) == 1
+    assert "square" in caplog.text and "no size" in caplog.text
+    assert square.peek(1) is not None
+
+
+# User code inside the lock
+
+
+def test_the_destructor_of_an_evicted_value_may_call_the_function() -> None:
+    class Value:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        def __del__(self) -> None:
+            if self.n < 10:
+                seen.append(load(self.n + 10).n)
+
+    seen: list[int] = []
+
+    @cached_singleflight(ttl=60, maxsize=2)
+    def load(n: int) -> Value:
+        return Value(n)
+
+    for n in range(6):
+        load(n)
+    assert seen
+    assert len(load.cache) == 2
+    assert {n for n in range(20) if load.peek(n)} == {
+        key[0] if isinstance(key, tuple) else key for key in load.cache
+    }
+    load.clear()
+
+
+@pytest.mark.parametrize("call", ["invalidate", "clear", "put"])
+def test_what_user_code_does_in_the_middle_of_a_store_wins(call: str) -> None:
+    def getsizeof(value: str) -> int:
+        if value == "old" and not called:
+            called.append(1)
+            if call == "invalidate":
+                load.invalidate("k")
+            elif call == "clear":
+                load.clear()
+            else:
+                load.put("new", "k")
+        return 1
+
+    called: list[int] = []
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return "old"
+
+    assert load("k") == "old"
+    entry = load.peek("k")
+    assert (entry and entry.value) == ("new" if call == "put" else None)
+    assert len(load.cache) == (1 if call == "put" else 0)
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
+def test_a_default_cache_that_was_interrupted_in_mid_change_is_replaced(
+    caplog: pytest.LogCaptureFixture, interruption: type[BaseException]
+) -> None:
+    class Key:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if armed:
+                raise armed.pop()
+            return self is other
+
+    armed: list[type[BaseException]] = []
+
+    def getsizeof(value: int) -> int:
+        armed.extend([interruption] if value == 2 else [])
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: Key) -> int:
+        return key.n
+
+    first, second, third = Key(1), Key(2), Key(3)
+    load(first)
+    if interruption is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            load(second)
+    else:
+        assert load(second) == 2
+        assert load.stats().store_errors == 1
+    assert "starts anew" in caplog.text
+    assert not armed
+    assert (load(first), load(third)) == (1, 3)
+    assert (load(first), load(third)) == (1, 3)
+    assert load.stats().hits == 2
+
+
+# Instances
+
+
+def test_the_entries_of_a_dead_instance_go_at_the_next_store() -> None:
+    class Repo:
+        @cached_singleflight(ttl=60)
+        def get(self, n: int) -> int:
+            return n
+
+    dead, alive = Repo(), Repo()
+    dead.get(1)
+    dead.get(2)
+    alive.get(1)
+    assert len(Repo.get.cache) == 3
+    seen = weakref.ref(dead)
+    del dead
+    gc.collect()
+    assert seen() is None
+    alive.get(2)
+    assert len(Repo.get.cache) == 2
+
+
+# Refusals
+
+
+class Copies(MutableMapping[Any, Any]):
+    """Like shelve: it stores copies."""
+
+    def __init__(self) -> None:
+        self.data: dict[Any, Any] = {}
+
+    def __getitem__(self, key: Any) -> Any:
+        entry = self.data[key]
+        return Entry(entry.value, entry.fresh_until)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.data[key] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self.data[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+def test_a_cache_that_stores_copies_is_refused() -> None:
+    with pytest.raises(TypeError, match="must return the object that it was given"):
+        cached_singleflight(cache=Copies())
+
+
+def test_a_ttl_longer_than_the_caches_own_is_refused() -> None:
+    with pytest.raises(ValueError, match="ttl=60 .* own ttl=30"):
+        cached_singleflight(cache=cachetools.TTLCache(10, 30), ttl=60)
