@@ -1,4 +1,4 @@
-"""What the tests share: a clock that they set, callers in threads, and a look at what is left behind."""
+"""What the tests share: a clock to set, callers in threads, a look at what is left behind."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Callable
 
 import pytest
-from conftest import Caller, Gate
 
+from conftest import Caller, Gate
 from soloflight import Group, cached_singleflight
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")

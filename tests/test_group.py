@@ -9,8 +9,8 @@ from concurrent.futures import CancelledError
 from typing import Any
 
 import pytest
-from conftest import Caller, Gate, until, until_async, waiters
 
+from conftest import Caller, Gate, until, until_async, waiters
 from soloflight import FlightDeadlock, Group
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import cachetools
 import pytest
-from conftest import Clock
 
+from conftest import Clock
 from soloflight import Entry, cached_singleflight
 
 CACHES = {
@@ -377,5 +377,5 @@ def test_a_cache_that_stores_copies_is_refused() -> None:
 
 
 def test_a_ttl_longer_than_the_caches_own_is_refused() -> None:
-    with pytest.raises(ValueError, match="ttl=60 .* own ttl=30"):
+    with pytest.raises(ValueError, match=r"ttl=60 .* own ttl=30"):
         cached_singleflight(cache=cachetools.TTLCache(10, 30), ttl=60)

@@ -12,8 +12,8 @@ from functools import wraps
 from typing import Any
 
 import pytest
-from conftest import PATIENCE, Caller, Clock, until, until_async, waiters
 
+from conftest import PATIENCE, Caller, Clock, until, until_async, waiters
 from soloflight import FlightDeadlock, WaitTimeout, cached_singleflight, singleflight
 
 
@@ -708,8 +708,9 @@ def test_a_follower_in_another_loop_leads_anew_when_the_loop_of_the_load_ends() 
         return len(loads)
 
     async def start_and_end() -> None:
-        asyncio.ensure_future(load())
+        starter = asyncio.ensure_future(load())
         await until_async(lambda: waiters(load) == 2)
+        assert not starter.done()
 
     leader = Caller(asyncio.run, start_and_end())
     until(lambda: waiters(load) == 1)

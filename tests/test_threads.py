@@ -10,8 +10,8 @@ import weakref
 from typing import Any
 
 import pytest
-from conftest import Caller, Clock, Gate, until, waiters
 
+from conftest import Caller, Clock, Gate, until, waiters
 from soloflight import (
     FlightDeadlock,
     WaitTimeout,
@@ -477,7 +477,7 @@ def test_a_cycle_of_two_loads_gets_a_deadlock_error() -> None:
     callers = [Caller(a, "k"), Caller(b, "k")]
     errors = []
     for caller in callers:
-        with pytest.raises(FlightDeadlock, match="a.*b|b.*a") as caught:
+        with pytest.raises(FlightDeadlock, match=r"a.*b|b.*a") as caught:
             caller.result()
         errors.append(caught.value)
     assert not a.in_flight() and not b.in_flight()

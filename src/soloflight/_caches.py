@@ -15,7 +15,7 @@ from ._entry import Entry, lifetime
 from ._shelf import Shelf, SizeError, Store
 
 _stores: WeakValueDictionary[int, Store] = WeakValueDictionary()
-"""The stores of given caches, by the cache's id: a store keeps its cache alive. Guarded by `_lock`."""
+"""The stores of given caches, by id of the cache, which the store keeps alive. Under `_lock`."""
 _lock = Lock()
 
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()

@@ -102,7 +102,7 @@ def singleflight(
 
 def cached_singleflight(
     *,
-    ttl: Duration | None | Callable[[Any], Duration | None] = UNSET,
+    ttl: Duration | Callable[[Any], Duration | None] | None = UNSET,
     cache: MutableMapping[Any, Any] | None = None,
     maxsize: float | None = None,
     getsizeof: Callable[[Any], float] | None = None,
@@ -176,7 +176,9 @@ class _Options:
         if not isinstance(typed, bool):
             raise TypeError(f"typed must be a bool, not {typed!r}")
         if key is not None and (self.ignore or typed):
-            raise ValueError("key replaces the derived key: ignore and typed have no meaning with it")
+            raise ValueError(
+                "key replaces the derived key: ignore and typed have no meaning with it"
+            )
         if not (per_instance is None or isinstance(per_instance, bool) or callable(per_instance)):
             raise TypeError(f"per_instance must be a bool or a callable, not {per_instance!r}")
         if not (name is None or isinstance(name, str)):

@@ -14,8 +14,8 @@ V = TypeVar("V")
 class Entry(Value[V]):
     """A cached value with its deadline.
 
-    ``value`` is what the loader returned, ``fresh_until`` the time, on the function's ``timer``, at
-    which it expires (``math.inf``: never). This is what the cache holds and what ``peek()`` returns.
+    ``value`` is what the loader returned, ``fresh_until`` the time, on the function's ``timer``,
+    at which it expires (``math.inf``: never). The cache holds entries, ``peek()`` returns one.
     """
 
     __slots__ = ("__weakref__", "fresh_until")

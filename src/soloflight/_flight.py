@@ -61,7 +61,10 @@ class Load(Protocol):
 
 
 class Shelf(Protocol):
-    """Where a table's entries are kept. `entry`, `look` and `find` take no lock; the rest needs the table's."""
+    """Where a table's entries are kept.
+
+    `entry`, `look` and `find` take no lock; the rest needs the table's.
+    """
 
     @property
     def lock(self) -> RLock: ...
@@ -152,8 +155,8 @@ class FlightTable:
         """Hit, follow or lead.
 
         Returns the entry of a hit. Otherwise ``mine.following`` is the flight to wait for, or
-        ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will do;
-        `aboard`: whether a leader is a waiter of its own flight (as tasks are).
+        ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will
+        do; `aboard`: whether a leader is a waiter of its own flight (as tasks are).
         """
         # Going on the table is one dict operation and needs no lock. The second look comes after
         # it: whoever was on the table before stored its entry before it left.
@@ -237,7 +240,9 @@ class FlightTable:
             return False
         for waiters in tuple(flight.waiters.values()):
             waiters.callers.pop(mine, None)
-        if flight.load is None or any(waiters.callers for waiters in tuple(flight.waiters.values())):
+        if flight.load is None or any(
+            waiters.callers for waiters in tuple(flight.waiters.values())
+        ):
             return False
         # Off the table first, cancelled second: a newcomer must not join a dying flight.
         self._off(flight, None)
@@ -263,7 +268,7 @@ class FlightTable:
         return None if self.shelf is None else self.shelf.drop(key)
 
     def put(self, key: Hashable, value: Value[Any]) -> None:
-        """Fence the flight of `key`, and store an entry; a bare value only displaces the old one."""
+        """Fence the flight of `key` and store an entry; a bare value only displaces the old."""
         old = self._put(key, value)
         del old  # released outside the lock
 
@@ -309,5 +314,3 @@ class FlightTable:
         self.flights = {}
         if self.shelf is not None:
             self.shelf.forked(lock)
-
-

@@ -95,9 +95,9 @@ class Core:
             module = self.loader.__module__
             first = args[0] if isinstance(args[0], type) else type(args[0])
             for cls in first.__mro__:
-                if cls.__qualname__ == owner and cls.__module__ == module:
-                    if not isinstance(vars(cls).get(name), staticmethod):
-                        return "method"
+                ours = cls.__qualname__ == owner and cls.__module__ == module
+                if ours and not isinstance(vars(cls).get(name), staticmethod):
+                    return "method"
         if self.for_methods:
             raise TypeError(f"{self.spec.name}: per_instance is for methods; this is a function")
         return "plain"
@@ -219,10 +219,8 @@ class _BoundTo(Generic[P, R]):
     def _bind(self, args: Any, kwargs: Any) -> Bound:
         return self._core.face("method")[1](self.__self__, *args, **kwargs)
 
-    @property
-    def __class__(self) -> Any:
-        # For `inspect`: a method, of a coroutine function where it is one.
-        return MethodType
+    # For `inspect`: a method, of a coroutine function where it is one.
+    __class__ = property(lambda self: MethodType)
 
     @property
     def __func__(self) -> Any:
@@ -348,7 +346,7 @@ def decorated(core: Core, kind: type | None) -> Any:
     if core.for_methods or (core.defined_in_class() and kind is not staticmethod):
         face = None
     base: Any = CachedFunction if core.spec.cached else Function
-    cls = type(
+    cls: Any = type(
         base.__name__,
         (base,),
         {
@@ -367,7 +365,7 @@ def decorated(core: Core, kind: type | None) -> Any:
             _settle(cls, core.faced(args))
             return cls.__call__(*args, **kwargs)
 
-        cls.__call__ = staticmethod(undecided)  # type: ignore[attr-defined]
+        cls.__call__ = staticmethod(undecided)
     core.function = cls(loader)
     return core.function
 
@@ -399,7 +397,7 @@ def _binder(function: Any) -> Callable[..., Any]:
     def __get__(self: Any, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        bound = new(bound_class)
+        bound: Any = new(bound_class)
         bound.__self__ = instance
         return bound
 

@@ -8,7 +8,6 @@ is free. The token is the `Index` of the instance's entries: what it leaves behi
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
@@ -24,10 +23,10 @@ class Instances:
         self._name = name
         self._dead = dead  # swept by the shelf at its next store
         self._refs: dict[Index, ref[object]] = {}
-        self.looks: dict[int, Callable[..., Any]] = {}
+        self.looks: dict[int, Any] = {}
         """`id(instance)` -> `Index.get` of its index, ready for the hit path."""
 
-    def enroll(self, instance: object) -> Callable[..., Any]:
+    def enroll(self, instance: object) -> Any:
         """The `Index.get` of an instance that has none yet."""
         index = Index()
         address = id(instance)

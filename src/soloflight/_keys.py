@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from inspect import Parameter
 from typing import Any, NoReturn
 
+_STARS: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -35,7 +36,7 @@ def declaration(params: list[Parameter]) -> str:
             parts.append("/")
         if p.kind is Parameter.KEYWORD_ONLY and before not in (p.kind, Parameter.VAR_POSITIONAL):
             parts.append("*")
-        star = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(p.kind, "")
+        star = _STARS.get(p.kind, "")
         parts.append(star + p.name + ("" if p.default is Parameter.empty else "=None"))
     if params and params[-1].kind is Parameter.POSITIONAL_ONLY:
         parts.append("/")
@@ -49,7 +50,7 @@ def positional(params: list[Parameter]) -> list[str]:
 
 
 def keywords(params: list[Parameter]) -> list[tuple[str, str]]:
-    """The arguments to pass on by keyword: name and expression; the name of ``**kwargs`` is empty."""
+    """The arguments to pass on by keyword: name, and expression; no name for ``**kwargs``."""
     named = [(p.name, p.name) for p in params if p.kind is Parameter.KEYWORD_ONLY]
     return named + [("", p.name) for p in params if p.kind is Parameter.VAR_KEYWORD]
 
@@ -77,9 +78,8 @@ def derived(params: list[Parameter], typed: bool, prefix: str) -> list[str]:
     types: list[str] = []
     for p in params:
         if p.kind is Parameter.VAR_KEYWORD:
-            parts.append(
-                f"{prefix}typed_items({p.name})" if typed else f"{prefix}frozenset({p.name}.items())"
-            )
+            items = f"frozenset({p.name}.items())"
+            parts.append(prefix + (f"typed_items({p.name})" if typed else items))
         elif p.kind is Parameter.VAR_POSITIONAL:
             parts.append(p.name)
             types.append(f"(*map({prefix}type, {p.name}),)")

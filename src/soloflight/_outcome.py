@@ -1,7 +1,7 @@
 """A result as a value, raised once at the edge.
 
-A flight lands with a `Value` or an `Error`; reading ``.value`` of either returns or raises. It knows
-nothing of flights. The idea is that of python-trio's ``outcome``.
+A flight lands with a `Value` or an `Error`; reading ``.value`` of either returns or raises. It
+knows nothing of flights. The idea is that of python-trio's ``outcome``.
 """
 
 from __future__ import annotations

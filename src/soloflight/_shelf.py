@@ -54,7 +54,7 @@ class Index(dict[Hashable, Ref]):
 class Scoped(NamedTuple):
     """The key of an entry that shares its cache with entries of other functions or instances."""
 
-    index: Index
+    of: Index
     key: Hashable
 
     def __repr__(self) -> str:
@@ -77,7 +77,7 @@ class Store:
         self.pending: deque[tuple[Shelf, Hashable, Entry[Any] | None]] = deque()
 
     def change(self, shelf: Shelf, key: Hashable, entry: Entry[Any] | None) -> None:
-        """Store an entry, or remove what `key` has (`ALL`: everything). Raises only interruptions."""
+        """Store an entry, or remove that of `key` (`ALL`: all). Raises only interruptions."""
         if self.changing:
             self.pending.append((shelf, key, entry))
             return
@@ -128,7 +128,7 @@ ALL: Hashable = object()
 
 
 class Shelf:
-    """The entries of one function. Methods and fields without a word on it need the store's lock."""
+    """The entries of one function. What does not say otherwise needs the store's lock."""
 
     def __init__(
         self,

@@ -89,7 +89,8 @@ class TaskLoad:
 
     def gone(self) -> bool:
         if self.loop.is_closed():
-            _loads.discard(self.task)  # type: ignore[arg-type]
+            if self.task is not None:
+                _loads.discard(self.task)
             return True
         return False
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from inspect import Parameter
 from itertools import count
 from keyword import iskeyword
@@ -49,9 +49,8 @@ class Spec(NamedTuple):
 def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     """The wrapper of a face, and a function that only binds: ``(...) -> key, args, kwargs``.
 
-    `names` are what the wrapper refers to of its function: ``miss``; ``index, get, now, ring, count``
-    where it is cached (``get`` is that of
-    the index); ``looks, enroll`` where it is a method.
+    `names` are what the wrapper refers to of its function: ``miss``; ``looks, enroll`` of its
+    `Instances`; where it is cached, those of `Shelf.names`.
     """
     prefix = "_sf_"
     while any(p.name.startswith(prefix) for p in spec.params):
@@ -187,7 +186,7 @@ def _source(
 _numbers = count(1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _compiled(source: str, title: str) -> CodeType:
     """Loaders of the same shape share their code, and so its lines in `linecache`."""
     filename = f"<soloflight wrapper {next(_numbers)}: {title}>"

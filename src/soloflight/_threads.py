@@ -85,7 +85,9 @@ def load(
         value = loader(*args, **kwargs)
         if type(value) is CoroutineType:
             value.close()
-            raise TypeError("a plain function returned a coroutine, which only one caller can await")
+            raise TypeError(
+                "a plain function returned a coroutine, which only one caller can await"
+            )
         return enter(value)
     except Exception as error:
         # Without this frame: the traceback starts at the loader.

@@ -5,8 +5,8 @@ for a flight; the flight says what runs it. A runner that waits, through any cha
 flight that it runs itself would wait for ever.
 
 There is no lock. Each caller registers its own edge first and walks second, so of all the callers
-that close a cycle the last one sees it whole; and the path is looked at once more after the walk, so
-that edges which did not exist at the same time accuse nobody.
+that close a cycle the last one sees it whole; and the path is looked at once more after the walk,
+so that edges which did not exist at the same time accuse nobody.
 """
 
 from __future__ import annotations
