@@ -49,15 +49,18 @@ class Waiters(Protocol):
     def wake(self) -> None: ...
 
 
+class Loop(Protocol):
+    """The event loop that runs a load."""
+
+    def is_closed(self) -> bool: ...
+
+
 class Load(Protocol):
     """A load that runs in a task of its own."""
 
     task: Any
 
     def cancel(self) -> None: ...
-    def gone(self) -> bool:
-        """Whether its event loop was closed, so that it will never land."""
-        ...
 
 
 class Shelf(Protocol):
@@ -92,6 +95,7 @@ class Flight:
         "following",
         "key",
         "load",
+        "loop",
         "name",
         "outcome",
         "over",
@@ -101,12 +105,13 @@ class Flight:
         "waiters",
     )
 
-    def __init__(self, key: Hashable, name: str) -> None:
+    def __init__(self, key: Hashable, name: str, loop: Loop | None = None) -> None:
         self.key = key
         self.name = name  # of the function or group, for messages
         self.thread = get_ident()  # runs the load, or the event loop whose task runs it
-        self.load: Load | None = None  # set before the flight's task starts; None: a thread runs it
-        self.since = monotonic()
+        self.loop = loop  # None: a thread runs the load
+        self.load: Load | None = None  # set before the first step of the flight's task
+        self.since = 0.0  # set as soon as it is on the table
         # Guarded by the table's lock until `over`, constant afterwards:
         self.waiters: dict[Hashable, Waiters] = {}
         self.outcome: Outcome | None = None  # None when over: abandoned
@@ -162,8 +167,8 @@ class FlightTable:
         # it: whoever was on the table before stored its entry before it left.
         flight = self.flights.setdefault(mine.key, mine)
         if flight is not mine:
-            self._follow(flight, mine, board)
-            return None
+            with self.lock: return self._follow(flight, mine, board)  # fmt: skip
+        mine.since = monotonic()
         if look and self.shelf is not None:
             entry = self.shelf.look(mine.key)
             if entry is not None:
@@ -175,9 +180,6 @@ class FlightTable:
         return None
 
     def _follow(self, flight: Flight, mine: Flight, board: Board) -> None:
-        with self.lock: return self._board(flight, mine, board)  # fmt: skip
-
-    def _board(self, flight: Flight, mine: Flight, board: Board) -> None:
         mine.following = flight
         self.joined += 1
         if not flight.over:
@@ -226,6 +228,15 @@ class FlightTable:
             self.leave(mine, mine)
         else:
             self.land(mine, outcome)
+
+    def abandon_gone(self, flight: Flight) -> bool:
+        """Abandon a flight whose event loop was closed under it, and can no longer land it."""
+        if flight.loop is None or not flight.loop.is_closed():
+            return False
+        self.land(flight, None)
+        if flight.load is not None:
+            flight.load.cancel()
+        return True
 
     def leave(self, flight: Flight, mine: Flight) -> None:
         """Take one caller off a flight. When the last one leaves a task's load, that ends too."""
@@ -304,7 +315,11 @@ class FlightTable:
     def _in_flight(self) -> tuple[FlightInfo, ...]:
         now = monotonic()
         return tuple(
-            FlightInfo(f.key, now - f.since, sum(len(w.callers) for w in tuple(f.waiters.values())))
+            FlightInfo(
+                f.key,
+                now - (f.since or now),
+                sum(len(w.callers) for w in tuple(f.waiters.values())),
+            )
             for f in tuple(self.flights.values())
         )
 

@@ -49,7 +49,8 @@ class LoopWaiters:
 
     def _ring(self) -> None:
         for signal in self.callers.values():
-            _ring(signal)
+            if not signal.done():
+                signal.set_result(None)
 
 
 def _ring(signal: Future[None]) -> None:
@@ -78,21 +79,15 @@ class TaskLoad:
 
     def cancel(self) -> None:
         task = self.task
-        assert task is not None
+        if task is None:
+            return
         if asyncio._get_running_loop() is self.loop:
             task.cancel()
         else:
             try:
                 self.loop.call_soon_threadsafe(task.cancel)
             except RuntimeError:
-                pass  # the loop was closed: the task will never run again
-
-    def gone(self) -> bool:
-        if self.loop.is_closed():
-            if self.task is not None:
-                _loads.discard(self.task)
-            return True
-        return False
+                _loads.discard(task)  # the loop was closed: the task will never run again
 
 
 async def call(
@@ -107,10 +102,11 @@ async def call(
 ) -> Outcome:
     """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
+    loop = get_running_loop()
     outcome: Outcome | None = None
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
-            mine = flight = Flight(key, table.name)
+            mine = flight = Flight(key, table.name, loop)
             outcome = table.claim(mine, board, look=look, aboard=True)
             if outcome is None:
                 if mine.following is None:
@@ -118,7 +114,15 @@ async def call(
                 else:
                     flight = mine.following
                 if not flight.over:
-                    await wait(table, flight, mine, deadline)
+                    # Only what runs a load can be part of a cycle.
+                    task = current_task()
+                    if task in _loads:
+                        with edge(task, flight):
+                            await wait(table, flight, mine, deadline)
+                    elif deadline is None and flight.loop in (loop, None):
+                        await mine.signal
+                    else:
+                        await wait(table, flight, mine, deadline)
                 outcome = flight.outcome
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
@@ -145,18 +149,8 @@ def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] 
 
 async def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
     """Wait until `flight` is over."""
-    task = current_task()
-    if task in _loads:  # only what runs a load can be part of a cycle
-        with edge(task, flight):
-            await _wait(table, flight, mine, deadline)
-    else:
-        await _wait(table, flight, mine, deadline)
-
-
-async def _wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
     loop = get_running_loop()
-    load = flight.load
-    foreign = isinstance(load, TaskLoad) and load.loop is not loop
+    foreign = flight.loop not in (loop, None)
     if deadline is None and not foreign:
         await mine.signal
         return
@@ -165,9 +159,7 @@ async def _wait(table: FlightTable, flight: Flight, mine: Flight, deadline: floa
         if left <= 0:
             raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
         if foreign:
-            assert load is not None
-            if load.gone():
-                table.land(flight, None)
+            if table.abandon_gone(flight):
                 return
             left = min(left, POLL)
         timer = loop.call_later(left, _ring, mine.signal)
@@ -191,12 +183,15 @@ def start(
     load = TaskLoad(loop)
     never_ran = partial(_never_ran, table, flight)
     run = _run(table, flight, load, never_ran, enter, loader, args, kwargs)
-    if _EAGER and loop.get_task_factory() is None:
+    plain = loop.get_task_factory() is None
+    if plain and _EAGER:
         flight.load = load
-        Task(run, loop=loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+        Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
         return
     try:
-        load.task = task = loop.create_task(run)
+        # Its name costs nothing if it is given.
+        task = Task(run, loop=loop, name=table.name) if plain else loop.create_task(run)
+        load.task = task
     except BaseException:
         run.close()
         raise

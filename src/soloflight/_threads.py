@@ -102,9 +102,8 @@ def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | Non
             left = -1.0 if deadline is None else deadline - monotonic()
             if deadline is not None and left <= 0:
                 raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
-            if flight.load is not None:
-                if flight.load.gone():
-                    table.land(flight, None)
+            if flight.loop is not None:
+                if table.abandon_gone(flight):
                     return
                 left = POLL if deadline is None else min(left, POLL)
             if mine.signal.acquire(True, left):

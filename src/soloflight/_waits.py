@@ -54,7 +54,7 @@ def _cycle(runner: Hashable, flight: Flight) -> list[Flight] | None:
             continue
         seen.add(last)
         # A load in a task is held up by what its task waits for, and by what blocks its loop.
-        runners = (last.thread,) if last.load is None else (last.load.task, last.thread)
+        runners = (last.load.task, last.thread) if last.load else (last.thread,)
         if runner in runners:
             return path
         paths += [[*path, _waiting[r]] for r in runners if r in _waiting]
