@@ -167,7 +167,8 @@ class FlightTable:
         # it: whoever was on the table before stored its entry before it left.
         flight = self.flights.setdefault(mine.key, mine)
         if flight is not mine:
-            with self.lock: return self._follow(flight, mine, board)  # fmt: skip
+            with self.lock: self._follow(flight, mine, board)  # fmt: skip
+            return None
         mine.since = monotonic()
         if look and self.shelf is not None:
             entry = self.shelf.look(mine.key)

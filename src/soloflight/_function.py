@@ -404,4 +404,6 @@ def _binder(function: Any) -> Callable[..., Any]:
     def get_of_class(self: Any, instance: Any, owner: type | None = None) -> Any:
         return __get__(self, type(instance) if owner is None else owner)
 
+    # Code of its own: the interpreter specialises it for this function's class.
+    __get__.__code__ = __get__.__code__.replace()
     return get_of_class if function._kind is classmethod else __get__

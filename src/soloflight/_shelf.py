@@ -148,11 +148,12 @@ class Shelf:
         self._ttu = ttu
         self.index = Index()
         self.instances: Callable[[], list[Index]] = list
-        # Written by the hit path, without a lock: ring[count() % RING] = ref
+        # Written by the hit path, without a lock: ring[next(counter) % RING] = ref
         self.ring: list[Ref] = [GONE] * RING
-        self.count = count().__next__
+        self.counter = count()
+        self.count = self.counter.__next__
         self._replayed = 0
-        self._uncounted = 0  # how often `count` was called other than by a hit
+        self._uncounted = 0  # how often it counted what was no hit
         # Written by the callbacks of weak references, without a lock, wherever they run:
         self.dropped: deque[Ref] = deque()
         self.dead: deque[Index] = deque()
@@ -178,7 +179,7 @@ class Shelf:
             "get": self.index.get,
             "now": self._timer,
             "ring": self.ring,
-            "count": self.count,
+            "counter": self.counter,
         }
 
     @property

@@ -68,6 +68,7 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         "typed_items": _keys.typed_items,
         "id": id,
         "hash": hash,
+        "next": next,
         "nothing": {},
         "gone": GONE,
         "name": spec.name,
@@ -80,6 +81,8 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     exec(_compiled(source.replace("def call(", f"def {title}("), title), scope)
     wrapper, bind = scope[title], scope["bind"]
     for function in (wrapper, bind):
+        # Code of its own: the interpreter specialises it for this function's names.
+        function.__code__ = function.__code__.replace()
         function.__defaults__ = tuple(
             p.default
             for p in params
@@ -154,7 +157,9 @@ def _source(
     hit = ""
     if spec.cached:
         fresh = f" and {sf}now() < {sf}entry.fresh_until" if spec.timed else ""
-        note = f"{sf}ring[{sf}count() & {RING - 1}] = {sf}ref" if spec.ordered else f"{sf}count()"
+        note = f"{sf}next({sf}counter)"
+        if spec.ordered:
+            note = f"{sf}ring[{note} & {RING - 1}] = {sf}ref"
         hit = (
             f"{sf}entry = {sf}ref()\n"
             f"if {sf}entry is not None{fresh}:\n"

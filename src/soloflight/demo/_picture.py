@@ -7,7 +7,6 @@ matplotlib is involved.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -15,10 +14,8 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ._figures import Figures, Result, in_progress
-from ._report import duration
 
 INK, FAINT = "#22303c", "#8a97a3"
 COLOURS = ("#c8452f", "#d9902b", "#1f7a8c", "#3a5fa8")

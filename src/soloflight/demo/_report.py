@@ -6,8 +6,8 @@ Progress goes to stderr (one plain line per scheme where that is no terminal), t
 from __future__ import annotations
 
 import json
-import platform
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
