@@ -1,0 +1,30 @@
+"""The examples of the README and of the docstrings run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_examples_of_the_readme_run_in_order() -> None:
+    text = README.read_text(encoding="utf-8")
+    blocks = list(re.finditer(r"```python\n(.*?)```", text, re.DOTALL))
+    assert len(blocks) > 5
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks:
+        line = text.count("\n", 0, block.start(1))
+        source = "\n" * line + block[1]
+        exec(compile(source, str(README), "exec", dont_inherit=True), namespace)
+
+
+@pytest.mark.parametrize("module", ["_decorators", "group"])
+def test_the_examples_of_the_docstrings_run(module: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(f"soloflight.{module}"))
+    assert tried > 0
+    assert failed == 0
