@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
 from itertools import count
 from math import inf
-from threading import RLock
+from threading import Lock, RLock
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -72,16 +72,22 @@ class Store:
         # Guarded by the lock:
         self.cache = cache
         self.make = make  # a default cache can be replaced; None: the cache was given
-        self.changing = False
+        self.changing = Lock()  # a flag that an interruption cannot leave set; nobody waits for it
         # Changes asked for by user code that ran inside of one; made after it.
         self.pending: deque[tuple[Shelf, Hashable, Entry[Any] | None]] = deque()
 
     def change(self, shelf: Shelf, key: Hashable, entry: Entry[Any] | None) -> None:
         """Store an entry, or remove that of `key` (`ALL`: all). Raises only interruptions."""
-        if self.changing:
+        if self.changing.locked():
             self.pending.append((shelf, key, entry))
             return
-        self.changing = True
+        with self.changing: self._change(shelf, key, entry)  # fmt: skip
+        while self.pending:
+            later, key, entry = self.pending.popleft()
+            if entry is None or later.find(key) is entry:
+                self.change(later, key, entry)
+
+    def _change(self, shelf: Shelf, key: Hashable, entry: Entry[Any] | None) -> None:
         try:
             shelf.apply(self.cache, key, entry)
         except ValueError as error:  # the cache's own word for a value that is too large
@@ -96,12 +102,6 @@ class Store:
         except BaseException:
             self.renew(shelf)
             raise
-        finally:
-            self.changing = False
-        while self.pending:
-            later, key, entry = self.pending.popleft()
-            if entry is None or later.find(key) is entry:
-                self.change(later, key, entry)
 
     def renew(self, shelf: Shelf) -> None:
         """Replace a cache of ours that an exception may have left broken."""
@@ -112,8 +112,8 @@ class Store:
 
     def forked(self, shelf: Shelf, lock: RLock) -> None:
         self.lock = lock
-        if self.changing:
-            self.changing = False
+        if self.changing.locked():
+            self.changing = Lock()
             self.pending.clear()
             if self.make is None:
                 self.change(shelf, ALL, None)
@@ -260,6 +260,8 @@ class Shelf:
     def hide_all(self) -> None:
         for index in (self.index, *self.instances()):
             index.clear()
+        self.dropped.clear()
+        self.ring[:] = [GONE] * RING
 
     def apply(self, cache: Cache, key: Hashable, entry: Entry[Any] | None) -> None:
         """Change the cache; by way of `Store.change` only. Any user code may run in here."""
@@ -292,6 +294,7 @@ class Shelf:
                     cache[ref.key]
                 except KeyError:
                     pass  # expired
+            self.ring[i % RING] = GONE  # or it would keep the key alive
 
     def _bury(self, cache: Cache) -> None:
         """Remove what dead instances left behind."""

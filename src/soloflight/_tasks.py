@@ -103,6 +103,7 @@ async def call(
     """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
     loop = get_running_loop()
+    mine: Flight | None = None
     outcome: Outcome | None = None
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
@@ -128,7 +129,8 @@ async def call(
                     raise_interruption(mine)
         return outcome
     except BaseException:
-        table.recover(mine, outcome)
+        if mine is not None:
+            table.recover(mine, outcome)
         raise
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.

@@ -52,6 +52,7 @@ def call(
 ) -> Outcome:
     """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
+    mine: Flight | None = None
     outcome: Outcome | None = None
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
@@ -67,7 +68,8 @@ def call(
                     outcome = flight.outcome
         return outcome
     except BaseException:
-        table.recover(mine, outcome)
+        if mine is not None:
+            table.recover(mine, outcome)
         raise
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.

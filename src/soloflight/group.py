@@ -109,7 +109,7 @@ class _SubmitFuture(Future[R]):
             if mine.following is None:
                 Thread(target=self._context.run, args=(self._lead,), daemon=True).start()
         except BaseException:  # no thread could be started, say
-            super().cancel()
+            self._table.leave(mine, mine)
             self._table.recover(mine, None)
             raise
 
@@ -131,7 +131,11 @@ class _SubmitFuture(Future[R]):
         if self.done():
             return
         if outcome is None:
-            self.claim()  # abandoned: somebody leads anew
+            try:
+                self.claim()  # abandoned: somebody leads anew
+            except Exception as error:
+                if self.set_running_or_notify_cancel():
+                    self.set_exception(error)
         elif self.set_running_or_notify_cancel():
             if isinstance(outcome, Error):
                 self.set_exception(outcome.exception)

@@ -118,8 +118,8 @@ def singleflight_asyncio(clients: Clients, origin: Origin, ttl: float) -> None:
 
 
 SCHEMES = (
-    Scheme("no protection", "TTL cache", False, no_protection),
-    Scheme("limit and retry", "TTL cache", False, limit_and_retry),
-    Scheme("@cached_singleflight", "threads", True, singleflight_threads),
-    Scheme("@cached_singleflight", "asyncio", True, singleflight_asyncio),
+    Scheme("no protection", "threads", False, no_protection),
+    Scheme("limit and retry", "threads", False, limit_and_retry),
+    Scheme("singleflight", "threads", True, singleflight_threads),
+    Scheme("singleflight", "asyncio", True, singleflight_asyncio),
 )
