@@ -92,6 +92,7 @@ class Flight:
     """One load in progress for one key; until it leads, the ticket of one call."""
 
     __slots__ = (
+        "__weakref__",
         "following",
         "key",
         "load",

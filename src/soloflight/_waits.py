@@ -14,12 +14,14 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
+from weakref import WeakValueDictionary
 
 from ._flight import Flight
 from .exceptions import FlightDeadlock
 
-# Single dict operations only. An edge is written by its runner alone.
-_waiting: dict[Hashable, Flight] = {}
+# Single operations only. An edge is written by its runner alone. Where an interruption strikes so
+# that it is not taken back, it goes with its flight.
+_waiting: WeakValueDictionary[Hashable, Flight] = WeakValueDictionary()
 
 
 @contextmanager
@@ -57,7 +59,8 @@ def _cycle(runner: Hashable, flight: Flight) -> list[Flight] | None:
         runners = (last.load.task, last.thread) if last.load else (last.thread,)
         if runner in runners:
             return path
-        paths += [[*path, _waiting[r]] for r in runners if r in _waiting]
+        waits = [_waiting.get(r) for r in runners]
+        paths += [[*path, flight] for flight in waits if flight is not None]
     return None
 
 
