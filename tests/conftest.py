@@ -115,6 +115,6 @@ def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     yield
     gc.collect()
     until(lambda: not any(table.flights for table in list(_fork.tables)))
-    until(lambda: not _waits._waiting)
+    until(lambda: not any(edge() for edge in _waits._waiting.values()))
     until(lambda: not _tasks._loads)
     assert not [r for r in caplog.records if r.name == "asyncio" and r.levelname == "ERROR"]

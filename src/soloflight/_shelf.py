@@ -6,7 +6,7 @@ no lock, and whatever drops an entry from the cache (LRU, TTL, ``del``, ``clear`
 it in the index as well. The index is the truth: what is taken out of it is gone at once, even where
 the cache has to wait for a change that is under way.
 
-Which keys were hit lately is noted in a ring of 16 and replayed into the cache before the next
+Which keys were hit lately is noted in a short ring and replayed into the cache before the next
 store (Caffeine's read buffer), as reading a cachetools cache without its lock is not safe.
 """
 
@@ -24,7 +24,7 @@ from weakref import ref
 from ._entry import Entry, lifetime
 from ._outcome import Value
 
-RING = 16
+RING = 8
 """How many hits are remembered for the replay: each costs the next miss half a microsecond."""
 
 log = logging.getLogger("soloflight")

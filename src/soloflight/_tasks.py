@@ -17,7 +17,7 @@ from typing import Any
 from ._flight import Flight, FlightTable, Outcome
 from ._outcome import Error, Value
 from ._threads import POLL
-from ._waits import edge
+from ._waits import Edge
 from .exceptions import WaitTimeout
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
@@ -118,7 +118,7 @@ async def call(
                     # Only what runs a load can be part of a cycle.
                     task = current_task()
                     if task in _loads:
-                        with edge(task, flight):
+                        with Edge(task, flight):
                             await wait(table, flight, mine, deadline)
                     elif deadline is None and flight.loop in (loop, None):
                         await mine.signal

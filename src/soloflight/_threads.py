@@ -10,7 +10,7 @@ from typing import Any
 
 from ._flight import Flight, FlightTable, Outcome
 from ._outcome import Error, Value
-from ._waits import edge
+from ._waits import Edge
 from .exceptions import WaitTimeout
 
 POLL = 0.5
@@ -99,7 +99,7 @@ def load(
 
 def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
     """Block until `flight` is over."""
-    with edge(get_ident(), flight):
+    with Edge(get_ident(), flight):
         while not flight.over:
             left = -1.0 if deadline is None else deadline - monotonic()
             if deadline is not None and left <= 0:

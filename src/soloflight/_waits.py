@@ -12,37 +12,47 @@ so that edges which did not exist at the same time accuse nobody.
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Iterator
-from contextlib import contextmanager
-from weakref import WeakValueDictionary
+from collections.abc import Hashable
+from weakref import ref
 
 from ._flight import Flight
 from .exceptions import FlightDeadlock
 
-# Single operations only. An edge is written by its runner alone. Where an interruption strikes so
-# that it is not taken back, it goes with its flight.
-_waiting: WeakValueDictionary[Hashable, Flight] = WeakValueDictionary()
+# Single dict operations only; an edge is written by its runner alone. The references are weak for
+# the edge that an interruption did not let its runner take back: it ends with its flight.
+_waiting: dict[Hashable, ref[Flight]] = {}
 
 
-@contextmanager
-def edge(runner: Hashable, flight: Flight) -> Iterator[None]:
-    """While `runner` waits for `flight`; raises `FlightDeadlock` where that would never end."""
-    # A signal handler or a destructor may wait in the middle of a wait of the same thread.
-    outer = _waiting.get(runner)
-    _waiting[runner] = flight
-    try:
+class Edge:
+    """``with Edge(runner, flight)``: `runner` waits for `flight`.
+
+    Raises `FlightDeadlock` on entry where that would never end.
+    """
+
+    __slots__ = ("_flight", "_outer", "_runner")
+
+    def __init__(self, runner: Hashable, flight: Flight) -> None:
+        self._runner = runner
+        self._flight = flight
+        # A signal handler or a destructor may wait in the middle of a wait of the same thread.
+        self._outer = _waiting.get(runner)
+
+    def __enter__(self) -> None:
+        runner, flight = self._runner, self._flight
+        _waiting[runner] = ref(flight)
         path = _cycle(runner, flight)
         if path is not None and _cycle(runner, flight) == path:
+            self.__exit__()
             keys = " -> ".join(str(f) for f in (path[-1], *path))
             raise FlightDeadlock(
                 f"this wait would never end, as each of these loads waits for the next: {keys}"
             )
-        yield
-    finally:
-        if outer is None:
-            _waiting.pop(runner, None)
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._outer is None:
+            _waiting.pop(self._runner, None)
         else:
-            _waiting[runner] = outer
+            _waiting[self._runner] = self._outer
 
 
 def _cycle(runner: Hashable, flight: Flight) -> list[Flight] | None:
@@ -59,8 +69,9 @@ def _cycle(runner: Hashable, flight: Flight) -> list[Flight] | None:
         runners = (last.load.task, last.thread) if last.load else (last.thread,)
         if runner in runners:
             return path
-        waits = [_waiting.get(r) for r in runners]
-        paths += [[*path, flight] for flight in waits if flight is not None]
+        for edge in map(_waiting.get, runners):
+            if edge is not None and (following := edge()) is not None:
+                paths.append([*path, following])
     return None
 
 
