@@ -201,13 +201,12 @@ class FlightTable:
 
     def _off(self, flight: Flight, outcome: Outcome | None) -> None:
         key, flights = flight.key, self.flights
+        stored = None
         try:
             if type(outcome) is Entry and not flight.over and flights.get(key) is flight:
                 assert self.shelf is not None
+                stored = outcome
                 self.shelf.store(key, outcome)
-                # User code may have run in there, and fenced this flight.
-                if flights.get(key) is not flight and self.shelf.find(key) is outcome:
-                    self.shelf.drop(key)
         finally:
             # Whatever happened, those aboard are answered and the key is free.
             if not flight.over:
@@ -217,6 +216,8 @@ class FlightTable:
                     self.errors += 1
             if flights.get(key) is flight:
                 del flights[key]
+            elif stored is not None and self.shelf is not None and self.shelf.find(key) is stored:
+                self.shelf.drop(key)  # user code that ran in there has fenced this flight
 
     def recover(self, mine: Flight, outcome: Outcome | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.

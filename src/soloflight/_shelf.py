@@ -81,27 +81,11 @@ class Store:
         if self.changing.locked():
             self.pending.append((shelf, key, entry))
             return
-        with self.changing: self._change(shelf, key, entry)  # fmt: skip
+        with self.changing: shelf.apply(key, entry)  # fmt: skip
         while self.pending:
             later, key, entry = self.pending.popleft()
             if entry is None or later.find(key) is entry:
                 self.change(later, key, entry)
-
-    def _change(self, shelf: Shelf, key: Hashable, entry: Entry[Any] | None) -> None:
-        try:
-            shelf.apply(self.cache, key, entry)
-        except ValueError as error:  # the cache's own word for a value that is too large
-            shelf.hide(key, entry)
-            if isinstance(error, SizeError):
-                shelf.failed(error)
-        except Exception as error:
-            shelf.hide(key, entry)
-            # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
-            self.renew(shelf)
-            shelf.failed(error)
-        except BaseException:
-            self.renew(shelf)
-            raise
 
     def renew(self, shelf: Shelf) -> None:
         """Replace a cache of ours that an exception may have left broken."""
@@ -213,9 +197,11 @@ class Shelf:
 
     def look(self, key: Hashable) -> Entry[Any] | None:
         """A hit."""
-        entry = self.fresh(key)
-        if entry is not None:
-            self.count()
+        index, short = key if type(key) is Scoped else (self.index, key)
+        entry: Entry[Any] | None = index.get(short, GONE)()
+        if entry is None or not self._timer() < entry.fresh_until:
+            return None
+        self.count()
         return entry
 
     def store(self, key: Hashable, entry: Entry[Any]) -> None:
@@ -232,12 +218,6 @@ class Shelf:
             index, short = key if type(key) is Scoped else (self.index, key)
             if index.get(short) is ref:
                 del index[short]
-
-    def hide(self, key: Hashable, entry: Entry[Any] | None) -> None:
-        """No longer show an entry that the cache refused, even while somebody holds it."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        if entry is not None and self.find(key) is entry:
-            del index[short]
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """Hide and remove the entry of `key`; returns it if it was fresh."""
@@ -263,25 +243,40 @@ class Shelf:
         self.dropped.clear()
         self.ring[:] = [GONE] * RING
 
-    def apply(self, cache: Cache, key: Hashable, entry: Entry[Any] | None) -> None:
+    def apply(self, key: Hashable, entry: Entry[Any] | None) -> None:
         """Change the cache; by way of `Store.change` only. Any user code may run in here."""
-        if entry is None:
-            if key is ALL:
-                cache.clear()
-            else:
-                cache.pop(key, None)
-            return
-        if self.dead:
-            self._bury(cache)
-        if self._ordered:
-            now = self.count()
-            self._uncounted += 1
-            if now != self._replayed:
-                self._replay(cache, now)
-            self._replayed = now + 1
-        cache[key] = entry
-        if self._ttu is not None:
-            entry.fresh_until = min(entry.fresh_until, self._ttu(key, entry, self._timer()))
+        store = self._store
+        cache = store.cache
+        try:
+            if entry is None:
+                if key is ALL:
+                    cache.clear()
+                else:
+                    cache.pop(key, None)
+                return
+            if self.dead:
+                self._bury(cache)
+            if self._ordered:
+                now = self.count()
+                self._uncounted += 1
+                if now != self._replayed:
+                    self._replay(cache, now)
+                self._replayed = now + 1
+            cache[key] = entry
+            if self._ttu is not None:
+                entry.fresh_until = min(entry.fresh_until, self._ttu(key, entry, self._timer()))
+        except ValueError as error:  # the cache's own word for a value that is too large
+            self._refused(key, entry)
+            if isinstance(error, SizeError):
+                self._failed(error)
+        except Exception as error:
+            self._refused(key, entry)
+            # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
+            store.renew(self)
+            self._failed(error)
+        except BaseException:
+            store.renew(self)
+            raise
 
     def _replay(self, cache: Cache, now: int) -> None:
         """Tell the cache which keys were hit since the last store."""
@@ -304,7 +299,13 @@ class Shelf:
                 cache.pop(Scoped(index, short), None)
             index.clear()
 
-    def failed(self, error: Exception) -> None:
+    def _refused(self, key: Hashable, entry: Entry[Any] | None) -> None:
+        """No longer show an entry that the cache refused, even while somebody holds it."""
+        index, short = key if type(key) is Scoped else (self.index, key)
+        if entry is not None and self.find(key) is entry:
+            del index[short]
+
+    def _failed(self, error: Exception) -> None:
         """Count a store that failed, and warn of the first."""
         self.failures += 1
         if self.failures == 1:

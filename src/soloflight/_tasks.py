@@ -120,7 +120,7 @@ async def call(
                     if task in _loads:
                         with Edge(task, flight):
                             await wait(table, flight, mine, deadline)
-                    elif deadline is None and flight.loop in (loop, None):
+                    elif deadline is None and (flight.loop is loop or flight.loop is None):
                         await mine.signal
                     else:
                         await wait(table, flight, mine, deadline)

@@ -1,4 +1,4 @@
-"""`soloflight demo`: what a cache stampede costs on this machine, and what `@cached_singleflight` does to it.
+"""`soloflight demo`: what a cache stampede is, and what `@cached_singleflight` leaves of it.
 
 A real HTTP origin, one hot key that keeps expiring, the same load under four schemes; a table, a
 picture and, on request, JSON. Importing this package needs nothing beyond soloflight itself;

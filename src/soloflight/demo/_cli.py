@@ -1,34 +1,28 @@
 """The command `soloflight demo`: options, the order of events, exit codes.
 
-Exit codes: 0; 1 where a `@cached_singleflight` scheme did not show exactly one call per expiry; 2
-with one line on stderr for whatever can be known to be wrong before anything runs (and for a file
-that could not be written in the end after all); 130 after Ctrl-C, with the table and the picture of
-what was measured until then. A second Ctrl-C ends it at once.
+Exit codes: 0; 1 where a singleflight scheme did not show exactly one call per expiry; 2 with one
+line on stderr for what cannot be done, before anything runs wherever that can be known; 130 after
+Ctrl-C, with the table and the picture of what was measured until then.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, NoReturn
+
+from ._ctrl_c import catching_ctrl_c
+from ._settings import Settings
 
 if TYPE_CHECKING:
     from ._figures import Result
-    from ._origin import Origin
 
-CAPACITY = 8
-"""Calls that the origin serves at a time."""
-
-COST = 0.050
-"""Seconds that each of them takes."""
+DEFAULT = Settings()
 
 
 class Refused(Exception):
@@ -44,57 +38,51 @@ class Parser(argparse.ArgumentParser):
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `soloflight demo`."""
-    parser.add_argument(
-        "--clients", type=_whole(2, 500), default=60, metavar="N", help="concurrent clients (60)"
-    )
-    parser.add_argument(
-        "--seconds", type=_seconds, default=4.0, metavar="S", help="length of each run (4)"
-    )
-    parser.add_argument(
-        "--ttl", type=_seconds, default=0.5, metavar="T", help="seconds that a value lives (0.5)"
-    )
-    parser.add_argument(
-        "--out",
-        type=_picture_path,
-        default=Path("stampede.svg"),
-        metavar="FILE",
-        help="picture, SVG or PNG by its ending (stampede.svg)",
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="all figures as JSON")
-    parser.add_argument(
-        "--port", type=_whole(0, 65535), default=0, metavar="P", help="the origin's port (any)"
-    )
+
+    def add(
+        option: str, metavar: str, parse: Callable[[str], object], default: object, meaning: str
+    ) -> None:
+        shown = f"{meaning} (%(default)s)" if default is not None else meaning
+        parser.add_argument(option, type=parse, default=default, metavar=metavar, help=shown)
+
+    add("--clients", "N", _whole(2, 500), DEFAULT.clients, "concurrent clients")
+    add("--seconds", "S", _seconds, DEFAULT.seconds, "length of each scheme's run")
+    add("--ttl", "T", _seconds, DEFAULT.ttl, "seconds that a value lives")
+    add("--out", "FILE", _picture_path, Path("stampede.svg"), "the picture, SVG or PNG")
+    add("--json", "FILE", Path, None, "all figures, and the origin's log behind them")
+    add("--port", "P", _whole(0, 65535), 0, "the origin's port; 0 is any free one")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # there is no µ in ASCII
     try:
-        _check(options)
-        return _run(options)
+        settings = Settings(options.clients, options.seconds, options.ttl)
+        _check(settings, options.out, options.json)
+        return _run(settings, options.port, options.out, options.json)
     except Refused as problem:
-        print(f"soloflight demo: {problem}", file=sys.stderr)
-        return 2
+        return _complain(str(problem), 2)
     except KeyboardInterrupt:
-        print("soloflight demo: interrupted", file=sys.stderr)
-        return 130
+        return _complain("interrupted", 130)
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check(settings: Settings, picture: Path, figures: Path | None) -> None:
     try:
-        import matplotlib
+        import matplotlib  # noqa: F401
         import rich  # noqa: F401
     except ImportError:
         raise Refused('needs rich and matplotlib: pip install "soloflight[demo]"') from None
-    least = 3 * (options.ttl + COST)
-    if options.seconds < least:
+    if settings.seconds < settings.least_seconds:
         raise Refused(
-            f"--seconds {options.seconds:g} is too short to see a ttl of {options.ttl:g} s expire"
-            f" twice: {least:g} or more"
+            f"--seconds {settings.seconds:g} is too short to see a ttl of {settings.ttl:g} s"
+            f" expire twice; {settings.least_seconds:.3g} is enough"
         )
-    _check_writable("--out", options.out)
-    if options.json is not None:
-        _check_writable("--json", options.json)
-        if options.json.resolve() == options.out.resolve():
+    _check_writable("--out", picture)
+    if figures is not None:
+        _check_writable("--json", figures)
+        if figures.resolve() == picture.resolve():
             raise Refused("--out and --json name the same file")
 
 
@@ -108,108 +96,51 @@ def _check_writable(option: str, path: Path) -> None:
         raise Refused(f"{option}: cannot write {path}: {error.strerror}") from None
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> int:
+    from ._measure import measure
     from ._origin import OriginError, running_origin
     from ._picture import draw
     from ._report import print_table, write_json
 
-    parameters: dict[str, object] = {
-        "clients": options.clients,
-        "seconds": options.seconds,
-        "ttl": options.ttl,
-        "origin_capacity": CAPACITY,
-        "origin_cost": COST,
-    }
-    with _CtrlC() as ctrl_c:
+    results: list[Result] = []
+    problems: list[str] = []
+    with catching_ctrl_c() as ctrl_c:
         try:
-            with running_origin(options.port, CAPACITY, COST) as origin:
-                results = _measure(options, origin, ctrl_c)
+            with running_origin(port, settings.capacity, settings.cost) as origin:
+                results.extend(measure(settings, origin, ctrl_c))
         except OriginError as error:
-            raise Refused(str(error)) from None
-    print_table(results, options.ttl, options.clients, CAPACITY)
-    for option, path, write in (
-        ("--json", options.json, lambda path: write_json(path, results, parameters)),
-        ("--out", options.out, lambda path: draw(path, results, options.ttl, options.clients, CAPACITY)),
-    ):
-        if path is not None and results:
-            try:
-                write(path)
-            except OSError as error:
-                raise Refused(f"{option}: cannot write {path}: {error.strerror}") from None
-            print(f"{path} written")
+            problems.append(str(error))
+    if results:
+        print_table(results, settings)
+        for path, write in ((figures, write_json), (picture, draw)):
+            if path is not None:
+                try:
+                    write(path, results, settings)
+                    print(f"{path} written")
+                except OSError as error:
+                    problems.append(f"cannot write {path}: {error.strerror}")
+    for problem in problems:
+        _complain(problem, 2)
+    if problems:
+        return 2
     if ctrl_c.pressed:
-        return 130
+        return _complain("interrupted", 130)
     return _verdict(results)
 
 
-def _measure(options: argparse.Namespace, origin: Origin, ctrl_c: _CtrlC) -> list[Result]:
-    from ._figures import evaluate
-    from ._load import Clients
-    from ._report import live
-    from ._schemes import SCHEMES
-
-    results: list[Result] = []
-    with live(len(SCHEMES)) as progress:
-        for scheme in SCHEMES:
-            if ctrl_c.pressed:
-                break
-            progress.begin(f"{scheme.name}, {scheme.detail}", options.seconds)
-            clients = Clients(options.clients)
-            scheme.start(clients, origin, options.ttl)
-            while (elapsed := time.monotonic() - clients.began) < options.seconds:
-                if ctrl_c.pressed:
-                    break
-                progress.update(elapsed, clients.answers, *origin.progress())
-                time.sleep(min(0.2, options.seconds - elapsed))
-            clients.stop()
-            progress.update(elapsed, clients.answers, *origin.progress())
-            results.append(
-                evaluate(
-                    scheme,
-                    clients,
-                    origin.take_calls(),
-                    ttl=options.ttl,
-                    capacity=CAPACITY,
-                    seconds=elapsed,
-                    interrupted=elapsed < options.seconds,
-                )
-            )
-    return results
+def _verdict(results: Sequence[Result]) -> int:
+    complaints = [line for result in results if (line := result.figures.complaint()) is not None]
+    for line in complaints:
+        _complain(line, 1)
+    if complaints:
+        return 1
+    print("singleflight: exactly 1 call per expiry, on threads and on asyncio")
+    return 0
 
 
-def _verdict(results: list[Result]) -> int:
-    code = 0
-    for figures in (result.figures for result in results):
-        complaint = figures.complaint()
-        if complaint is not None:
-            name = f"{figures.scheme}, {figures.detail}"
-            print(f"soloflight demo: {name}: {complaint}", file=sys.stderr)
-            code = 1
-    if code == 0:
-        print("@cached_singleflight: exactly 1 call per expiry, with threads and with asyncio")
+def _complain(problem: str, code: int) -> int:
+    print(f"soloflight demo: {problem}", file=sys.stderr)
     return code
-
-
-class _CtrlC(AbstractContextManager["_CtrlC"]):
-    """Ctrl-C as a flag: the first press ends the measuring, the second one everything."""
-
-    pressed = False
-
-    def __enter__(self) -> _CtrlC:
-        self._previous = signal.signal(signal.SIGINT, self._press)
-        return self
-
-    def _press(self, number: int, frame: FrameType | None) -> None:
-        self.pressed = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        signal.signal(signal.SIGINT, self._previous)
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:

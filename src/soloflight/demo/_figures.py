@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ._load import Clients
 from ._origin import Call
 from ._schemes import Scheme
+from ._settings import Settings
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,19 @@ class Figures:
     """The longest time without a free place at the origin."""
 
     def complaint(self) -> str | None:
-        """Why this run does not show exactly one call per expiry; None where it does, or need not."""
-        if not self.exact or self.interrupted:
-            return None
+        """Why this run does not show exactly one call per expiry; None if it does or need not."""
+        problem = None
         if self.failed:
-            return f"{self.failed} requests failed"
-        if self.calls != self.expiries:
-            return f"{self.calls} calls to the origin for {self.expiries} expiries"
-        if self.versions != self.calls:
-            return f"{self.calls} calls to the origin, but clients saw {self.versions} answers"
-        if self.expiries < 2:
-            return "the value never expired, so nothing was shown"
-        return None
+            problem = f"{self.failed} requests failed"
+        elif self.calls != self.expiries:
+            problem = f"{self.calls} calls to the origin for {self.expiries} expiries"
+        elif self.versions != self.calls:
+            problem = f"{self.calls} calls to the origin, but clients saw {self.versions} answers"
+        elif self.expiries < 2:
+            problem = "the value never expired, so nothing was shown"
+        if problem is None or not self.exact or self.interrupted:
+            return None
+        return f"{self.scheme}, {self.detail}: {problem}"
 
 
 @dataclass(frozen=True)
@@ -74,23 +76,20 @@ def evaluate(
     scheme: Scheme,
     clients: Clients,
     calls: Sequence[Call],
-    *,
-    ttl: float,
-    capacity: int,
+    settings: Settings,
     seconds: float,
-    interrupted: bool,
 ) -> Result:
-    """The result of a run, from its clients and the origin's log of it, sorted by arrival."""
+    """The result of a run of so many seconds, with the origin's log of it, sorted by arrival."""
     tallies = clients.tallies
     latencies = sorted(latency for tally in tallies for latency in tally.latencies)
     turned_away = sum(tally.turned_away for tally in tallies)
     failed = sum(tally.failed for tally in tallies)
-    periods = count_expiries(calls, ttl)
+    periods = count_expiries(calls, settings.ttl)
     figures = Figures(
         scheme=scheme.name,
         detail=scheme.detail,
         exact=scheme.exact,
-        interrupted=interrupted,
+        interrupted=seconds < settings.seconds,
         seconds=seconds,
         requests=len(latencies) + turned_away + failed,
         answers=len(latencies),
@@ -103,7 +102,7 @@ def evaluate(
         latency_p50=percentile(latencies, 50),
         latency_p99=percentile(latencies, 99),
         latency_max=percentile(latencies, 100),
-        saturated=longest_saturation(calls, capacity),
+        saturated=longest_saturation(calls, settings.capacity),
     )
     began = clients.began
     since = tuple(Call(*(moment - began for moment in call)) for call in calls)
@@ -123,11 +122,11 @@ def count_expiries(calls: Sequence[Call], ttl: float) -> int:
 
 def in_progress(calls: Sequence[Call]) -> Iterator[tuple[float, int]]:
     """The moments at which the number of unanswered calls changes, with the number from then on."""
-    # At one and the same moment, those that leave are counted first.
-    changes = sorted([(call.arrival, 1) for call in calls] + [(call.end, -1) for call in calls])
+    # At one and the same moment arrivals come first: a place that is taken again was never free.
+    changes = sorted([(call.arrival, -1) for call in calls] + [(call.end, 1) for call in calls])
     number = 0
-    for moment, change in changes:
-        number += change
+    for moment, leaving in changes:
+        number -= leaving
         yield moment, number
 
 
@@ -145,7 +144,7 @@ def longest_saturation(calls: Sequence[Call], capacity: int) -> float:
 
 
 def percentile(ascending: Sequence[float], percent: float) -> float:
-    """The smallest value that `percent` % of all values do not exceed (nearest rank); 0 for none."""
+    """The smallest value that `percent` % of all values do not exceed; 0 for no values."""
     if not ascending:
         return 0.0
     return ascending[max(0, math.ceil(len(ascending) * percent / 100) - 1)]

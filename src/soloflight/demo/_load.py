@@ -14,12 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from ._origin import HOT_KEY
-
-THINK = 0.020
-"""Seconds that a client waits between two reads, on average."""
-
-RETRY = 0.050
-"""Seconds after which a client that was turned away tries again: as long as a call takes."""
+from ._settings import Settings
 
 
 class TurnedAway(Exception):
@@ -52,11 +47,16 @@ class Tally:
 class Clients:
     """The clients of one scheme, from their common start until `stop()`."""
 
-    def __init__(self, count: int) -> None:
-        self.tallies = [Tally() for _ in range(count)]
+    def __init__(self, settings: Settings) -> None:
+        self.tallies = [Tally() for _ in range(settings.clients)]
+        self._settings = settings
         self.began = 0.0
         self._threads: list[threading.Thread] = []
         self._stopping = False
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
 
     @property
     def answers(self) -> int:
@@ -75,7 +75,7 @@ class Clients:
                         tally.answered(read(HOT_KEY), began)
                     except TurnedAway:
                         tally.turned_away += 1
-                        time.sleep(RETRY)
+                        time.sleep(self._settings.retry)
                         continue
                     except OSError:
                         tally.failed += 1
@@ -83,7 +83,7 @@ class Clients:
                 time.sleep(next(thinking))
 
         for index, tally in enumerate(self.tallies):
-            self._start(client, tally, _thinking(index))
+            self._start(client, tally, self._thinking(index))
         start.wait()
 
     def start_tasks(self, read: Callable[[str], Awaitable[Answer]]) -> None:
@@ -97,7 +97,7 @@ class Clients:
                         tally.answered(await read(HOT_KEY), began)
                     except TurnedAway:
                         tally.turned_away += 1
-                        await asyncio.sleep(RETRY)
+                        await asyncio.sleep(self._settings.retry)
                         continue
                     except OSError:
                         tally.failed += 1
@@ -105,7 +105,7 @@ class Clients:
                 await asyncio.sleep(next(thinking))
 
         async def all_clients() -> None:
-            clients = [client(tally, _thinking(i)) for i, tally in enumerate(self.tallies)]
+            clients = [client(tally, self._thinking(i)) for i, tally in enumerate(self.tallies)]
             start.wait()
             await asyncio.gather(*clients)
 
@@ -114,7 +114,7 @@ class Clients:
         start.wait()
 
     def stop(self) -> None:
-        """Let every client finish what it is waiting for, and no more; returns when all are done."""
+        """Let every client get what it is waiting for, and no more; returns when all are done."""
         self._stopping = True
         for thread in self._threads:
             thread.join()
@@ -128,9 +128,8 @@ class Clients:
         self._threads.append(thread)
         thread.start()
 
-
-def _thinking(index: int) -> Iterator[float]:
-    # Seeded by the client's number, so that every scheme gets the same load.
-    rng = random.Random(index)
-    while True:
-        yield THINK * rng.uniform(0.5, 1.5)
+    def _thinking(self, index: int) -> Iterator[float]:
+        # Seeded by the client's number, so that every scheme gets the same load.
+        rng = random.Random(index)
+        while True:
+            yield self._settings.think * rng.uniform(0.5, 1.5)

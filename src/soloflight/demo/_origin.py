@@ -96,7 +96,7 @@ def running_origin(port: int, capacity: int, cost: float) -> Iterator[Origin]:
                 process.kill()
 
 
-# Not http.server's own server: that asks the resolver for this machine's name, which may take seconds.
+# Not http.server's own: that asks the resolver for this machine's name, which may take seconds.
 class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     # More than the demo's clients: a full backlog would show up as one-second connects.

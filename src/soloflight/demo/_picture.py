@@ -7,9 +7,11 @@ matplotlib is involved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -18,12 +20,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from ._figures import Figures, Result, in_progress
 from ._report import duration
-from ._schemes import SCHEMES
+from ._settings import Settings
 
 INK, MUTED = "#22303c", "#6b7884"
-LEFT = 0.065
+LEFT = 0.07
 COLOURS = ("#c8452f", "#d9902b", "#1f7a8c", "#3a5fa8")
-STYLE = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,
@@ -43,61 +45,63 @@ STYLE = {
 }
 
 
-def draw(path: Path, results: Sequence[Result], ttl: float, clients: int, capacity: int) -> None:
+def draw(path: Path, results: Sequence[Result], settings: Settings) -> None:
     """Write the picture as SVG or PNG, whichever `path` ends in. Raises `OSError`."""
     kind = path.suffix.lower().removeprefix(".")
     image = BytesIO()
     with rc_context(STYLE):
-        figure = _figure(results, ttl, clients, capacity)
-        figure.savefig(image, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
+        figure = _figure(results, settings)
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(image, format=kind, dpi=150, metadata=metadata)
     path.write_bytes(image.getvalue())
 
 
-def _figure(results: Sequence[Result], ttl: float, clients: int, capacity: int) -> Figure:
-    figure = Figure(figsize=(13.5, 7.8), facecolor="white")
-    figures = [result.figures for result in results]
-    figure.text(LEFT, 0.955, "One hot key that keeps expiring", fontsize=17, fontweight="bold")
-    figure.text(LEFT, 0.922, _conditions(ttl, clients, capacity), color=MUTED, fontsize=10)
-    figure.text(LEFT, 0.848, _what_one_sees(figures), fontsize=10, linespacing=1.6)
-    grid = figure.subplots(2, len(SCHEMES), sharex="row", sharey="row")
-    figure.subplots_adjust(left=LEFT, right=0.985, top=0.755, bottom=0.075, hspace=0.5, wspace=0.08)
-    for axes in grid[:, len(results) :].flat:
-        axes.set_visible(False)
+def _figure(results: Sequence[Result], settings: Settings) -> Figure:
+    figure = Figure(figsize=(13.5, 7.6), facecolor="white")
+    figure.text(LEFT, 0.95, "One hot key that keeps expiring", fontsize=17, fontweight="bold")
+    figure.text(LEFT, 0.915, _conditions(settings), color=MUTED, fontsize=10)
+    lines = "\n".join(_what_one_sees([result.figures for result in results]))
+    figure.text(LEFT, 0.885, lines, fontsize=10, linespacing=1.55, va="top")
+    grid = figure.subplots(2, len(results), squeeze=False, sharex="row", sharey="row")
+    figure.subplots_adjust(LEFT, bottom=0.075, right=0.985, top=0.715, wspace=0.09, hspace=0.44)
     for result, colour, above, below in zip(results, COLOURS, *grid, strict=False):
         _draw_calls(above, result, colour)
         _draw_latencies(below, result, colour)
-    _finish_calls(grid[0], capacity)
+    _finish_calls(grid[0], settings.capacity)
     _finish_latencies(grid[1], results)
     return figure
 
 
-def _conditions(ttl: float, clients: int, capacity: int) -> str:
+def _conditions(settings: Settings) -> str:
     return (
-        f"{clients} clients, ttl {ttl:g} s, an HTTP origin that serves {capacity} calls at a time;"
-        " the same load for each scheme, on the same scales"
+        f"{settings.clients} clients, ttl {settings.ttl:g} s, an HTTP origin that serves"
+        f" {settings.capacity} calls at a time (dashed); the same load for each scheme,"
+        " drawn on the same scales"
     )
 
 
-def _what_one_sees(figures: Sequence[Figures]) -> str:
-    calls = "; ".join(
-        f"{each.calls_per_expiry:.3g} with {_name(each)}"
-        + (f", but {each.turned_away:,} tries turned away" if each.turned_away else "")
-        for each in figures
+def _what_one_sees(figures: Sequence[Figures]) -> Iterator[str]:
+    yield (
+        "Above: each peak is an expiry, the value has to be loaded anew. Below: the bars on the"
+        " left are hits, those on the right are clients that had to wait."
     )
-    waits = ", ".join(duration(each.latency_max) for each in figures)
-    return (
-        f"Each peak above is one expiry. Calls to the origin per expiry: {calls}.\n"
-        f"The bars on the left below are hits, those on the right waits. The longest wait: {waits}."
+    calls = _listed([f"{each.calls_per_expiry:.3g}" for each in figures])
+    turned_away = _listed([f"{each.turned_away:,}" for each in figures])
+    longest = _listed([duration(each.latency_max) for each in figures])
+    yield (
+        f"From left to right: {calls} calls to the origin per expiry; {turned_away} tries turned"
+        f" away; {longest} for the slowest answer."
     )
+    shown = [each for each in figures if each.exact and each.calls == each.expiries]
+    if shown and all(each.calls == each.expiries for each in figures if each.exact):
+        yield (
+            "With @cached_singleflight one client goes to the origin and all others wait for its"
+            " answer: exactly 1 call per expiry, nobody is turned away."
+        )
 
 
-def _name(figures: Figures) -> str:
-    return f"{figures.scheme} ({figures.detail})" if figures.exact else figures.scheme
-
-
-def _head(axes: Axes, title: str, colour: str, line: str) -> None:
-    axes.set_title(title, loc="left", color=colour, fontweight="bold", fontsize=11.5, pad=21)
-    axes.text(0, 1.045, line, transform=axes.transAxes, fontsize=9)
+def _listed(texts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def _draw_calls(axes: Axes, result: Result, colour: str) -> None:
@@ -105,69 +109,54 @@ def _draw_calls(axes: Axes, result: Result, colour: str) -> None:
     moments, numbers = zip((0.0, 0), *in_progress(result.calls), strict=True)
     axes.fill_between(moments, numbers, step="post", color=colour, alpha=0.3, linewidth=0)
     axes.step(moments, numbers, where="post", color=colour, linewidth=1.3)
-    mark = ", interrupted" if figures.interrupted else ""
+    mark = " (interrupted)" if figures.interrupted else ""
     full = f"full for up to {duration(figures.saturated)}" if figures.saturated else "never full"
-    _head(
-        axes,
-        f"{figures.scheme}, {figures.detail}{mark}",
-        colour,
-        f"{figures.calls:,} calls, {figures.expiries} expiries; {full}",
-    )
+    title = f"{figures.scheme}, {figures.detail}{mark}"
+    axes.set_title(title, loc="left", color=colour, fontweight="bold", fontsize=12, pad=21)
+    line = f"{figures.calls:,} calls, {figures.expiries} expiries; {full}"
+    axes.text(0, 1.04, line, transform=axes.transAxes, fontsize=9.5)
 
 
 def _finish_calls(row: Sequence[Axes], capacity: int) -> None:
     for axes in row:
         axes.axhline(capacity, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlabel("seconds since the start")
-    highest = max(row[0].get_ylim()[1], capacity * 1.5)
-    row[0].set_ylim(0, highest)
-    row[0].set_xlim(0, None)
-    row[0].yaxis.set_major_locator(MaxNLocator(integer=True))
-    row[0].set_ylabel("calls in progress\nat the origin")
-    row[-1].annotate(
-        f"the origin's {capacity} places",
-        (0.98, capacity),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 4),
-        textcoords="offset points",
-        ha="right",
-        color=MUTED,
-    )
+        axes.tick_params(axis="y", length=0)
+    first = row[0]
+    first.set_ylabel("calls in progress at the origin")
+    first.set_xlim(0, None)
+    first.set_ylim(0, max(first.get_ylim()[1], capacity * 1.5))
+    first.yaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def _draw_latencies(axes: Axes, result: Result, colour: str) -> None:
     figures = result.figures
-    edges = [10 ** (exponent / 6) for exponent in range(-42, 13)]  # six bars a decade, 0.1 µs–100 s
+    edges = [10 ** (sixth / 6) for sixth in range(-42, 13)]  # of a decade; from 0.1 µs to 100 s
     weights = [1 / len(result.latencies)] * len(result.latencies)
     axes.hist(result.latencies, bins=edges, weights=weights, color=colour, alpha=0.9, rwidth=0.9)
-    _head(
-        axes,
-        "how long clients waited",
-        colour,
-        f"p50 {duration(figures.latency_p50)}, p99 {duration(figures.latency_p99)},"
-        f" max {duration(figures.latency_max)}",
-    )
+    marks = ("p50", figures.latency_p50), ("p99", figures.latency_p99), ("max", figures.latency_max)
+    line = ",  ".join(f"{mark} {duration(latency)}" for mark, latency in marks)
+    axes.text(0, 1.04, line, transform=axes.transAxes, fontsize=9.5)
 
 
 def _finish_latencies(row: Sequence[Axes], results: Sequence[Result]) -> None:
-    longest = max(result.figures.latency_max for result in results)
     for axes in row:
-        axes.set_xlabel("latency of an answer")
-    row[0].set_xscale("log")
-    row[0].set_yscale("log")
-    row[0].set_xlim(5e-7, longest * 3)
-    row[0].set_ylim(5e-5, 1.5)
-    row[0].xaxis.set_major_locator(FixedLocator([10.0**e for e in range(-6, 3)]))
-    row[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: _power_of_ten(value)))
-    row[0].yaxis.set_major_locator(FixedLocator([10.0**e for e in range(-4, 1)]))
-    row[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value * 100:g} %"))
-    for axis in (row[0].xaxis, row[0].yaxis):
-        axis.set_minor_locator(NullLocator())
-    row[0].set_ylabel("share of answers\n(logarithmic)")
+        axes.set_xlabel("time until the answer")
+        axes.tick_params(axis="y", length=0)
+    first = row[0]
+    first.set_ylabel("share of answers (log)")
+    first.set_xscale("log")
+    first.set_yscale("log")
+    first.set_xlim(2e-7, 3 * max(result.figures.latency_max for result in results))
+    first.set_ylim(5e-5, 1.5)
+    first.xaxis.set_major_locator(FixedLocator([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10]))
+    first.xaxis.set_major_formatter(FuncFormatter(_every_other_decade))
+    first.xaxis.set_minor_locator(NullLocator())
+    first.yaxis.set_major_locator(FixedLocator([1e-4, 1e-3, 1e-2, 1e-1, 1]))
+    first.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:g} %"))
+    first.yaxis.set_minor_locator(NullLocator())
 
 
-def _power_of_ten(seconds: float) -> str:
-    factor, unit = next(
-        (factor, unit) for factor, unit in ((1e6, "µs"), (1e3, "ms"), (1, "s")) if seconds * factor < 999
-    )
-    return f"{seconds * factor:.0f} {unit}"
+def _every_other_decade(seconds: float, _: object) -> str:
+    texts = {-6: "1 µs", -4: "100 µs", -2: "10 ms", 0: "1 s"}
+    return texts.get(round(math.log10(seconds)), "")

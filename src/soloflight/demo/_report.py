@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
@@ -21,6 +22,7 @@ from rich.text import Text
 
 from .. import __version__
 from ._figures import Figures, Result
+from ._settings import Settings
 
 
 class Live:
@@ -56,40 +58,46 @@ def live(total: int) -> Iterator[Live]:
         yield Live(progress, total)
 
 
-def print_table(results: Sequence[Result], ttl: float, clients: int, capacity: int) -> None:
+def print_table(results: Sequence[Result], settings: Settings) -> None:
     """The figures side by side, one column for each scheme."""
     figures = [result.figures for result in results]
-    table = Table(
-        title=f"One hot key, ttl {ttl:g} s, {clients} clients, an origin with {capacity} places",
-        caption="expiries: times the value had to be loaded, the first time included\n"
-        "origin saturated: the longest time without a free place",
-        title_justify="left",
-        caption_justify="left",
-    )
-    table.add_column("")
+    # Narrow: a terminal of 80 columns holds it unwrapped.
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
     for each in figures:
-        mark = " (interrupted)" if each.interrupted else ""
-        table.add_column(f"{each.scheme}\n{each.detail}{mark}", justify="right")
+        mark = "\n(interrupted)" if each.interrupted else ""
+        table.add_column(f"{each.scheme}\n{each.detail}{mark}", justify="right", no_wrap=True)
     for label, cells in _rows(figures):
         table.add_row(label, *cells)
-    console = Console()
-    # Wide enough for every column when the output goes to a file.
-    console.print(table, width=None if console.is_terminal else 110)
+    console = Console(highlight=False)
+    console.print(
+        f"\n[bold]One hot key, ttl {settings.ttl:g} s, {settings.clients} clients,"
+        f" an origin that serves {settings.capacity} calls at a time[/]\n"
+    )
+    console.print(table)
+    console.print(
+        "\n[dim]singleflight: @cached_singleflight\n"
+        "expiries: times that the value had to be loaded, the first time included\n"
+        "saturated: the longest time without a free place[/]\n"
+    )
 
 
 def _rows(figures: Sequence[Figures]) -> Iterator[tuple[str, list[str | Text]]]:
-    yield "requests", [f"{each.requests:,}" for each in figures]
-    yield "answers", [f"{each.answers:,}" for each in figures]
-    yield "turned away", [f"{each.turned_away:,}" for each in figures]
+    def row(label: str, cell: Callable[[Figures], str | Text]) -> tuple[str, list[str | Text]]:
+        return label, [cell(each) for each in figures]
+
+    yield row("requests", lambda each: f"{each.requests:,}")
+    yield row("answers", lambda each: f"{each.answers:,}")
+    yield row("turned away", lambda each: f"{each.turned_away:,}")
     if any(each.failed for each in figures):
-        yield "failed", [f"{each.failed:,}" for each in figures]
-    yield "calls to the origin", [f"{each.calls:,}" for each in figures]
-    yield "expiries", [f"{each.expiries:,}" for each in figures]
-    yield "calls per expiry", [_calls_per_expiry(each) for each in figures]
-    yield "latency p50", [duration(each.latency_p50) for each in figures]
-    yield "latency p99", [duration(each.latency_p99) for each in figures]
-    yield "latency max", [duration(each.latency_max) for each in figures]
-    yield "origin saturated", [duration(each.saturated) for each in figures]
+        yield row("failed", lambda each: f"{each.failed:,}")
+    yield row("calls to the origin", lambda each: f"{each.calls:,}")
+    yield row("expiries", lambda each: f"{each.expiries:,}")
+    yield row("calls per expiry", _calls_per_expiry)
+    yield row("latency p50", lambda each: duration(each.latency_p50))
+    yield row("latency p99", lambda each: duration(each.latency_p99))
+    yield row("latency max", lambda each: duration(each.latency_max))
+    yield row("origin saturated", _saturated)
 
 
 def _calls_per_expiry(figures: Figures) -> Text:
@@ -97,24 +105,26 @@ def _calls_per_expiry(figures: Figures) -> Text:
     return Text(f"{figures.calls_per_expiry:.3g}", style="bold green" if one else "bold red")
 
 
+def _saturated(figures: Figures) -> str:
+    return duration(figures.saturated) if figures.saturated else "never"
+
+
 def duration(seconds: float) -> str:
     """Three digits and the unit that suits them: `4.1 µs`, `52.3 ms`, `1.20 s`."""
-    if seconds == 0:
-        return "0"
     for factor, unit in ((1e6, "µs"), (1e3, "ms")):
         if seconds * factor < 999.5:
             return f"{seconds * factor:#.3g}".rstrip(".") + f" {unit}"
     return f"{seconds:.2f} s"
 
 
-def write_json(path: Path, results: Sequence[Result], parameters: dict[str, object]) -> None:
+def write_json(path: Path, results: Sequence[Result], settings: Settings) -> None:
     """All figures, what they were measured on and with, and the origin's log behind them."""
     content = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "soloflight": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
-        "parameters": parameters,
+        "parameters": asdict(settings),
         "schemes": [
             {
                 **asdict(result.figures),

@@ -1,0 +1,28 @@
+"""What the demo runs with; the defaults make it about 20 seconds long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One load, the same for every scheme. All durations are seconds."""
+
+    clients: int = 60
+    seconds: float = 4.0
+    """How long each scheme runs."""
+    ttl: float = 0.5
+    capacity: int = 8
+    """Calls that the origin serves at a time."""
+    cost: float = 0.050
+    """How long each of them takes."""
+    think: float = 0.020
+    """How long a client waits between two reads, on average."""
+    retry: float = 0.050
+    """After how long a client that was turned away tries again: as long as a call takes."""
+
+    @property
+    def least_seconds(self) -> float:
+        """What it takes to see the value expire twice, with some room for a slow machine."""
+        return 3 * (self.ttl + self.cost)
