@@ -1,0 +1,219 @@
+"""What is timed: each function here makes a block, and calling a block measures it once.
+
+A block takes the number of its round, which makes cold keys, and returns seconds per call (a herd:
+seconds per herd). Inside the timed region there is nothing but the calls themselves, made by a loop
+of their own: the interpreter specialises code in place, so contestants never share a code object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import count
+from time import perf_counter, sleep
+from typing import Any
+
+Block = Callable[[int], float]
+Keys = Callable[[int], Sequence[int]]
+
+BLOCK = 0.01  # seconds
+HERD = 200
+ASYNC_HERD = 10_000
+THREADS = 8
+SETTLING = 0.05  # seconds, outside of what is timed: from "about to call" to "waiting in there"
+
+_LOOP = """
+{a}def loop(f, keys, meet, clock):
+    meet()
+    start = clock()
+    for k in keys:
+        {call}
+    return start, clock()
+"""
+
+
+class Unfit(Exception):
+    """A contestant that does not do what the row is about."""
+
+
+def _loop(call: str, *, is_async: bool = False) -> Any:
+    scope: dict[str, Any] = {}
+    call = f"await {call}" if is_async else call
+    exec(_LOOP.format(a="async " if is_async else "", call=call), scope)
+    return scope["loop"]
+
+
+def _nothing() -> None:
+    pass
+
+
+def event_loop(stack: ExitStack) -> asyncio.AbstractEventLoop:
+    """A loop for one contestant and all of its rounds, so that no one's timers burden another."""
+    loop = asyncio.new_event_loop()
+
+    def close() -> None:
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks))
+        loop.close()
+
+    stack.callback(close)
+    return loop
+
+
+def _calibrated(run: Callable[[Sequence[int]], float], seconds: float) -> Sequence[int]:
+    """As many times the key 1 as make a block of that length."""
+    run([1] * 200)
+    return [1] * max(200, min(200_000, int(seconds / run([1] * 500))))
+
+
+def repeated(call: str, f: Any) -> Block:
+    """The same call over and over."""
+    loop = _loop(call)
+
+    def run(keys: Sequence[int]) -> float:
+        start, end = loop(f, keys, _nothing, perf_counter)
+        return float(end - start) / len(keys)
+
+    keys = _calibrated(run, BLOCK)
+    return lambda round: run(keys)
+
+
+def keyed(call: str, f: Any, keys: Keys) -> Block:
+    """Calls with a sequence of keys, the same for every contestant of a round."""
+    loop = _loop(call)
+
+    def block(round: int) -> float:
+        start, end = loop(f, keys(round), _nothing, perf_counter)
+        return float(end - start) / len(keys(round))
+
+    return block
+
+
+def async_repeated(call: str, f: Any, stack: ExitStack) -> Block:
+    loop, runner = _loop(call, is_async=True), event_loop(stack)
+
+    def run(keys: Sequence[int]) -> float:
+        start, end = runner.run_until_complete(loop(f, keys, _nothing, perf_counter))
+        return float(end - start) / len(keys)
+
+    keys = _calibrated(run, BLOCK)
+    return lambda round: run(keys)
+
+
+def async_keyed(call: str, f: Any, keys: Keys, stack: ExitStack) -> Block:
+    loop, runner = _loop(call, is_async=True), event_loop(stack)
+
+    def block(round: int) -> float:
+        ours = loop(f, keys(round), _nothing, perf_counter)
+        start, end = runner.run_until_complete(ours)
+        return float(end - start) / len(keys(round))
+
+    return block
+
+
+def threaded(call: str, f: Any) -> Block:
+    """Total throughput of threads that start together: from the first call to the last return."""
+    loop = _loop(call)
+
+    def run(keys: Sequence[int]) -> float:
+        barrier = threading.Barrier(THREADS)
+        spans: list[tuple[float, float]] = []
+
+        def caller() -> None:
+            spans.append(loop(f, keys, barrier.wait, perf_counter))
+
+        threads = [threading.Thread(target=caller) for _ in range(THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        starts, ends = zip(*spans, strict=True)
+        return float(max(ends) - min(starts)) / (THREADS * len(keys))
+
+    # In each thread: more than the 5 ms after which the interpreter switches, or they take turns.
+    keys = _calibrated(run, 3 * BLOCK)
+    return lambda round: run(keys)
+
+
+def herd(decorate: Any) -> Block:
+    """Threads on one cold key: from the end of its load to the last one's return."""
+    gate, loads, landed = threading.Event(), 0, 0.0
+
+    def load(x: int, y: int = 0) -> int:
+        nonlocal loads, landed
+        loads += 1
+        gate.wait()
+        landed = perf_counter()
+        return x
+
+    f = decorate(load)
+
+    def block(round: int) -> float:
+        nonlocal gate, loads
+        gate, loads = threading.Event(), 0
+        aboard, done = threading.Event(), threading.Event()
+        calling, returned = count(1).__next__, count(1).__next__
+        ends: list[float] = []
+
+        def caller() -> None:
+            if calling() == HERD:
+                aboard.set()
+            f(round)
+            ends.append(perf_counter())
+            if returned() == HERD:
+                done.set()
+
+        threads = [threading.Thread(target=caller) for _ in range(HERD)]
+        for thread in threads:
+            thread.start()
+        aboard.wait()
+        sleep(SETTLING)
+        gate.set()
+        done.wait()
+        for thread in threads:
+            thread.join()
+        if loads != 1:
+            raise Unfit(f"{loads} loads")
+        return max(ends) - landed
+
+    return block
+
+
+def async_herd(decorate: Any, stack: ExitStack, *, landing_only: bool) -> Block:
+    """Tasks on one cold key: from the first one's creation, or from landing, to the last's end."""
+    runner = event_loop(stack)
+    gate, loads = asyncio.Event(), 0
+
+    async def load(x: int, y: int = 0) -> int:
+        nonlocal loads
+        loads += 1
+        await gate.wait()
+        return x
+
+    f = decorate(load)
+
+    async def measure(key: int) -> float:
+        nonlocal gate, loads
+        gate, loads = asyncio.Event(), 0
+        start = perf_counter()
+        # Not gather(*calls): it would run an awaitable that several calls return only once.
+        tasks = [asyncio.ensure_future(f(key)) for _ in range(ASYNC_HERD)]
+        while not loads:
+            await asyncio.sleep(0)
+        for _ in range(5):  # whatever tasks and futures the callers need until they wait
+            await asyncio.sleep(0)
+        if landing_only:
+            start = perf_counter()
+        gate.set()
+        await asyncio.gather(*tasks)
+        end = perf_counter()
+        if loads != 1:
+            raise Unfit(f"{loads} loads")
+        return end - start
+
+    return lambda round: runner.run_until_complete(measure(round))

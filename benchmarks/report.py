@@ -1,0 +1,156 @@
+"""Results, and how they are printed."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from os import cpu_count
+from typing import Any
+
+PACKAGES = (
+    "soloflight",
+    "cachetools",
+    "wrapt",
+    "cachebox",
+    "moka-py",
+    "theine",
+    "dogpile.cache",
+    "async-lru",
+    "aiocache",
+    "cashews",
+)
+
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+@dataclass
+class Figure:
+    """One comparison: a ratio to a rival, or bytes."""
+
+    against: str
+    value: float
+    limit: float | None = None
+    unit: str = TIMES
+    quartiles: tuple[float, float] | None = None
+
+    @property
+    def missed(self) -> bool:
+        return self.limit is not None and self.value > self.limit
+
+    def __str__(self) -> str:
+        return f"{self.number(self.value)} {self.unit} {self.against}"
+
+    def target(self) -> str:
+        return "" if self.limit is None else f"≤ {self.number(self.limit)}"
+
+    def number(self, value: float) -> str:
+        return f"{value:.2f}" if self.unit == TIMES or value < 10 else f"{value:.0f}"
+
+
+@dataclass
+class Result:
+    name: str
+    title: str
+    ours: str
+    figures: list[Figure]
+    nanoseconds: dict[str, list[float]] = field(default_factory=dict)
+    """By contestant, time per call in each round."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Who should have taken part and failed, and how."""
+
+    @property
+    def missed(self) -> bool:
+        return any(figure.missed for figure in self.figures)
+
+
+def duration(seconds: float) -> str:
+    for unit, size in (("ns", 1e-9), ("µs", 1e-6), ("ms", 1e-3)):
+        if seconds < 1000 * size:
+            return f"{seconds / size:.{'3g' if seconds < 100 * size else '0f'}} {unit}"
+    return f"{seconds:.2f} s"
+
+
+def cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def surroundings() -> dict[str, Any]:
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed" if name != "soloflight" else "from the source tree"
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu(),
+        "cores": cpu_count(),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "versions": versions,
+    }
+
+
+def headline(about: dict[str, Any], rounds: int) -> str:
+    return (
+        f"{about['implementation']} {about['python']}, {about['cpu']}, {about['cores']} cores, "
+        f"{about['date']}; medians of {rounds} rounds"
+    )
+
+
+def show(result: Result) -> None:
+    """Print one case, with the figures that have a target first."""
+    print(f"{result.title:<58} {result.ours:>10}")
+    for figure in gated_first(result.figures):
+        word = "" if figure.limit is None else "missed" if figure.missed else "reached"
+        print(f"    {figure!s:<42} {figure.target():<10} {word}".rstrip())
+    for name, reason in result.absent.items():
+        print(f"    {name}: not measured ({reason})")
+    sys.stdout.flush()
+
+
+def gated_first(figures: Iterable[Figure]) -> list[Figure]:
+    return sorted(figures, key=lambda figure: figure.limit is None)
+
+
+def markdown(results: Sequence[Result], about: dict[str, Any], rounds: int) -> str:
+    lines = [
+        "| case | soloflight | must be | the others |",
+        "|---|---|---|---|",
+    ]
+    for result in results:
+        gated = [f for f in result.figures if f.limit is not None]
+        others = [f for f in result.figures if f.limit is None]
+        aims = [f"{f} ({f.target()}{', **missed**' if f.missed else ''})" for f in gated]
+        cells = (result.title, result.ours, "<br>".join(aims), ", ".join(map(str, others)))
+        lines.append(f"| {' | '.join(cells)} |")
+    versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items() if v[0].isdigit())
+    lines += [
+        "",
+        f"{headline(about, rounds)} of ratios ours / theirs, each round in a new shuffled order. "
+        f"{versions}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def as_json(results: Sequence[Result], about: dict[str, Any], rounds: int) -> dict[str, Any]:
+    cases = []
+    for result in results:
+        case = asdict(result)
+        for figure, made in zip(case["figures"], result.figures, strict=True):
+            figure["missed"] = made.missed
+        cases.append(case | {"missed": result.missed})
+    return {**about, "rounds": rounds, "cases": cases}
