@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Caller, Gate, until, waiters
 
 import soloflight
+from conftest import Caller, Gate, until, waiters
 from soloflight import cached_singleflight
 
 OURS = str(Path(soloflight.__file__).parent)
@@ -26,7 +26,7 @@ class Interrupter:
 
     def __call__(self, frame: Any, event: str, arg: object) -> Any:
         filename = frame.f_code.co_filename
-        if not (filename.startswith(OURS) or filename.startswith("<soloflight")):
+        if not filename.startswith((OURS, "<soloflight")):
             return None
         if event == "line":
             if self.left == 0:
