@@ -69,9 +69,7 @@ def the_surface_has_the_types_of_the_loader() -> None:
 
 
 async def async_stays_async() -> None:
-    coroutine = cached_async(1)
-    assert_type(coroutine, Coroutine[Any, Any, str])
-    assert_type(await coroutine, str)
+    assert_type(await assert_type(cached_async(1), Coroutine[Any, Any, str]), str)
     assert_type(await cached_async.refresh(1), str)
     assert_type(cached_async.peek(1), Entry[str] | None)
 
