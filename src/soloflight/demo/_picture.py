@@ -82,7 +82,7 @@ def _conditions(settings: Settings) -> str:
 
 def _what_one_sees(figures: Sequence[Figures]) -> Iterator[str]:
     yield (
-        "Above: each peak is an expiry, the value has to be loaded anew. Below: the bars on the"
+        "Above: calls rise whenever the value expires and has to be loaded anew. Below: bars on the"
         " left are hits, those on the right are clients that had to wait."
     )
     calls = _listed([f"{each.calls_per_expiry:.3g}" for each in figures])

@@ -1,0 +1,213 @@
+"""Law 15: what cannot work is refused, with a word on what to do."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from soloflight import Group, cached_singleflight, singleflight
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({}, ValueError, "ttl"),
+        ({"ttl": -1}, ValueError, "negative"),
+        ({"ttl": float("nan")}, ValueError, "nan"),
+        ({"ttl": "30"}, TypeError, "ttl must be seconds"),
+        ({"ttl": True}, TypeError, "ttl must be seconds"),
+        ({"cache": [], "ttl": 1}, TypeError, "MutableMapping"),
+        ({"cache": {}, "maxsize": 1}, ValueError, "default cache"),
+        ({"ttl": 1, "maxsize": -1}, ValueError, "maxsize"),
+        ({"ttl": 1, "maxsize": "1"}, TypeError, "maxsize"),
+        ({"ttl": 1, "getsizeof": 1}, TypeError, "getsizeof"),
+        ({"ttl": 1, "timer": 1}, TypeError, "timer"),
+        ({"ttl": 1, "key": 1}, TypeError, "key"),
+        ({"ttl": 1, "ignore": "session"}, TypeError, "ignore"),
+        ({"ttl": 1, "ignore": {"nobody"}}, ValueError, "'nobody'"),
+        ({"ttl": 1, "key": str, "typed": True}, ValueError, "key replaces"),
+        ({"ttl": 1, "typed": 1}, TypeError, "typed"),
+        ({"ttl": 1, "per_instance": 1}, TypeError, "per_instance"),
+        ({"ttl": 1, "wait_timeout": -1}, ValueError, "wait_timeout"),
+        ({"ttl": 1, "wait_timeout": "1"}, TypeError, "wait_timeout"),
+        ({"ttl": 1, "name": 1}, TypeError, "name"),
+    ],
+)
+def test_options_that_cannot_work_are_refused_at_decoration(
+    options: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+
+        @cached_singleflight(**options)
+        def load(session: object) -> int:
+            return 1
+
+
+def test_generator_functions_are_refused() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+
+    async def async_items() -> AsyncIterator[int]:
+        yield 1
+
+    for loader in (items, async_items):
+        with pytest.raises(TypeError, match="generator"):
+            singleflight(loader)
+
+
+def test_per_instance_on_a_plain_function_is_an_error_at_the_first_call() -> None:
+    @cached_singleflight(ttl=1, per_instance=False)
+    def load() -> int:
+        return 1
+
+    with pytest.raises(TypeError, match="per_instance is for methods"):
+        load()
+
+
+def test_singleflight_alone_has_no_cache() -> None:
+    @singleflight
+    def load() -> int:
+        return 1
+
+    for name in ("invalidate", "clear", "refresh", "put", "peek", "cache", "cache_info"):
+        assert not hasattr(load, name)
+
+
+@cached_singleflight(ttl=60)
+async def module_level(a: int, *, b: int = 2) -> int:
+    """Its own words."""
+    return a
+
+
+def test_the_loaders_own_face_is_seen() -> None:
+    assert str(inspect.signature(module_level)) == "(a: 'int', *, b: 'int' = 2) -> 'int'"
+    assert inspect.iscoroutinefunction(module_level)
+    assert module_level.__name__ == "module_level"
+    assert module_level.__module__ == __name__
+    assert module_level.__doc__ == "Its own words."
+    assert copy.deepcopy(module_level) is copy.copy(module_level) is module_level
+    assert pickle.loads(pickle.dumps(module_level)) is module_level
+
+
+# Law 13: methods
+
+
+def logged(function: Any) -> Any:
+    @wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
+class Repo:
+    loads = 0
+
+    def __eq__(self, other: object) -> bool:
+        return True  # equal, and yet never confused
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @cached_singleflight(ttl=60)
+    def get(self, n: int) -> tuple[int, int]:
+        return id(self), n
+
+    @logged
+    @cached_singleflight(ttl=60)
+    def logged_get(self, n: int) -> tuple[int, int]:
+        return id(self), n
+
+    @cached_singleflight(ttl=60, per_instance=False)
+    def shared(self, n: int) -> object:
+        return object()
+
+    @cached_singleflight(ttl=60)
+    @classmethod
+    def inner_class(cls, n: int) -> tuple[type, int]:
+        return cls, n
+
+    @classmethod
+    @cached_singleflight(ttl=60)
+    def outer_class(cls, n: int) -> tuple[type, int]:
+        return cls, n
+
+    @cached_singleflight(ttl=60)
+    @staticmethod
+    def inner_static(n: int) -> object:
+        return object()
+
+    @staticmethod
+    @cached_singleflight(ttl=60)
+    def outer_static(n: int) -> object:
+        return object()
+
+
+class Sub(Repo):
+    pass
+
+
+def test_instances_are_told_apart_by_identity() -> None:
+    one, two = Repo(), Repo()
+    assert one.get(1) is one.get(1)
+    assert one.get(1) != two.get(1)
+    assert Repo.get(one, 1) is one.get(1)
+    assert one.logged_get(1) != two.logged_get(1)
+    assert one.get.invalidate(1) is True
+    assert two.get.peek(1) is not None
+
+
+def test_an_instance_is_not_kept_alive() -> None:
+    repo = Repo()
+    repo.get(1)
+    repo.logged_get(1)
+    seen = weakref.ref(repo)
+    del repo
+    assert seen() is None
+
+
+def test_a_reused_address_is_another_instance() -> None:
+    loads = []
+
+    class Short:
+        @cached_singleflight(ttl=60)
+        def get(self) -> int:
+            loads.append(1)
+            return len(loads)
+
+    assert [Short().get() for _ in range(100)] == list(range(1, 101))
+
+
+def test_instances_may_share() -> None:
+    assert Repo().shared(1) is Repo().shared(1)
+
+
+def test_class_and_static_methods_work_in_either_order() -> None:
+    assert Repo.inner_class(1) == Repo().inner_class(1) == (Repo, 1)
+    assert Repo.outer_class(1) == Repo().outer_class(1) == (Repo, 1)
+    assert Sub.inner_class(1) == Sub.outer_class(1) == (Sub, 1)
+    assert Repo.inner_static(1) is Repo().inner_static(1)
+    assert Repo.outer_static(1) is Repo().outer_static(1)
+
+
+def test_slots_without_weakref_say_what_to_do() -> None:
+    class Slotted:
+        __slots__ = ()
+
+        @cached_singleflight(ttl=60)
+        def get(self) -> int:
+            return 1
+
+    with pytest.raises(TypeError, match=r"__weakref__.*per_instance"):
+        Slotted().get()
+
+
+def test_the_wrong_loader_of_a_group_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Group().do("k", 1)  # type: ignore[arg-type]
