@@ -276,10 +276,17 @@ class FlightTable:
         return fenced or entry is not None  # the entry is released here, outside the lock
 
     def _invalidate(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
-        with self.lock: return self.flights.pop(key, None) is not None, self._drop(key)  # fmt: skip
+        with self.lock: return self._fence(key)  # fmt: skip
 
-    def _drop(self, key: Hashable) -> Entry[Any] | None:
-        return None if self.shelf is None else self.shelf.drop(key)
+    def _fence(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
+        # The entry goes first and the flight last: a claim takes no lock, and one that came between
+        # would find the old entry and hand it to those who follow it.
+        entry = None
+        try:
+            entry = None if self.shelf is None else self.shelf.drop(key)
+        finally:
+            fenced = self.flights.pop(key, None) is not None
+        return fenced, entry
 
     def put(self, key: Hashable, value: Value[Any]) -> None:
         """Fence the flight of `key` and store an entry; a bare value only displaces the old."""
@@ -291,10 +298,12 @@ class FlightTable:
 
     def _replace(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
         assert self.shelf is not None
-        self.flights.pop(key, None)
-        old = self.shelf.drop(key)
-        if type(value) is Entry:
-            self.shelf.store(key, value)
+        try:
+            old = self.shelf.drop(key)
+            if type(value) is Entry:
+                self.shelf.store(key, value)
+        finally:
+            self.flights.pop(key, None)  # last, as in `_fence`
         return old
 
     def clear(self) -> None:
@@ -302,9 +311,11 @@ class FlightTable:
         with self.lock: return self._clear()  # fmt: skip
 
     def _clear(self) -> None:
-        self.flights.clear()
-        if self.shelf is not None:
-            self.shelf.clear()
+        try:
+            if self.shelf is not None:
+                self.shelf.clear()
+        finally:
+            self.flights.clear()  # last, as in `_fence`
 
     def led(self) -> int:
         """Loads led; to be called under the lock."""
