@@ -749,3 +749,17 @@ def test_the_flight_of_a_loop_that_was_merely_closed_is_abandoned(
     del task
     gc.collect()
     caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such a loop
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager task factories came with Python 3.12")
+@in_loop
+async def test_a_deadlock_is_seen_with_an_eager_task_factory() -> None:
+    factory: Any = asyncio.eager_task_factory  # type: ignore[attr-defined,unused-ignore]
+    asyncio.get_running_loop().set_task_factory(factory)
+
+    @cached_singleflight(ttl=60)
+    async def load(key: int) -> int:
+        return await load(key)
+
+    with pytest.raises(FlightDeadlock):
+        await load(1)

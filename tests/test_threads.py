@@ -587,3 +587,15 @@ def test_hits_are_counted_exactly_over_threads() -> None:
     stats = load.stats()
     assert (stats.hits, stats.misses) == (8000, 1)
     assert load.stats() == stats
+
+
+def test_a_wait_timeout_may_be_as_long_as_one_likes(gate: Gate) -> None:
+    @cached_singleflight(ttl=60, wait_timeout=float("inf"))
+    def load() -> int:
+        gate()
+        return 1
+
+    callers = in_thread(2, load)
+    until(lambda: waiters(load) == 1)
+    gate.open()
+    assert [caller.result() for caller in callers] == [1, 1]

@@ -187,7 +187,7 @@ class FlightTable:
         if not flight.over:
             board(flight, mine)
         elif self.flights.get(mine.key) is flight:
-            del self.flights[mine.key]  # a key's __eq__ raised when it landed
+            self.flights.pop(mine.key, None)  # a key's __eq__ raised when it landed
 
     def land(self, flight: Flight, outcome: Outcome | None) -> None:
         """End a flight with its outcome, or abandon it (``None``). Idempotent."""
@@ -215,7 +215,7 @@ class FlightTable:
                 if type(outcome) is Error:
                     self.errors += 1
             if flights.get(key) is flight:
-                del flights[key]
+                flights.pop(key, None)  # a key's __eq__ may have taken it off in that very look
             elif stored is not None and self.shelf is not None and self.shelf.find(key) is stored:
                 self.shelf.drop(key)  # user code that ran in there has fenced this flight
 

@@ -217,7 +217,7 @@ class Shelf:
             key = ref.key
             index, short = key if type(key) is Scoped else (self.index, key)
             if index.get(short) is ref:
-                del index[short]
+                index.pop(short, None)
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """Hide and remove the entry of `key`; returns it if it was fresh."""
@@ -232,7 +232,8 @@ class Shelf:
         """Hide and remove every entry."""
         keys: list[Hashable] = [ALL]
         if self.shared:
-            keys = [Scoped(index, k) for index in (self.index, *self.instances()) for k in index]
+            indexes = (self.index, *self.instances())
+            keys = [Scoped(index, k) for index in indexes for k in list(index)]
         self.hide_all()
         for key in keys:
             self._store.change(self, key, None)
@@ -295,7 +296,7 @@ class Shelf:
         """Remove what dead instances left behind."""
         while self.dead:
             index = self.dead.popleft()
-            for short in index:
+            for short in list(index):  # a value's destructor may store
                 cache.pop(Scoped(index, short), None)
             index.clear()
 
@@ -303,7 +304,7 @@ class Shelf:
         """No longer show an entry that the cache refused, even while somebody holds it."""
         index, short = key if type(key) is Scoped else (self.index, key)
         if entry is not None and self.find(key) is entry:
-            del index[short]
+            index.pop(short, None)
 
     def _failed(self, error: Exception) -> None:
         """Count a store that failed, and warn of the first."""

@@ -186,8 +186,8 @@ def start(
     never_ran = partial(_never_ran, table, flight)
     run = _run(table, flight, load, never_ran, enter, loader, args, kwargs)
     plain = loop.get_task_factory() is None
+    flight.load = load  # before the first step, which a task factory may take at once
     if plain and _EAGER:
-        flight.load = load
         Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
         return
     try:
@@ -195,9 +195,9 @@ def start(
         task = Task(run, loop=loop, name=table.name) if plain else loop.create_task(run)
         load.task = task
     except BaseException:
+        flight.load = None
         run.close()
         raise
-    flight.load = load
     _loads.add(task)
     task.add_done_callback(never_ran)
 

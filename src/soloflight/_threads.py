@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from threading import Lock, get_ident
+from threading import TIMEOUT_MAX, Lock, get_ident
 from time import monotonic
 from types import CoroutineType
 from typing import Any
@@ -27,8 +27,10 @@ class ThreadWaiters:
 
     def wake(self) -> None:
         for signal in self.callers.values():
-            if signal.locked():  # else it was woken by a landing that was interrupted
+            try:
                 signal.release()
+            except RuntimeError:
+                pass  # woken already, by a landing that was interrupted
 
 
 def board(flight: Flight, mine: Flight) -> None:
@@ -99,6 +101,8 @@ def load(
 
 def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
     """Block until `flight` is over."""
+    if table.abandon_gone(flight):
+        return  # before anyone is accused of waiting for a loop that is no more
     with Edge(get_ident(), flight):
         while not flight.over:
             left = -1.0 if deadline is None else deadline - monotonic()
@@ -108,5 +112,5 @@ def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | Non
                 if table.abandon_gone(flight):
                     return
                 left = POLL if deadline is None else min(left, POLL)
-            if mine.signal.acquire(True, left):
+            if mine.signal.acquire(True, min(left, TIMEOUT_MAX)):
                 return
