@@ -117,7 +117,11 @@ def async_keyed(call: str, f: Any, keys: Keys, stack: ExitStack) -> Block:
 
 
 def threaded(call: str, f: Any) -> Block:
-    """Total throughput of threads that start together: from the first call to the last return."""
+    """Total throughput of threads that start together: from the first call to the last return.
+
+    What takes a lock for each hit has two speeds here: where another core is quick to wake the next
+    thread in the queue, each call becomes a switch of threads. See the quartiles.
+    """
     loop = _loop(call)
 
     def run(keys: Sequence[int]) -> float:

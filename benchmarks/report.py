@@ -115,7 +115,9 @@ def show(result: Result) -> None:
     print(f"{result.title:<58} {result.ours:>10}")
     for figure in gated_first(result.figures):
         word = "" if figure.limit is None else "missed" if figure.missed else "reached"
-        print(f"    {figure!s:<42} {figure.target():<10} {word}".rstrip())
+        low, high = figure.quartiles or (None, None)
+        spread = "" if low is None else f"{low:.2f} … {high:.2f}"
+        print(f"    {figure!s:<42} {spread:<15} {figure.target():<8} {word}".rstrip())
     for name, reason in result.absent.items():
         print(f"    {name}: not measured ({reason})")
     sys.stdout.flush()

@@ -5,7 +5,8 @@
 
 Every case is measured in rounds. In a round each contestant runs one block of about 10 ms, in a
 new shuffled order, and the round gives its own ratios, ours / theirs. What counts is the median of
-these ratios: a machine that drifts slows down all the blocks of a round alike.
+these ratios: a machine that drifts slows down all the blocks of a round alike. The printed table
+has their quartiles as well.
 
 Everybody plays by the same rules. A block is a loop of direct calls of the decorated function, with
 nothing of ours around it. The garbage collector has run before a block and does not run during it,
