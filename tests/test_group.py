@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from concurrent.futures import CancelledError
 from typing import Any
@@ -284,3 +285,44 @@ def test_in_flight_names_the_keys(gate: Gate) -> None:
     gate.open()
     for future in futures:
         future.result(20)
+
+
+# The flight of an event loop that is no more holds nobody up
+
+
+def stranded(group: Group) -> asyncio.AbstractEventLoop:
+    """A loop that was closed under its flight of "k"."""
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> None:
+        starter = asyncio.ensure_future(group.do_async("k", asyncio.Event().wait))
+        await until_async(lambda: waiters(group) == 1)
+        assert not starter.done()
+
+    loop.run_until_complete(begin())
+    return loop
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+@pytest.mark.parametrize("caller", ["thread", "task that runs a load"])
+def test_the_flight_of_a_closed_loop_in_the_same_thread_is_no_deadlock(
+    caller: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Group()
+    loop = stranded(group)
+    loop.close()
+
+    async def one() -> int:
+        return 1
+
+    async def outer() -> int:
+        return await group.do_async("k", one)
+
+    if caller == "thread":
+        assert group.do("k", lambda: 1) == 1
+    else:
+        assert asyncio.run(group.do_async("outer", outer)) == 1
+    assert len(group) == 0
+    del loop
+    gc.collect()
+    caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such a loop

@@ -101,8 +101,6 @@ def load(
 
 def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
     """Block until `flight` is over."""
-    if table.abandon_gone(flight):
-        return  # before anyone is accused of waiting for a loop that is no more
     with Edge(get_ident(), flight):
         while not flight.over:
             left = -1.0 if deadline is None else deadline - monotonic()

@@ -62,7 +62,8 @@ def _cycle(runner: Hashable, flight: Flight) -> list[Flight] | None:
     while paths:
         path = paths.pop()
         last = path[-1]
-        if last.over or last in seen:
+        gone = last.loop is not None and last.loop.is_closed()  # whoever waits for it finds out
+        if last.over or gone or last in seen:
             continue
         seen.add(last)
         # A load in a task is held up by what its task waits for, and by what blocks its loop.
