@@ -95,12 +95,18 @@ def leader(interrupter: Interrupter) -> None:
     check(load, followers)
 
 
-def follower(interrupter: Interrupter) -> None:
+def loading() -> tuple[Any, Gate, list[Caller]]:
+    """A load in progress, with its leader and a follower."""
     load, gate = make()
     first = Caller(load, "k")
     gate.arrived()
     patient = Caller(load, "k")
     until(lambda: waiters(load) == 1)
+    return load, gate, [first, patient]
+
+
+def follower(interrupter: Interrupter) -> None:
+    load, gate, callers = loading()
 
     def open_gate() -> None:
         until(lambda: waiters(load) == 2 or interrupter.struck or done.is_set())
@@ -111,18 +117,14 @@ def follower(interrupter: Interrupter) -> None:
     interrupter.run(lambda: load("k"))
     done.set()
     opener.result()
-    check(load, [first, patient])
+    check(load, callers)
 
 
 def invalidating(interrupter: Interrupter) -> None:
-    load, gate = make()
-    first = Caller(load, "k")
-    gate.arrived()
-    patient = Caller(load, "k")
-    until(lambda: waiters(load) == 1)
+    load, gate, callers = loading()
     interrupter.run(lambda: load.invalidate("k"))
     gate.open()
-    check(load, [first, patient])
+    check(load, callers)
 
 
 @pytest.mark.parametrize("role", [leader, follower, invalidating])

@@ -696,8 +696,8 @@ async def test_refresh_joins_a_flight_in_progress() -> None:
 # Law 11: any caller
 
 
-def test_a_follower_in_another_loop_leads_anew_when_the_loop_of_the_load_ends() -> None:
-    """`asyncio.run` cancels its tasks at its end: the follower is told at once."""
+def stuck_at_first() -> Any:
+    """A loader whose first load takes too long, and which returns the number of the load."""
     loads = []
 
     @cached_singleflight(ttl=60)
@@ -706,6 +706,13 @@ def test_a_follower_in_another_loop_leads_anew_when_the_loop_of_the_load_ends() 
         if len(loads) == 1:
             await asyncio.sleep(PATIENCE)
         return len(loads)
+
+    return load
+
+
+def test_a_follower_in_another_loop_leads_anew_when_the_loop_of_the_load_ends() -> None:
+    """`asyncio.run` cancels its tasks at its end: the follower is told at once."""
+    load = stuck_at_first()
 
     async def start_and_end() -> None:
         starter = asyncio.ensure_future(load())
@@ -723,14 +730,7 @@ def test_a_follower_in_another_loop_leads_anew_when_the_loop_of_the_load_ends() 
 def test_the_flight_of_a_loop_that_was_merely_closed_is_abandoned(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    loads = []
-
-    @cached_singleflight(ttl=60)
-    async def load() -> int:
-        loads.append(1)
-        if len(loads) == 1:
-            await asyncio.sleep(PATIENCE)
-        return len(loads)
+    load = stuck_at_first()
 
     async def start() -> Any:
         task = asyncio.ensure_future(load())

@@ -29,7 +29,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from itertools import count
 from threading import RLock, get_ident
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
@@ -37,6 +36,7 @@ from typing import Any, NamedTuple, Protocol
 from . import _fork
 from ._entry import Entry
 from ._outcome import Error, Value
+from ._stats import Tally
 
 Outcome = Value[Any] | Error
 
@@ -124,6 +124,10 @@ class Flight:
     def __str__(self) -> str:
         return f"{self.name}[{self.key!r}]"
 
+    def aboard(self) -> int:
+        """How many callers wait for it."""
+        return sum(len(waiters.callers) for waiters in tuple(self.waiters.values()))
+
 
 Board = Callable[[Flight, Flight], None]
 """``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""
@@ -134,11 +138,10 @@ class FlightTable:
 
     __slots__ = (
         "__weakref__",
-        "_looks",
-        "count",
         "errors",
         "flights",
         "joined",
+        "led",
         "lock",
         "name",
         "shelf",
@@ -151,8 +154,7 @@ class FlightTable:
         self.lock: RLock = RLock() if shelf is None else shelf.lock
         # Flights go on with one dict operation, and off under the lock.
         self.flights: dict[Hashable, Flight] = {}
-        self.count = count().__next__  # loads led, and looks at that number
-        self._looks = 0
+        self.led = Tally()
         self.joined = 0
         self.errors = 0
         _fork.tables.add(self)
@@ -176,7 +178,7 @@ class FlightTable:
             if entry is not None:
                 self.land(mine, Value(entry.value))
                 return entry
-        self.count()
+        next(self.led.counter)
         if aboard:
             board(mine, mine)
         return None
@@ -254,9 +256,7 @@ class FlightTable:
             return False
         for waiters in tuple(flight.waiters.values()):
             waiters.callers.pop(mine, None)
-        if flight.load is None or any(
-            waiters.callers for waiters in tuple(flight.waiters.values())
-        ):
+        if flight.load is None or flight.aboard():
             return False
         # Off the table first, cancelled second: a newcomer must not join a dying flight.
         self._off(flight, None)
@@ -281,7 +281,6 @@ class FlightTable:
     def _fence(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
         # The entry goes first and the flight last: a claim takes no lock, and one that came between
         # would find the old entry and hand it to those who follow it.
-        entry = None
         try:
             entry = None if self.shelf is None else self.shelf.drop(key)
         finally:
@@ -317,11 +316,6 @@ class FlightTable:
         finally:
             self.flights.clear()  # last, as in `_fence`
 
-    def led(self) -> int:
-        """Loads led; to be called under the lock."""
-        self._looks += 1
-        return self.count() + 1 - self._looks
-
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is on the table."""
         with self.lock: return self._in_flight()  # fmt: skip
@@ -329,11 +323,7 @@ class FlightTable:
     def _in_flight(self) -> tuple[FlightInfo, ...]:
         now = monotonic()
         return tuple(
-            FlightInfo(
-                f.key,
-                now - (f.since or now),
-                sum(len(w.callers) for w in tuple(f.waiters.values())),
-            )
+            FlightInfo(f.key, now - (f.since or now), f.aboard())
             for f in tuple(self.flights.values())
         )
 

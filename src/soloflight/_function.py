@@ -133,8 +133,8 @@ class _Flights(Generic[P, R]):
         shelf = table.shelf
         with table.lock:
             return Stats(
-                hits=shelf.hits() if isinstance(shelf, Shelf) else 0,
-                misses=table.led(),
+                hits=shelf.tally.total() if isinstance(shelf, Shelf) else 0,
+                misses=table.led.total(),
                 joined=table.joined,
                 errors=table.errors,
                 store_errors=shelf.failures if isinstance(shelf, Shelf) else 0,

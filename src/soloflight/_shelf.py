@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
-from itertools import count
 from math import inf
 from threading import Lock, RLock
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from weakref import ref
 
 from ._entry import Entry, lifetime
 from ._outcome import Value
+from ._stats import Tally
 
 RING = 8
 """How many hits are remembered for the replay: each costs the next miss half a microsecond."""
@@ -128,16 +128,14 @@ class Shelf:
         self._store = store
         self._ttl = ttl
         self._timer = timer
-        self._ordered = ordered  # whether reading a key from the cache changes what it evicts
+        self.ordered = ordered  # whether reading a key from the cache changes what it evicts
         self._ttu = ttu
         self.index = Index()
         self.instances: Callable[[], list[Index]] = list
         # Written by the hit path, without a lock: ring[next(counter) % RING] = ref
         self.ring: list[Ref] = [GONE] * RING
-        self.counter = count()
-        self.count = self.counter.__next__
+        self.tally = Tally()
         self._replayed = 0
-        self._uncounted = 0  # how often it counted what was no hit
         # Written by the callbacks of weak references, without a lock, wherever they run:
         self.dropped: deque[Ref] = deque()
         self.dead: deque[Index] = deque()
@@ -163,17 +161,13 @@ class Shelf:
             "get": self.index.get,
             "now": self._timer,
             "ring": self.ring,
-            "counter": self.counter,
+            "counter": self.tally.counter,
         }
 
     @property
     def timed(self) -> bool:
         """Whether entries expire."""
         return self._ttl != inf or self._ttu is not None
-
-    @property
-    def ordered(self) -> bool:
-        return self._ordered
 
     def entry(self, value: Any) -> Value[Any]:
         """The entry of a value that was loaded just now; no entry where its ttl is over at once.
@@ -201,7 +195,7 @@ class Shelf:
         entry: Entry[Any] | None = index.get(short, GONE)()
         if entry is None or not self._timer() < entry.fresh_until:
             return None
-        self.count()
+        next(self.tally.counter)
         return entry
 
     def store(self, key: Hashable, entry: Entry[Any]) -> None:
@@ -257,9 +251,8 @@ class Shelf:
                 return
             if self.dead:
                 self._bury(cache)
-            if self._ordered:
-                now = self.count()
-                self._uncounted += 1
+            if self.ordered:
+                now = self.tally.look()
                 if now != self._replayed:
                     self._replay(cache, now)
                 self._replayed = now + 1
@@ -315,10 +308,6 @@ class Shelf:
                 self.name,
                 exc_info=error,
             )
-
-    def hits(self) -> int:
-        self._uncounted += 1
-        return self.count() + 1 - self._uncounted
 
     def forked(self, lock: RLock) -> None:
         self._store.forked(self, lock)

@@ -193,7 +193,7 @@ _numbers = count(1)
 
 @cache
 def _compiled(source: str, title: str) -> CodeType:
-    """Loaders of the same shape share their code, and so its lines in `linecache`."""
+    """Loaders of the same shape share their source, and so its lines in `linecache`."""
     filename = f"<soloflight wrapper {next(_numbers)}: {title}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     return compile(source, filename, "exec")

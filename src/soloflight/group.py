@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
 from threading import Thread, get_ident
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
 from . import _tasks, _threads
 from ._flight import Flight, FlightInfo, FlightTable, Outcome
@@ -38,12 +38,8 @@ class Group:
 
         Raises `FlightDeadlock` where waiting would never end: `fn` asks for its own key, say.
         """
-        outcome = _threads.call(self._table, Value, fn, None, key, args, kwargs)
-        try:
-            result: R = outcome.value
-            return result
-        finally:
-            del outcome
+        # In no variable: an exception holds its traceback, that this frame.
+        return cast("R", _threads.call(self._table, Value, fn, None, key, args, kwargs).value)
 
     async def do_async(
         self, key: Hashable, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -52,12 +48,8 @@ class Group:
 
         A caller that is cancelled leaves; when the last one has left, the load is cancelled.
         """
-        outcome = await _tasks.call(self._table, Value, fn, None, key, args, kwargs)
-        try:
-            result: R = outcome.value
-            return result
-        finally:
-            del outcome
+        table = self._table
+        return cast("R", (await _tasks.call(table, Value, fn, None, key, args, kwargs)).value)
 
     def submit(
         self, key: Hashable, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
