@@ -12,9 +12,10 @@ from . import _caches, _keys, _tasks, _threads
 from ._caches import UNSET
 from ._entry import seconds
 from ._flight import FlightTable
-from ._function import CachedFunction, Core, Function, decorated
+from ._function import CachedFunction, Function, decorated
 from ._outcome import Value
 from ._shelf import Shelf
+from ._surface import Core
 from ._template import Spec
 
 P = ParamSpec("P")

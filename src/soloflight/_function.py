@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Mapping, MutableMapping
+from collections.abc import Callable
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
-from ._entry import Entry
-from ._flight import FlightInfo, FlightTable
-from ._instances import Instances
-from ._shelf import Shelf
-from ._stats import CacheInfo, Stats
-from ._template import Face, Spec, generate
+from ._surface import Bound, CachedSurface, Core, FlightSurface
+from ._template import Face
 
 if TYPE_CHECKING:  # wrapt has no types
 
@@ -28,178 +23,6 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 V = TypeVar("V")
 T = TypeVar("T")
-
-Bound = tuple[Hashable, tuple[Any, ...], Mapping[str, Any]]  # key, args, kwargs
-
-
-class Core:
-    """A decorated function without its looks."""
-
-    def __init__(
-        self,
-        spec: Spec,
-        table: FlightTable,
-        miss: Callable[..., Any],
-        loader: Callable[..., Any],
-        *,
-        for_methods: bool,
-    ) -> None:
-        self.spec = spec
-        self.table = table
-        self.miss = miss
-        self.loader = loader
-        self.function: Any = None  # what stands for the loader
-        self.for_methods = for_methods  # an option was given that has a meaning only there
-        self._faces: dict[Face, tuple[Any, Callable[..., Bound]]] = {}
-        self._names: dict[str, Any] = {"miss": miss}
-        dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
-        shelf = table.shelf
-        if isinstance(shelf, Shelf):
-            dead = shelf.dead
-            self._names |= shelf.names()
-        instances = Instances(spec.name, dead)
-        self._names |= {"looks": instances.looks, "enroll": instances.enroll}
-        if isinstance(shelf, Shelf):
-            shelf.instances = instances.indexes
-
-    @property
-    def shelf(self) -> Shelf:
-        shelf = self.table.shelf
-        assert isinstance(shelf, Shelf)
-        return shelf
-
-    def face(self, face: Face) -> tuple[Any, Callable[..., Bound]]:
-        """The generated wrapper and binder of one way of calling."""
-        made = self._faces.get(face)
-        if made is None:
-            call, bind = generate(self.spec, face, self._names)
-            for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-                if hasattr(self.loader, name):
-                    setattr(call, name, getattr(self.loader, name))
-                    setattr(bind, name, getattr(self.loader, name))
-            made = self._faces[face] = call, bind
-        return made
-
-    def defined_in_class(self) -> bool:
-        owner = getattr(self.loader, "__qualname__", "").rpartition(".")[0]
-        return bool(owner) and not owner.endswith("<locals>")
-
-    def faced(self, args: tuple[Any, ...]) -> Face:
-        """Whether a call of the unbound function with `args` has an instance in front.
-
-        It has where the loader was defined in a class body and `args` starts with an instance of
-        that class, or the class itself: another decorator on top of ours calls like that.
-        """
-        if args and self.defined_in_class():
-            owner, _, name = self.loader.__qualname__.rpartition(".")
-            module = self.loader.__module__
-            first = args[0] if isinstance(args[0], type) else type(args[0])
-            for cls in first.__mro__:
-                ours = cls.__qualname__ == owner and cls.__module__ == module
-                if ours and not isinstance(vars(cls).get(name), staticmethod):
-                    return "method"
-        if self.for_methods:
-            raise TypeError(f"{self.spec.name}: per_instance is for methods; this is a function")
-        return "plain"
-
-
-class _Flights(Generic[P, R]):
-    """What `@singleflight` gives a function or a bound method."""
-
-    __slots__ = ()
-    _core: Core
-
-    def _bind(self, args: Any, kwargs: Any) -> Bound:
-        raise NotImplementedError
-
-    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Take the flight of this call off the table: the next call starts one of its own.
-
-        Callers already aboard get its outcome, which is not stored. Returns whether there was one.
-        """
-        return self._core.table.forget(self._bind(args, kwargs)[0])
-
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> Hashable:
-        """The key of this call; ``f.cache`` has its entry under it."""
-        return self._bind(args, kwargs)[0]
-
-    def in_flight(self) -> tuple[FlightInfo, ...]:
-        """The loads in progress: key, age in seconds, and the number of callers that wait."""
-        return self._core.table.in_flight()
-
-    def stats(self) -> Stats:
-        """Counts since the decoration."""
-        table = self._core.table
-        shelf = table.shelf
-        with table.lock:
-            return Stats(
-                hits=shelf.tally.total() if isinstance(shelf, Shelf) else 0,
-                misses=table.led.total(),
-                joined=table.joined,
-                errors=table.errors,
-                store_errors=shelf.failures if isinstance(shelf, Shelf) else 0,
-            )
-
-
-class _Cached(_Flights[P, R], Generic[P, R, V]):
-    """What `@cached_singleflight` gives a function or a bound method besides."""
-
-    __slots__ = ()
-
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Drop the entry of this call and fence its flight; returns whether there was either.
-
-        A call that starts after this has returned neither sees nor joins a load that began before.
-        Callers already aboard get their value; it is not stored.
-        """
-        return self._core.table.invalidate(self._bind(args, kwargs)[0])
-
-    def clear(self) -> None:
-        """`invalidate` for every key of the function, those of all instances included."""
-        self._core.table.clear()
-
-    cache_clear = clear
-
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Load now, or join a flight in progress, and return the new value.
-
-        To be awaited where the loader is an ``async def``.
-        """
-        outcome = self._core.miss(*self._bind(args, kwargs), look=False)
-        return cast("R", _value(outcome) if self._core.spec.is_async else outcome.value)
-
-    def put(self, value: V, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Store a value as if it had been loaded just now, and fence the flight of this call."""
-        key = self._bind(args, kwargs)[0]
-        self._core.table.put(key, self._core.shelf.entry(value))
-
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> Entry[V] | None:
-        """The entry of this call, or ``None``. Never loads, and does not count as a hit."""
-        entry = self._core.shelf.fresh(self._bind(args, kwargs)[0])
-        # A copy: an entry of the cache is seen for as long as anybody holds it.
-        return None if entry is None else Entry(entry.value, entry.fresh_until)
-
-    @property
-    def cache(self) -> MutableMapping[Any, Any]:
-        """The cache, which holds an `Entry` under each `cache_key`."""
-        return self._core.shelf.cache
-
-    def cache_info(self) -> CacheInfo:
-        """``(hits, misses, maxsize, currsize)`` as `functools.lru_cache` has it."""
-        stats = self.stats()
-        with self._core.table.lock:
-            cache = self.cache
-            size = getattr(cache, "currsize", None)
-            return CacheInfo(
-                stats.hits,
-                stats.misses,
-                getattr(cache, "maxsize", None),
-                len(cache) if size is None else size,
-            )
-
-
-async def _value(outcome: Any) -> Any:
-    return (await outcome).value
 
 
 class _BoundTo(Generic[P, R]):
@@ -293,19 +116,19 @@ class _Unbound(BaseObjectProxy):
         return f"<soloflight of {self.__wrapped__!r}>"
 
 
-class BoundFunction(_BoundTo[P, R], _Flights[P, R]):
+class BoundFunction(_BoundTo[P, R], FlightSurface[P, R]):
     """A `@singleflight` method of an instance."""
 
     __slots__ = ()
 
 
-class BoundCachedFunction(_BoundTo[P, R], _Cached[P, R, V]):
+class BoundCachedFunction(_BoundTo[P, R], CachedSurface[P, R, V]):
     """A `@cached_singleflight` method of an instance."""
 
     __slots__ = ()
 
 
-class Function(_Unbound, _Flights[P, R]):
+class Function(_Unbound, FlightSurface[P, R]):
     """A function decorated with `@singleflight`."""
 
     if TYPE_CHECKING:
@@ -321,7 +144,7 @@ class Function(_Unbound, _Flights[P, R]):
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
-class CachedFunction(_Unbound, _Cached[P, R, V]):
+class CachedFunction(_Unbound, CachedSurface[P, R, V]):
     """A function decorated with `@cached_singleflight`."""
 
     if TYPE_CHECKING:
