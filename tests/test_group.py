@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import sys
 import threading
-from concurrent.futures import CancelledError
+import traceback
+import weakref
+from concurrent.futures import CancelledError, Future, wait
 from typing import Any
 
 import pytest
 
 from conftest import Caller, Gate, until, until_async, waiters
 from soloflight import FlightDeadlock, Group
+
+OUR_FRAMES = 0 if sys.version_info >= (3, 11) else 2
 
 
 class Boom(Exception):
@@ -173,6 +178,45 @@ def test_a_thread_that_would_block_the_loop_that_runs_its_leader_gets_a_deadlock
     asyncio.run(main())
 
 
+def test_a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error() -> None:
+    group = Group()
+
+    async def never() -> None:
+        raise AssertionError
+
+    with pytest.raises(FlightDeadlock, match=r"Group\['k'\] -> Group\['k'\]"):
+        group.do("k", lambda: asyncio.run(group.do_async("k", never)))
+    assert len(group) == 0
+
+
+@pytest.mark.parametrize("call", ["do", "do_async", "submit"])
+def test_an_error_has_the_traceback_of_the_loader_alone(call: str) -> None:
+    group = Group()
+
+    def load() -> None:
+        raise Boom
+
+    async def load_async() -> None:
+        raise Boom
+
+    async def main() -> None:
+        await group.do_async("k", load_async)
+
+    with pytest.raises(Boom) as caught:
+        if call == "do":
+            group.do("k", load)
+        elif call == "submit":
+            group.submit("k", load).result(20)
+        else:
+            asyncio.run(main())
+    frames = traceback.extract_tb(caught.value.__traceback__)
+    ours = [frame for frame in frames if "soloflight/" in frame.filename.replace("tests", "")]
+    assert frames[-1].name.startswith("load")
+    assert len([f for f in ours if "/src/" in f.filename or "site-packages" in f.filename]) <= (
+        OUR_FRAMES
+    )
+
+
 def test_a_cycle_of_a_thread_and_a_task_gets_a_deadlock_error() -> None:
     group = Group()
     both = threading.Barrier(2)
@@ -269,6 +313,151 @@ def test_submit_without_a_thread_to_run_on_raises_and_leaves_the_key_free(
     assert group.do("k", lambda: 1) == 1
 
 
+def test_the_others_of_a_flight_without_a_thread_are_answered(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A future that relied on another one's thread, which could not be started, leads itself."""
+    group = Group()
+    start = threading.Thread.start
+    second: list[Future[int]] = []
+
+    def refuse_once(self: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        second.append(group.submit("k", lambda: 2))
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_once)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        group.submit("k", lambda: 1)
+    assert second[0].result(20) == 2
+
+
+@pytest.mark.parametrize("leader", ["thread", "future"])
+def test_a_future_that_finds_its_flight_landed_gets_what_landed(leader: str) -> None:
+    """Eight callers at once, many times over, of a load that takes no time."""
+    group = Group()
+    both = threading.Barrier(8)
+
+    def submit() -> None:
+        for n in range(200):
+            both.wait()
+            if leader == "thread":
+                group.do(n, int)
+            assert group.submit(n, lambda n=n: n).result(20) in (n, 0)
+
+    for caller in [Caller(submit) for _ in range(8)]:
+        caller.result()
+
+
+def test_a_callback_that_raises_an_interruption_harms_nobody(
+    gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    def interrupt(future: Future[int]) -> None:
+        raise SystemExit
+
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+    first, second = group.submit("k", int), group.submit("k", int)
+    first.add_done_callback(interrupt)
+    gate.open()
+    assert leader.result() == first.result(20) == second.result(20) == 1
+    assert "callback" in caplog.text
+
+
+def test_a_cancelled_future_counts_as_done(gate: Gate) -> None:
+    group = Group()
+    future = group.submit("k", gate)
+    assert future.cancel() is True
+    assert future.cancel() is True
+    assert future in wait([future], timeout=20).done
+    gate.open()
+
+
+def test_the_load_of_a_cancelled_future_goes_on(gate: Gate) -> None:
+    group = Group()
+    group.submit("k", lambda: [gate(), 1][1]).cancel()
+    second = group.submit("k", int)
+    gate.open()
+    assert second.result(20) == 1
+
+
+def test_cancelling_the_last_future_cancels_the_load_of_a_task() -> None:
+    cancelled = []
+
+    async def load() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def main() -> None:
+        group = Group()
+        task = asyncio.ensure_future(group.do_async("k", load))
+        await until_async(lambda: waiters(group) == 1)
+        future = group.submit("k", int)
+        task.cancel()
+        await until_async(lambda: waiters(group) == 1)
+        future.cancel()
+        await until_async(lambda: bool(cancelled))
+
+    asyncio.run(main())
+
+
+def test_a_future_keeps_no_argument_alive_once_it_is_done(gate: Gate) -> None:
+    class Argument:
+        pass
+
+    group = Group()
+    argument = Argument()
+    seen = weakref.ref(argument)
+    leader = Caller(group.do, "k", gate)
+    gate.arrived()
+    follower = group.submit("k", id, argument)
+    gate.open()
+    leader.result()
+    assert follower.result(20) is None
+    led = group.submit("k", type, argument)
+    assert led.result(20) is Argument
+    del argument
+    until(lambda: seen() is None)  # the thread hands over and ends
+
+
+def test_a_future_with_an_error_is_no_reference_cycle() -> None:
+    def load() -> None:
+        raise Boom
+
+    future = Group().submit("k", load)
+    with pytest.raises(Boom):
+        future.result(20)
+    seen = weakref.ref(future)
+    gc.collect()
+    gc.disable()
+    try:
+        del future
+        until(lambda: seen() is None)
+    finally:
+        gc.enable()
+
+
+def test_one_error_of_many_futures_does_not_grow_its_traceback(gate: Gate) -> None:
+    def load() -> None:
+        gate()
+        raise Boom
+
+    group = Group()
+    futures = [group.submit("k", load) for _ in range(30)]
+    gate.open()
+    for future in futures:
+        with pytest.raises(Boom) as caught:
+            future.result(20)
+    names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert names[0] == "test_one_error_of_many_futures_does_not_grow_its_traceback"
+    assert names[-1] == "load"
+    assert len(names) <= 2 + OUR_FRAMES
+
+
 def test_a_caller_may_submit_a_key_and_then_wait_for_it(gate: Gate) -> None:
     group = Group()
     future = group.submit("k", lambda: [gate(), 1][1])
@@ -301,6 +490,47 @@ def stranded(group: Group) -> asyncio.AbstractEventLoop:
 
     loop.run_until_complete(begin())
     return loop
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+@pytest.mark.parametrize("caller", ["thread", "future", "task"])
+def test_who_waits_for_the_flight_of_a_loop_that_is_closed_leads_anew(
+    caller: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Group()
+    loop = Caller(stranded, group).result()
+
+    async def one() -> int:
+        return 1
+
+    if caller == "thread":
+        waiting = Caller(group.do, "k", lambda: 1)
+    elif caller == "future":
+        waiting = Caller(group.submit("k", lambda: 1).result, 20)
+    else:
+        waiting = Caller(lambda: asyncio.run(group.do_async("k", one)))
+    until(lambda: waiters(group) == 2)
+    loop.close()
+    assert waiting.result() == 1
+    assert len(group) == 0
+    del loop, waiting
+    gc.collect()
+    caplog.clear()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_the_flight_of_a_closed_loop_is_no_load_in_progress(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    group = Group()
+    loop = stranded(group)
+    assert len(group) == 1
+    loop.close()
+    assert len(group) == 0
+    assert group.in_flight() == ()
+    del loop
+    gc.collect()
+    caplog.clear()
 
 
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")

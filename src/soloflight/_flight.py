@@ -29,16 +29,29 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from threading import RLock, get_ident
+from itertools import count
+from threading import RLock, local
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
-from . import _fork
+from . import _locks
 from ._entry import Entry
 from ._outcome import Error, Value
 from ._stats import Tally
 
 Outcome = Value[Any] | Error
+
+
+class _Me(local):
+    """A number for each thread. (Its ident may be that of a thread which ended.)"""
+
+    _numbers = count(1)
+
+    def __init__(self) -> None:
+        self.number = next(self._numbers)
+
+
+me = _Me()
 
 
 class Waiters(Protocol):
@@ -109,7 +122,7 @@ class Flight:
     def __init__(self, key: Hashable, name: str, loop: Loop | None = None) -> None:
         self.key = key
         self.name = name  # of the function or group, for messages
-        self.thread = get_ident()  # runs the load, or the event loop whose task runs it
+        self.thread = me.number  # runs the load, or the event loop whose task runs it
         self.loop = loop  # None: a thread runs the load
         self.load: Load | None = None  # set before the first step of the flight's task
         self.since = 0.0  # set as soon as it is on the table
@@ -126,7 +139,7 @@ class Flight:
 
     def aboard(self) -> int:
         """How many callers wait for it."""
-        return sum(len(waiters.callers) for waiters in tuple(self.waiters.values()))
+        return sum(len(waiters.callers) for waiters in list(self.waiters.values()))
 
 
 Board = Callable[[Flight, Flight], None]
@@ -157,7 +170,7 @@ class FlightTable:
         self.led = Tally()
         self.joined = 0
         self.errors = 0
-        _fork.tables.add(self)
+        _locks.tables.add(self)
 
     def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Entry[Any] | None:
         """Hit, follow or lead.
@@ -166,11 +179,13 @@ class FlightTable:
         ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will
         do; `aboard`: whether a leader is a waiter of its own flight (as tasks are).
         """
+        first = mine.following is None  # False: what it followed was abandoned
+        mine.following = None
         # Going on the table is one dict operation and needs no lock. The second look comes after
         # it: whoever was on the table before stored its entry before it left.
         flight = self.flights.setdefault(mine.key, mine)
         if flight is not mine:
-            with self.lock: self._follow(flight, mine, board)  # fmt: skip
+            with self.lock: self._follow(flight, mine, board, first)  # fmt: skip
             return None
         mine.since = monotonic()
         if look and self.shelf is not None:
@@ -183,9 +198,9 @@ class FlightTable:
             board(mine, mine)
         return None
 
-    def _follow(self, flight: Flight, mine: Flight, board: Board) -> None:
+    def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
         mine.following = flight
-        self.joined += 1
+        self.joined += first
         if not flight.over:
             board(flight, mine)
         elif self.flights.get(mine.key) is flight:
@@ -197,7 +212,7 @@ class FlightTable:
             with self.lock: self._off(flight, outcome)  # fmt: skip
         finally:
             if flight.over and flight.waiters:
-                for waiters in tuple(flight.waiters.values()):
+                for waiters in list(flight.waiters.values()):
                     waiters.wake()
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
 
@@ -254,17 +269,13 @@ class FlightTable:
     def _left(self, flight: Flight, mine: Flight) -> bool:
         if flight.over:
             return False
-        for waiters in tuple(flight.waiters.values()):
+        for waiters in list(flight.waiters.values()):
             waiters.callers.pop(mine, None)
         if flight.load is None or flight.aboard():
             return False
         # Off the table first, cancelled second: a newcomer must not join a dying flight.
         self._off(flight, None)
         return True
-
-    def renew(self, flight: Flight, board: Board, mine: Flight) -> None:
-        """Board again, with a new signal, unless the flight is over."""
-        with self.lock: return None if flight.over else board(flight, mine)  # fmt: skip
 
     def forget(self, key: Hashable) -> bool:
         """Take the flight of `key` off the table; whether there was one."""
@@ -317,14 +328,12 @@ class FlightTable:
             self.flights.clear()  # last, as in `_fence`
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
-        """What is on the table."""
-        with self.lock: return self._in_flight()  # fmt: skip
-
-    def _in_flight(self) -> tuple[FlightInfo, ...]:
+        """What is under way."""
         now = monotonic()
         return tuple(
             FlightInfo(f.key, now - (f.since or now), f.aboard())
-            for f in tuple(self.flights.values())
+            for f in list(self.flights.values())
+            if not self.abandon_gone(f)
         )
 
     def forked(self, lock: RLock) -> None:

@@ -20,6 +20,9 @@ class Value(Generic[V]):
     def __init__(self, value: V) -> None:
         self.value: V = value
 
+    def reset(self, error: BaseException) -> None:
+        """A value raises nothing: the error is another one, an interruption say."""
+
 
 class Error:
     """What a loader raised, and the traceback that it had at the loader's edge."""
@@ -44,3 +47,12 @@ class Error:
             raise
         finally:
             del self  # exception -> traceback -> this frame -> self -> exception
+
+    def reset(self, error: BaseException) -> None:
+        """Take the frames of ours off the traceback of an error that ``.value`` raised.
+
+        To be called at the edge, right before a bare ``raise``. It sets the loader's own traceback
+        rather than that of this moment less a frame: another thread may be raising the same object.
+        """
+        if error is self.exception:
+            error.__traceback__ = self.traceback

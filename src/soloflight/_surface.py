@@ -154,7 +154,15 @@ class CachedSurface(FlightSurface[P, R], Generic[P, R, V]):
         To be awaited where the loader is an ``async def``.
         """
         outcome = self._core.miss(*self._bind(args, kwargs), look=False)
-        return cast("R", _value(outcome) if self._core.spec.is_async else outcome.value)
+        if self._core.spec.is_async:
+            return cast("R", _value(outcome))
+        try:
+            return cast("R", outcome.value)
+        except BaseException as error:
+            outcome.reset(error)
+            raise
+        finally:
+            del outcome  # an exception holds its traceback, that this frame
 
     def put(self, value: V, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store a value as if it had been loaded just now, and fence the flight of this call."""
@@ -186,5 +194,12 @@ class CachedSurface(FlightSurface[P, R], Generic[P, R, V]):
             )
 
 
-async def _value(outcome: Any) -> Any:
-    return (await outcome).value
+async def _value(load: Any) -> Any:
+    outcome = await load
+    try:
+        return outcome.value
+    except BaseException as error:
+        outcome.reset(error)
+        raise
+    finally:
+        del outcome, load

@@ -7,23 +7,35 @@ it included, changes nothing for the rest.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from asyncio import AbstractEventLoop, CancelledError, Future, Task, current_task, get_running_loop
+from asyncio import (
+    AbstractEventLoop,
+    CancelledError,
+    Future,
+    Task,
+    TimerHandle,
+    current_task,
+    get_running_loop,
+)
 from collections.abc import Awaitable, Callable, Hashable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from time import monotonic
 from typing import Any
 
-from ._flight import Flight, FlightTable, Outcome
+from ._flight import Flight, FlightTable, Outcome, me
 from ._outcome import Error, Value
 from ._threads import POLL
-from ._waits import Edge
+from ._waits import Edge, deadlock
 from .exceptions import WaitTimeout
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
 
 _loads: set[Task[Any]] = set()
 """The tasks that run a load: asyncio itself holds tasks weakly. Single set operations only."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_loads.clear)
 
 
 class LoopWaiters:
@@ -32,11 +44,12 @@ class LoopWaiters:
     (A future that several tasks await is cancelled with any of them.)
     """
 
-    __slots__ = ("callers", "loop")
+    __slots__ = ("callers", "loop", "poll")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
         self.callers: dict[Flight, Future[None]] = {}
+        self.poll: TimerHandle | None = None  # touched by the loop's own thread alone
 
     def wake(self) -> None:
         if asyncio._get_running_loop() is self.loop:
@@ -48,9 +61,17 @@ class LoopWaiters:
                 pass  # the loop was closed, and its tasks with it
 
     def _ring(self) -> None:
+        if self.poll is not None:
+            self.poll.cancel()
         for signal in self.callers.values():  # `_ring` in line: there may be 10,000
             if not signal.done():
                 signal.set_result(None)
+
+    def watch(self, table: FlightTable, flight: Flight) -> None:
+        """Look now and then whether another loop, that runs `flight`, is gone."""
+        self.poll = None
+        if self.callers and not (flight.over or table.abandon_gone(flight)):
+            self.poll = self.loop.call_later(POLL, self.watch, table, flight)
 
 
 def _ring(signal: Future[None]) -> None:
@@ -103,34 +124,30 @@ async def call(
     """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
     loop = get_running_loop()
-    mine: Flight | None = None
+    mine = Flight(key, table.name, loop)
+    flight: Flight | None = mine
     outcome: Outcome | None = None
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
-            mine = flight = Flight(key, table.name, loop)
+            if mine.over:
+                mine = Flight(key, table.name, loop)
             outcome = table.claim(mine, board, look=look, aboard=True)
             if outcome is None:
-                if mine.following is None:
+                flight = mine.following
+                if flight is None:
+                    flight = mine
                     start(table, mine, enter, loader, args, kwargs)
-                else:
-                    flight = mine.following
                 if not flight.over:
-                    # Only what runs a load can be part of a cycle.
-                    task = current_task()
-                    if task in _loads:
-                        with Edge(task, flight):
-                            await wait(table, flight, mine, deadline)
-                    elif deadline is None and (flight.loop is loop or flight.loop is None):
+                    if deadline is None and flight.loop is loop and current_task() not in _loads:
                         await mine.signal
                     else:
-                        await wait(table, flight, mine, deadline)
+                        await wait(table, flight, mine.signal, deadline)
                 outcome = flight.outcome
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
         return outcome
     except BaseException:
-        if mine is not None:
-            table.recover(mine, outcome)
+        table.recover(mine, outcome)
         raise
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
@@ -149,27 +166,29 @@ def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] 
         del interruption, flight, load
 
 
-async def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
-    """Wait until `flight` is over."""
-    loop = get_running_loop()
-    foreign = flight.loop not in (loop, None)
-    if deadline is None and not foreign:
-        await mine.signal
-        return
-    while not flight.over:
-        left = POLL if deadline is None else deadline - monotonic()
-        if left <= 0:
-            raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
-        if foreign:
-            if table.abandon_gone(flight):
-                return
-            left = min(left, POLL)
-        timer = loop.call_later(left, _ring, mine.signal)
+async def wait(
+    table: FlightTable, flight: Flight, signal: Future[None], deadline: float | None
+) -> None:
+    """Wait until `flight` is over, where that takes more than awaiting the signal."""
+    loop, task = get_running_loop(), current_task()
+    left = None if deadline is None else deadline - monotonic()
+    if left is not None and left <= 0:
+        raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+    if flight.loop is None and flight.thread == me.number:
+        raise deadlock([flight])  # its loader runs this very loop
+    # Only what runs a load can be part of a cycle.
+    with Edge(task, flight) if task in _loads else nullcontext():
+        waiters = None if flight.loop in (loop, None) else flight.waiters.get(loop)
+        if isinstance(waiters, LoopWaiters) and waiters.poll is None:
+            waiters.watch(table, flight)
+        timer = None if left is None else loop.call_later(left, _ring, signal)
         try:
-            await mine.signal
+            await signal
         finally:
-            timer.cancel()
-        table.renew(flight, board, mine)
+            if timer is not None:
+                timer.cancel()
+    if not flight.over:
+        raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
 
 
 def start(
@@ -187,15 +206,15 @@ def start(
     run = _run(table, flight, load, never_ran, enter, loader, args, kwargs)
     plain = loop.get_task_factory() is None
     flight.load = load  # before the first step, which a task factory may take at once
-    if plain and _EAGER:
-        Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
-        return
     try:
+        if plain and _EAGER:
+            Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+            return
         # Its name costs nothing if it is given.
         task = Task(run, loop=loop, name=table.name) if plain else loop.create_task(run)
         load.task = task
     except BaseException:
-        flight.load = None
+        flight.load = None  # `recover` lands it
         run.close()
         raise
     _loads.add(task)
@@ -220,13 +239,14 @@ async def _run(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> None:
-    load.task = task = current_task()
-    assert task is not None
-    _loads.add(task)
-    task.remove_done_callback(never_ran)
     outcome: Outcome | None = None
     unheard = False
+    task = None
     try:
+        load.task = task = current_task()
+        assert task is not None
+        _loads.add(task)
+        task.remove_done_callback(never_ran)
         try:
             outcome = enter(await loader(*args, **kwargs))
         except Exception as error:
@@ -243,7 +263,8 @@ async def _run(
         if unheard:
             raise_interruption(flight, besides=(CancelledError, GeneratorExit))
     except BaseException:
-        _loads.discard(task)
+        if task is not None:
+            _loads.discard(task)
         table.land(flight, outcome)
         raise
     finally:

@@ -173,7 +173,7 @@ def _source(
         f"    return {sf}outcome.value\n"
         f"except BaseException as {sf}error:\n"
         "    # Leave no frame of ours between the caller's and the loader's.\n"
-        f"    {sf}error.__traceback__ = {sf}error.__traceback__.tb_next\n"
+        f"    {sf}outcome.reset({sf}error)\n"
         "    raise\n"
         "finally:\n"
         f"    {sf}outcome = None\n"

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from threading import TIMEOUT_MAX, Lock, get_ident
+from threading import Lock
 from time import monotonic
 from types import CoroutineType
 from typing import Any
 
-from ._flight import Flight, FlightTable, Outcome
+from ._flight import Flight, FlightTable, Outcome, me
+from ._locks import Released, held, is_held
 from ._outcome import Error, Value
 from ._waits import Edge
 from .exceptions import WaitTimeout
 
 POLL = 0.5
-"""Seconds between two looks at whether the event loop of somebody else's load is still there."""
+"""Seconds between two looks at whether a flight is over unnoticed, or its event loop is gone."""
 
 
 class ThreadWaiters:
-    """The threads that wait for one flight, each on a lock of its own."""
+    """The threads that wait for one flight, in front of one turnstile.
 
-    __slots__ = ("callers",)
+    Landing opens it, and whoever comes through opens it for the next: threads that all woke at once
+    would fight for the interpreter lock. Once the flight is over, anybody may open it, any number
+    of times.
+    """
+
+    __slots__ = ("callers", "turnstile")
 
     def __init__(self) -> None:
-        self.callers: dict[Flight, Lock] = {}
+        self.callers: dict[Flight, Any] = {}
+        self.turnstile = Lock()
+        self.turnstile.acquire()
 
     def wake(self) -> None:
-        for signal in self.callers.values():
-            try:
-                signal.release()
-            except RuntimeError:
-                pass  # woken already, by a landing that was interrupted
+        try:
+            self.turnstile.release()
+        except RuntimeError:
+            pass  # it is open
 
 
 def board(flight: Flight, mine: Flight) -> None:
-    mine.signal = signal = Lock()
-    signal.acquire()
     waiters = flight.waiters.get(ThreadWaiters)
     if waiters is None:
         waiters = flight.waiters[ThreadWaiters] = ThreadWaiters()
-    waiters.callers[mine] = signal
+    waiters.callers[mine] = None
+    mine.signal = waiters
 
 
 def call(
@@ -54,24 +60,27 @@ def call(
 ) -> Outcome:
     """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
-    mine: Flight | None = None
+    mine = Flight(key, table.name)
+    flight: Flight | None = mine
     outcome: Outcome | None = None
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
-            mine = flight = Flight(key, table.name)
             outcome = table.claim(mine, board, look=look, aboard=False)
             if outcome is None:
-                if mine.following is None:
-                    outcome = load(enter, loader, args, kwargs)
+                flight = mine.following
+                if flight is None:
+                    if is_held(table.lock):  # see `_locks`
+                        with Released([table.lock]):
+                            outcome = load(enter, loader, args, kwargs)
+                    else:
+                        outcome = load(enter, loader, args, kwargs)
                     table.land(mine, outcome)
                 else:
-                    flight = mine.following
-                    wait(table, flight, mine, deadline)
+                    wait(table, flight, mine.signal, deadline)
                     outcome = flight.outcome
         return outcome
     except BaseException:
-        if mine is not None:
-            table.recover(mine, outcome)
+        table.recover(mine, outcome)
         raise
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
@@ -99,16 +108,34 @@ def load(
         return Error(error, error.__traceback__.tb_next)
 
 
-def wait(table: FlightTable, flight: Flight, mine: Flight, deadline: float | None) -> None:
+def wait(
+    table: FlightTable, flight: Flight, waiters: ThreadWaiters, deadline: float | None
+) -> None:
     """Block until `flight` is over."""
-    with Edge(get_ident(), flight):
+    with Edge(me.number, flight):
+        locks = held()
+        if locks:
+            with Released(locks):
+                _wait(table, flight, waiters, deadline)
+        else:
+            _wait(table, flight, waiters, deadline)
+
+
+def _wait(
+    table: FlightTable, flight: Flight, waiters: ThreadWaiters, deadline: float | None
+) -> None:
+    """The same where it ends, and no lock is held."""
+    try:
         while not flight.over:
-            left = -1.0 if deadline is None else deadline - monotonic()
-            if deadline is not None and left <= 0:
+            left = POLL if deadline is None else min(deadline - monotonic(), POLL)
+            if left <= 0:
                 raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
-            if flight.loop is not None:
-                if table.abandon_gone(flight):
-                    return
-                left = POLL if deadline is None else min(left, POLL)
-            if mine.signal.acquire(True, min(left, TIMEOUT_MAX)):
+            if table.abandon_gone(flight):
                 return
+            if waiters.turnstile.acquire(True, left):
+                waiters.wake()
+                return
+    except BaseException:
+        if flight.over:  # perhaps interrupted between the two lines above
+            waiters.wake()
+        raise

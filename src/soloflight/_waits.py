@@ -1,6 +1,6 @@
 """Who waits for which flight, and whether that closes a cycle.
 
-A *runner* is what a load runs in: a thread (its ident) or a task. An edge says that a runner waits
+A *runner* is what a load runs in: a thread (its number) or a task. An edge says that a runner waits
 for a flight; the flight says what runs it. A runner that waits, through any chain of these, for a
 flight that it runs itself would wait for ever.
 
@@ -43,16 +43,21 @@ class Edge:
         path = _cycle(runner, flight)
         if path is not None and _cycle(runner, flight) == path:
             self.__exit__()
-            keys = " -> ".join(str(f) for f in (path[-1], *path))
-            raise FlightDeadlock(
-                f"this wait would never end, as each of these loads waits for the next: {keys}"
-            )
+            raise deadlock(path)
 
     def __exit__(self, *exc_info: object) -> None:
         if self._outer is None:
             _waiting.pop(self._runner, None)
         else:
             _waiting[self._runner] = self._outer
+
+
+def deadlock(path: list[Flight]) -> FlightDeadlock:
+    """The error of a cycle, in which each flight waits for the next, and the last for the first."""
+    keys = " -> ".join(str(flight) for flight in (path[-1], *path))
+    return FlightDeadlock(
+        f"this wait would never end, as each of these loads waits for the next: {keys}"
+    )
 
 
 def _cycle(runner: Hashable, flight: Flight) -> list[Flight] | None:

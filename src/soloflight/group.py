@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
-from threading import Thread, get_ident
-from typing import ParamSpec, TypeVar, cast
+from threading import Lock, Thread
+from typing import Any, ParamSpec, TypeVar, cast
 
 from . import _tasks, _threads
-from ._flight import Flight, FlightInfo, FlightTable, Outcome
+from ._flight import Flight, FlightInfo, FlightTable, Outcome, me
 from ._outcome import Error, Value
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+log = logging.getLogger("soloflight")
 
 
 class Group:
@@ -38,8 +41,14 @@ class Group:
 
         Raises `FlightDeadlock` where waiting would never end: `fn` asks for its own key, say.
         """
-        # In no variable: an exception holds its traceback, that this frame.
-        return cast("R", _threads.call(self._table, Value, fn, None, key, args, kwargs).value)
+        outcome = _threads.call(self._table, Value, fn, None, key, args, kwargs)
+        try:
+            return cast("R", outcome.value)
+        except BaseException as error:
+            outcome.reset(error)
+            raise
+        finally:
+            del outcome  # an exception holds its traceback, that this frame
 
     async def do_async(
         self, key: Hashable, fn: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
@@ -48,8 +57,14 @@ class Group:
 
         A caller that is cancelled leaves; when the last one has left, the load is cancelled.
         """
-        table = self._table
-        return cast("R", (await _tasks.call(table, Value, fn, None, key, args, kwargs)).value)
+        outcome = await _tasks.call(self._table, Value, fn, None, key, args, kwargs)
+        try:
+            return cast("R", outcome.value)
+        except BaseException as error:
+            outcome.reset(error)
+            raise
+        finally:
+            del outcome
 
     def submit(
         self, key: Hashable, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -58,9 +73,10 @@ class Group:
 
         The load runs on a daemon thread, in a copy of the caller's context. ``cancel()`` on the
         future means leaving: the load and whoever else is aboard are not touched. Callbacks of the
-        future run in the thread in which the flight lands.
+        future run in a daemon thread, one for all the futures of a flight.
         """
-        future: _SubmitFuture[R] = _SubmitFuture(self._table, key, partial(fn, *args, **kwargs))
+        load = partial(copy_context().run, partial(fn, *args, **kwargs))
+        future: _SubmitFuture[R] = _SubmitFuture(self._table, key, load)
         future.claim()
         return future
 
@@ -77,87 +93,162 @@ class Group:
 
     def __len__(self) -> int:
         """The number of loads in progress."""
-        return len(self._table.flights)
+        return len(self._table.in_flight())
+
+
+class _Crew(_threads.ThreadWaiters):
+    """The futures that wait for one flight, and the one thread that waits for all of them."""
+
+    __slots__ = ("manned",)
+    callers: dict[Flight, _SubmitFuture[Any]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.manned = Lock()  # taken, for good, by whoever starts the thread
+
+    def start(self, name: str, flight: Flight, run: Callable[[], None]) -> None:
+        Thread(target=self._attend, args=(flight, run), name=name, daemon=True).start()
+
+    def _attend(self, flight: Flight, run: Callable[[], None]) -> None:
+        try:
+            run()
+            self.deliver(flight.outcome)
+        except BaseException as error:
+            self.deliver(Error(error, error.__traceback__))
+        finally:
+            del self, flight, run  # an exception holds its traceback, that this frame
+
+    def deliver(self, outcome: Outcome | None) -> None:
+        """Hand everyone the outcome, once; nobody boards any more."""
+        for mine in list(self.callers):
+            future = self.callers.pop(mine, None)
+            try:
+                if future is not None:
+                    future.landed(outcome)
+            except BaseException:  # SystemExit: nobody else's business
+                log.exception("a callback of a future of Group.submit raised")
+
+
+def _board(flight: Flight, mine: Flight) -> None:
+    crew = flight.waiters.get(_Crew)
+    if crew is None:
+        crew = flight.waiters[_Crew] = _Crew()
+    future = crew.callers[mine] = mine.signal
+    future.crew = crew
 
 
 class _SubmitFuture(Future[R]):
-    """One caller of `Group.submit`."""
+    """One caller of `Group.submit`. It ends once, by `finish` or by `cancel`."""
+
+    crew: _Crew  # with which it is aboard
 
     def __init__(self, table: FlightTable, key: Hashable, load: Callable[[], R]) -> None:
         super().__init__()
         self._table = table
         self._key = key
-        self._load = load
-        self._context = copy_context()
-        self._mine: Flight
+        self._ended = Lock()  # taken, for good, by whoever ends it
+        # Until it ended:
+        self._load: Callable[[], R] | None = load
+        self._mine: Flight | None = None
+        # Afterwards, unless it was cancelled:
+        self._outcome: Outcome | None = None
 
-    def claim(self) -> None:
-        """Follow, or lead on a thread of its own."""
-        self._mine = mine = Flight(self._key, self._table.name)
-        mine.thread = 0  # not this thread; nobody, until the load has one
+    def claim(self, abandoned: Flight | None = None) -> None:
+        """Follow, or lead on a thread of its own; take what landed in between."""
+        table, load = self._table, self._load
+        if load is None:
+            return  # it has ended
+        self._mine = mine = Flight(self._key, table.name)
+        mine.following = abandoned
+        mine.thread = 0  # not this one; nobody, until the load has a thread
         mine.signal = self
+        # Aboard and manned before it is on the table: whoever finds it there may rely on it.
+        _board(mine, mine)
+        crew = self.crew
+        crew.manned.acquire()
         try:
-            self._table.claim(mine, _board, look=False, aboard=True)
-            if mine.following is None:
-                Thread(target=self._context.run, args=(self._lead,), daemon=True).start()
+            table.claim(mine, _board, look=False, aboard=False)
+            flight = mine.following
+            if flight is None:
+                crew.start(table.name, mine, partial(_lead, table, mine, load))
+            elif self.crew is crew:
+                self.landed(flight.outcome)  # it was over before this one could board
+            elif self.crew.manned.acquire(False):
+                crew = self.crew
+                crew.start(table.name, flight, partial(_threads.wait, table, flight, crew, None))
         except BaseException:  # no thread could be started, say
-            self._table.leave(mine, mine)
-            self._table.recover(mine, None)
+            flight = mine.following or mine
+            table.leave(flight, mine)
+            table.recover(mine, None)
+            with table.lock: flight.waiters.pop(_Crew, None)  # fmt: skip
+            crew.callers.pop(mine, None)
+            crew.deliver(flight.outcome)  # the others look for a thread of their own
             raise
-
-    def _lead(self) -> None:
-        mine = self._mine
-        mine.thread = get_ident()
-        outcome: Outcome | None = None
-        try:
-            outcome = _threads.load(Value, self._load, (), {})
-            self._table.land(mine, outcome)
-        except BaseException as interruption:  # SystemExit: it is this caller's alone
-            if self.set_running_or_notify_cancel():
-                self.set_exception(interruption)
-            self._table.recover(mine, outcome)
-        finally:
-            del self, mine, outcome  # an exception holds its traceback, that this frame
+        if flight is not None:
+            mine.waiters.clear()
+        if self._ended.locked():  # cancelled meanwhile
+            table.leave(flight or mine, mine)
 
     def landed(self, outcome: Outcome | None) -> None:
-        if self.done():
+        if outcome is not None:
+            self.finish(outcome)
             return
-        if outcome is None:
-            try:
-                self.claim()  # abandoned: somebody leads anew
-            except Exception as error:
-                if self.set_running_or_notify_cancel():
-                    self.set_exception(error)
-        elif self.set_running_or_notify_cancel():
+        try:
+            self.claim(self._mine)  # abandoned: somebody leads anew
+        except Exception as error:
+            self.finish(Error(error, error.__traceback__))
+
+    def finish(self, outcome: Outcome) -> None:
+        if self._end() and self.set_running_or_notify_cancel():
+            self._outcome = outcome
             if isinstance(outcome, Error):
+                outcome.reset(outcome.exception)
                 self.set_exception(outcome.exception)
             else:
                 self.set_result(outcome.value)
 
     def cancel(self) -> bool:
         """Leave, unless the flight has landed already."""
-        cancelled = super().cancel()
-        if cancelled:
-            self._table.leave(self._mine.following or self._mine, self._mine)
-        return cancelled
+        if not super().cancel():
+            return False
+        mine = self._mine
+        if self._end():
+            self.set_running_or_notify_cancel()  # for `concurrent.futures.wait`
+            if mine is not None:
+                self._table.leave(mine.following or mine, mine)
+        return True
+
+    def result(self, timeout: float | None = None) -> R:
+        """As that of any future; an exception has the loader's traceback, and does not grow it."""
+        try:
+            self.exception(timeout)  # waits
+            outcome = self._outcome
+            assert outcome is not None
+            try:
+                return cast("R", outcome.value)
+            except BaseException as error:
+                outcome.reset(error)
+                raise
+        finally:
+            outcome = None
+            del self  # an exception holds its traceback, that this frame
+
+    def _end(self) -> bool:
+        """Whether this call ends it. What it needed for its load is released."""
+        if not self._ended.acquire(False):
+            return False
+        self._load = self._mine = None
+        return True
 
 
-class _FutureWaiters:
-    """The callers of `Group.submit` that wait for one flight."""
-
-    __slots__ = ("callers", "flight")
-
-    def __init__(self, flight: Flight) -> None:
-        self.flight = flight
-        self.callers: dict[Flight, _SubmitFuture[object]] = {}
-
-    def wake(self) -> None:
-        for future in self.callers.values():
-            future.landed(self.flight.outcome)
-
-
-def _board(flight: Flight, mine: Flight) -> None:
-    waiters = flight.waiters.get(_FutureWaiters)
-    if waiters is None:
-        waiters = flight.waiters[_FutureWaiters] = _FutureWaiters(flight)
-    waiters.callers[mine] = mine.signal
+def _lead(table: FlightTable, mine: Flight, load: Callable[[], Any]) -> None:
+    mine.thread = me.number
+    outcome: Outcome | None = None
+    try:
+        outcome = _threads.load(Value, load, (), {})
+    except BaseException as interruption:  # SystemExit: it is that of the caller who started it
+        assert interruption.__traceback__ is not None
+        mine.signal.finish(Error(interruption, interruption.__traceback__.tb_next))
+    finally:
+        table.land(mine, outcome)
+        del mine, load, outcome  # an exception holds its traceback, that this frame
