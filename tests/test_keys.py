@@ -150,3 +150,39 @@ def test_a_key_function_that_returns_something_unhashable_is_named() -> None:
 
     with pytest.raises(TypeError, match="key= returned an unhashable list"):
         load("Ada")
+
+
+@pytest.mark.parametrize("name", ["bind", "call", "_sf_get", "_sf_miss", "class"])
+def test_a_loader_may_be_named_like_anything_of_ours(name: str) -> None:
+    def loader(n: int) -> int:
+        return n
+
+    loader.__name__ = name
+    loader.__qualname__ = f"outer.<locals>.{name}"
+    load = cached_singleflight(ttl=60)(loader)
+    assert [load(1), load(n=1)] == [1, 1]
+    assert load.invalidate(1) is True
+    with pytest.raises(TypeError, match=rf"{name}\(\) missing 1 required positional argument"):
+        load()  # type: ignore[call-arg]
+
+
+def test_the_key_of_another_function_is_a_key_like_any_other() -> None:
+    """A key that says whose it is, of a cache that is shared, is taken for no key of ours."""
+
+    @cached_singleflight(ttl=60, cache={})
+    def first(n: int) -> str:
+        return f"first {n}"
+
+    @cached_singleflight(ttl=60)
+    def second(key: Any) -> str:
+        return "second"
+
+    @cached_singleflight(ttl=60, key=first.cache_key)
+    def third(n: int) -> str:
+        return "third"
+
+    assert second(first.cache_key(1)) == "second"
+    assert third(1) == "third"
+    assert first(1) == "first 1"
+    assert second.invalidate(first.cache_key(1)) and third.invalidate(1)
+    assert first.peek(1) is not None

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from functools import cache
 from inspect import Parameter
 from itertools import count
-from keyword import iskeyword
 from textwrap import indent
 from types import CodeType
 from typing import Any, Literal, NamedTuple
@@ -56,9 +55,6 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     while any(p.name.startswith(prefix) for p in spec.params):
         prefix = "_" + prefix
     params, rest, me = _receiver(spec.params, face, prefix)
-    title = spec.title
-    if not title.isidentifier() or iskeyword(title):
-        title = "wrapper"  # a lambda, say
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
         "scope": tuple.__new__,
@@ -78,11 +74,12 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         **names,
     }
     scope = {prefix + name: value for name, value in helpers.items()}
-    exec(_compiled(source.replace("def call(", f"def {title}("), title), scope)
-    wrapper, bind = scope[title], scope["bind"]
+    exec(_compiled(source), scope)
+    wrapper, bind = scope["call"], scope["bind"]
     for function in (wrapper, bind):
-        # Code of its own: the interpreter specialises it for this function's names.
-        function.__code__ = function.__code__.replace()
+        # Code of its own: the interpreter specialises it for this function's names. Tracebacks show
+        # the loader's name; the source does not have it, as it might be that of a helper.
+        function.__code__ = function.__code__.replace(co_name=spec.title)
         function.__defaults__ = tuple(
             p.default
             for p in params
@@ -143,6 +140,9 @@ def _source(
         full = f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
     else:
         full = f"{sf}key"
+        if spec.cached and len(parts) == 1:  # it may be anything, the scoped key of another function too
+            full += f" if {sf}type({sf}key) is not {sf}Scoped else "
+            full += f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
 
     def looking(look: str) -> str:
         # The user's key function may raise a TypeError of its own; building a key may raise ours.
@@ -192,8 +192,8 @@ _numbers = count(1)
 
 
 @cache
-def _compiled(source: str, title: str) -> CodeType:
+def _compiled(source: str) -> CodeType:
     """Loaders of the same shape share their source, and so its lines in `linecache`."""
-    filename = f"<soloflight wrapper {next(_numbers)}: {title}>"
+    filename = f"<soloflight wrapper {next(_numbers)}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
     return compile(source, filename, "exec")
