@@ -76,7 +76,7 @@ def _default(
             return TLRUCache(size, lambda _, entry, __: entry.fresh_until, timer, measure)
         return TTLCache(size, ttl, timer, measure)
 
-    return Shelf(name, Store(make(), make), ttl=ttl, timer=timer, ordered=True)
+    return Shelf(name, Store(make(), make), ttl=ttl, timer=timer)
 
 
 def _given(
@@ -103,15 +103,10 @@ def _given(
     with _lock:
         store = _stores.get(id(cache))
         if store is None:
-            store = _stores[id(cache)] = Store(cache)
-    return Shelf(
-        name,
-        store,
-        ttl=ttl,
-        timer=timer,
-        ordered=type(cache) not in (dict, FIFOCache, RRCache),
-        ttu=getattr(cache, "ttu", None),
-    )
+            ordered = type(cache) not in (dict, FIFOCache, RRCache)
+            store = Store(cache, ordered=ordered, ttu=getattr(cache, "ttu", None))
+            _stores[id(cache)] = store
+    return Shelf(name, store, ttl=ttl, timer=timer)
 
 
 def _at_most(most: float, ttl: Callable[[Any], object]) -> Callable[[Any], object]:

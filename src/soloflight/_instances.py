@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any
 from weakref import ref
 
-from ._shelf import Index
+from ._index import Index
 
 
 class Instances:

@@ -15,50 +15,17 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
+from contextlib import suppress
 from math import inf
 from threading import Lock, RLock
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import ref
 
 from ._entry import Entry, lifetime
+from ._index import GONE, Index, Ref, Ring, Scoped
 from ._outcome import Value
-from ._stats import Tally
-
-RING = 8
-"""How many hits are remembered for the replay: each costs the next miss half a microsecond."""
 
 log = logging.getLogger("soloflight")
-
-
-class Ref(ref):  # type: ignore[type-arg]
-    """A weak reference to an entry, that knows the entry's key."""
-
-    __slots__ = ("key",)
-    key: Hashable
-
-
-GONE: Ref = Ref(Entry(None, 0.0))
-"""A dead reference: what an `Index` has for an unknown key."""
-
-
-class Index(dict[Hashable, Ref]):
-    """The entries of a function, or of one instance: what may be seen. Equal only to itself."""
-
-    __slots__ = ("__weakref__",)
-    __hash__ = object.__hash__  # type: ignore[assignment]
-    __eq__ = object.__eq__
-    __ne__ = object.__ne__
-    __repr__ = object.__repr__
-
-
-class Scoped(NamedTuple):
-    """The key of an entry that shares its cache with entries of other functions or instances."""
-
-    of: Index
-    key: Hashable
-
-    def __repr__(self) -> str:
-        return repr(self.key)
 
 
 Cache = MutableMapping[Any, Any]
@@ -67,7 +34,16 @@ Cache = MutableMapping[Any, Any]
 class Store:
     """A cache and its lock; one for all the functions that share the cache."""
 
-    def __init__(self, cache: Cache, make: Callable[[], Cache] | None = None) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        make: Callable[[], Cache] | None = None,
+        *,
+        ordered: bool = True,
+        ttu: Callable[[Hashable, Any, float], float] | None = None,
+    ) -> None:
+        self.ordered = ordered  # whether reading a key from the cache changes what it evicts
+        self.ttu = ttu  # the cache's own "time to use" of an entry
         self.lock: RLock = RLock()
         # Guarded by the lock:
         self.cache = cache
@@ -75,6 +51,9 @@ class Store:
         self.changing = Lock()  # a flag that an interruption cannot leave set; nobody waits for it
         # Changes asked for by user code that ran inside of one; made after it.
         self.pending: deque[tuple[Shelf, Hashable, Entry[Any] | None]] = deque()
+        # Of the functions that share the cache: what one of them stores must not evict what
+        # another one has just hit. Shortened by callbacks, wherever they run.
+        self.rings: list[ref[Ring]] = []
 
     def change(self, shelf: Shelf, key: Hashable, entry: Entry[Any] | None) -> None:
         """Store an entry, or remove that of `key` (`ALL`: all). Raises only interruptions."""
@@ -83,9 +62,17 @@ class Store:
             return
         with self.changing: shelf.apply(key, entry)  # fmt: skip
         while self.pending:
-            later, key, entry = self.pending.popleft()
+            try:
+                later, key, entry = self.pending.popleft()
+            except IndexError:
+                return  # user code that ran in between has made the last one
             if entry is None or later.find(key) is entry:
                 self.change(later, key, entry)
+
+    def replay(self) -> None:
+        for alive in list(self.rings):
+            if (ring := alive()) is not None:
+                ring.replay(self.cache)
 
     def renew(self, shelf: Shelf) -> None:
         """Replace a cache of ours that an exception may have left broken."""
@@ -121,21 +108,14 @@ class Shelf:
         *,
         ttl: Callable[[Any], object] | float,
         timer: Callable[[], float],
-        ordered: bool,
-        ttu: Callable[[Hashable, Any, float], float] | None = None,
     ) -> None:
         self.name = name
         self._store = store
         self._ttl = ttl
         self._timer = timer
-        self.ordered = ordered  # whether reading a key from the cache changes what it evicts
-        self._ttu = ttu
         self.index = Index()
         self.instances: Callable[[], list[Index]] = list
-        # Written by the hit path, without a lock: ring[next(counter) % RING] = ref
-        self.ring: list[Ref] = [GONE] * RING
-        self.tally = Tally()
-        self._replayed = 0
+        self.ring = Ring()
         # Written by the callbacks of weak references, without a lock, wherever they run:
         self.dropped: deque[Ref] = deque()
         self.dead: deque[Index] = deque()
@@ -150,24 +130,35 @@ class Shelf:
         return self._store.cache
 
     @property
+    def hits(self) -> int:
+        return self.ring.tally.total()
+
+    @property
+    def ordered(self) -> bool:
+        """Whether hits are noted for the cache."""
+        return self._store.ordered
+
+    @property
     def shared(self) -> bool:
         """Whether the cache may hold entries of others, so that keys must be `Scoped`."""
         return self._store.make is None
 
     def names(self) -> dict[str, Any]:
-        """What the generated hit path refers to."""
+        """What the generated hit path refers to. From now on hits are noted."""
+        rings = self._store.rings
+        rings.append(ref(self.ring, rings.remove))
         return {
             "index": self.index,
             "get": self.index.get,
             "now": self._timer,
-            "ring": self.ring,
-            "counter": self.tally.counter,
+            "ring": self.ring.slots,
+            "counter": self.ring.tally.counter,
         }
 
     @property
     def timed(self) -> bool:
         """Whether entries expire."""
-        return self._ttl != inf or self._ttu is not None
+        return self._ttl != inf or self._store.ttu is not None
 
     def entry(self, value: Any) -> Value[Any]:
         """The entry of a value that was loaded just now; no entry where its ttl is over at once.
@@ -195,30 +186,44 @@ class Shelf:
         entry: Entry[Any] | None = index.get(short, GONE)()
         if entry is None or not self._timer() < entry.fresh_until:
             return None
-        next(self.tally.counter)
+        next(self.ring.tally.counter)
         return entry
 
     def store(self, key: Hashable, entry: Entry[Any]) -> None:
         """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
         index, short = key if type(key) is Scoped else (self.index, key)
-        ref = Ref(entry, self.dropped.append)
-        ref.key = key
-        index[short] = ref
+        shown = Ref(entry, self.dropped.append)
+        shown.key = key
+        try:
+            ttu = self._store.ttu
+            if ttu is not None:
+                entry.fresh_until = min(entry.fresh_until, ttu(key, entry, self._timer()))
+            index[short] = shown
+        except Exception as error:  # of ttu, or of a key's __eq__
+            with suppress(Exception):
+                index.pop(short, None)  # rather nothing than what is older than this
+            self._failed(error)
+            return
         self._store.change(self, key, entry)
         dropped = self.dropped
         while dropped:
-            ref = dropped.popleft()
-            key = ref.key
+            try:
+                gone = dropped.popleft()
+            except IndexError:
+                return  # user code that ran in between has swept
+            key = gone.key
             index, short = key if type(key) is Scoped else (self.index, key)
-            if index.get(short) is ref:
+            if index.get(short) is gone:
                 index.pop(short, None)
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """Hide and remove the entry of `key`; returns it if it was fresh."""
         index, short = key if type(key) is Scoped else (self.index, key)
-        entry = index.pop(short, GONE)()
+        gone = index.pop(short, GONE)
+        entry: Entry[Any] | None = gone()
         if entry is None:
             return None
+        self.ring.forget(gone)
         self._store.change(self, key, None)
         return entry if entry.is_fresh(self._timer()) else None
 
@@ -236,7 +241,7 @@ class Shelf:
         for index in (self.index, *self.instances()):
             index.clear()
         self.dropped.clear()
-        self.ring[:] = [GONE] * RING
+        self.ring.clear()
 
     def apply(self, key: Hashable, entry: Entry[Any] | None) -> None:
         """Change the cache; by way of `Store.change` only. Any user code may run in here."""
@@ -251,14 +256,9 @@ class Shelf:
                 return
             if self.dead:
                 self._bury(cache)
-            if self.ordered:
-                now = self.tally.look()
-                if now != self._replayed:
-                    self._replay(cache, now)
-                self._replayed = now + 1
+            if store.ordered:
+                store.replay()
             cache[key] = entry
-            if self._ttu is not None:
-                entry.fresh_until = min(entry.fresh_until, self._ttu(key, entry, self._timer()))
         except ValueError as error:  # the cache's own word for a value that is too large
             self._refused(key, entry)
             if isinstance(error, SizeError):
@@ -270,25 +270,17 @@ class Shelf:
             self._failed(error)
         except BaseException:
             store.renew(self)
+            if store.make is None:
+                log.warning("%s: interrupted in mid-change; its cache may be broken", self.name)
             raise
-
-    def _replay(self, cache: Cache, now: int) -> None:
-        """Tell the cache which keys were hit since the last store."""
-        last = GONE
-        for i in range(max(self._replayed, now - RING), now):
-            ref = self.ring[i % RING]
-            if ref is not last and ref() is not None:
-                last = ref
-                try:
-                    cache[ref.key]
-                except KeyError:
-                    pass  # expired
-            self.ring[i % RING] = GONE  # or it would keep the key alive
 
     def _bury(self, cache: Cache) -> None:
         """Remove what dead instances left behind."""
         while self.dead:
-            index = self.dead.popleft()
+            try:
+                index = self.dead.popleft()
+            except IndexError:
+                return  # user code that ran in between has done it
             for short in list(index):  # a value's destructor may store
                 cache.pop(Scoped(index, short), None)
             index.clear()

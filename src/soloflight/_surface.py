@@ -121,7 +121,7 @@ class FlightSurface(Generic[P, R]):
         shelf = table.shelf
         with table.lock:
             return Stats(
-                hits=shelf.tally.total() if isinstance(shelf, Shelf) else 0,
+                hits=shelf.hits if isinstance(shelf, Shelf) else 0,
                 misses=table.led.total(),
                 joined=table.joined,
                 errors=table.errors,

@@ -23,7 +23,7 @@ from types import CodeType
 from typing import Any, Literal, NamedTuple
 
 from . import _keys
-from ._shelf import GONE, RING, Scoped
+from ._index import GONE, RING, Scoped
 
 Face = Literal["plain", "method", "bound"]
 
@@ -140,7 +140,9 @@ def _source(
         full = f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
     else:
         full = f"{sf}key"
-        if spec.cached and len(parts) == 1:  # it may be anything, the scoped key of another function too
+        if (
+            spec.cached and len(parts) == 1
+        ):  # it may be anything, the scoped key of another function too
             full += f" if {sf}type({sf}key) is not {sf}Scoped else "
             full += f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
 
