@@ -199,6 +199,35 @@ def test_what_was_hit_often_stays() -> None:
     assert square.peek(1) is None
 
 
+def test_what_one_function_hit_lately_is_not_evicted_by_another_one() -> None:
+    cache = cachetools.LRUCache(3)
+    square, cube = squares(cache), squares(cache)
+    square(1)
+    cube(1)
+    cube(2)
+    square(1)
+    cube(3)
+    assert square.peek(1) is not None
+    assert cube.peek(1) is None
+
+
+def test_what_is_invalidated_is_not_kept_alive_by_its_last_hit() -> None:
+    class Argument:
+        pass
+
+    @cached_singleflight(ttl=60)
+    def load(argument: Argument) -> int:
+        return 1
+
+    argument = Argument()
+    seen = weakref.ref(argument)
+    for _ in range(20):
+        load(argument)
+    load.invalidate(argument)
+    del argument
+    assert seen() is None
+
+
 # Values that are not stored
 
 
@@ -227,6 +256,69 @@ def test_a_store_that_fails_is_counted_and_warned_of_once(
     assert len(caplog.records) == 1
     assert "square" in caplog.text and "no size" in caplog.text
     assert square.peek(1) is not None
+
+
+def test_a_time_to_use_that_raises_is_a_store_that_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def ttu(key: Any, entry: Any, now: float) -> float:
+        if entry.value > 1:
+            raise RuntimeError("no time")
+        return now + 60
+
+    square = squares(cachetools.TLRUCache(10, ttu))
+    assert [square(2), square(2), square(1), square(1)] == [4, 4, 1, 1]
+    assert square.loads == [2, 2, 1]
+    assert square.stats().store_errors == 2
+    assert "no time" in caplog.text
+
+
+def test_a_refresh_that_cannot_be_stored_does_not_leave_the_old_value() -> None:
+    def ttu(key: Any, entry: Any, now: float) -> float:
+        if len(loads) > 1:
+            raise RuntimeError("no time")
+        return now + 60
+
+    @cached_singleflight(cache=cachetools.TLRUCache(10, ttu))
+    def load() -> int:
+        loads.append(1)
+        return len(loads)
+
+    loads: list[int] = []
+    assert load() == 1
+    assert load.refresh() == 2
+    assert load() == 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_key_that_cannot_be_compared_is_a_store_that_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Key:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if armed:
+                raise RuntimeError("incomparable")
+            return self is other
+
+    armed: list[int] = []
+
+    @cached_singleflight(ttl=60)
+    def load(key: Key) -> int:
+        if loads:
+            armed.append(1)
+        loads.append(1)
+        return len(loads)
+
+    loads: list[int] = []
+    keys = Key(), Key()
+    assert [load(key) for key in keys] == [1, 2]
+    armed.clear()
+    assert load.stats().store_errors == 1
+    assert load.peek(keys[1]) is None
+    assert len(load.in_flight()) == 0
 
 
 # User code inside the lock
@@ -321,6 +413,21 @@ def test_a_default_cache_that_was_interrupted_in_mid_change_is_replaced(
     assert (load(first), load(third)) == (1, 3)
     assert (load(first), load(third)) == (1, 3)
     assert load.stats().hits == 2
+
+
+def test_an_interruption_of_a_given_cache_in_mid_change_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Interrupted(cachetools.LRUCache[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            raise KeyboardInterrupt
+
+    square = squares(Interrupted(3))
+    with pytest.raises(KeyboardInterrupt):
+        square(2)
+    assert "may be broken" in caplog.text
+    assert square.peek(2) is None
+    assert not square.in_flight()
 
 
 # Instances
