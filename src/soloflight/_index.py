@@ -44,34 +44,19 @@ class Scoped(NamedTuple):
         return repr(self.key)
 
 
-class Ring:
+class Ring(Tally):
     """The last hits of one function, and how many there were.
 
-    Noted without a lock: ``slots[next(tally.counter) % RING] = ref``. The rest needs the lock of
-    the cache.
+    Noted without a lock: ``slots[next(counter) % RING] = ref``. The rest needs the lock of the
+    cache.
     """
 
-    __slots__ = ("__weakref__", "_replayed", "slots", "tally")
+    __slots__ = ("__weakref__", "replayed", "slots")
 
     def __init__(self) -> None:
+        super().__init__()
         self.slots: list[Ref] = [GONE] * RING
-        self.tally = Tally()
-        self._replayed = 0
-
-    def replay(self, cache: MutableMapping[Any, Any]) -> None:
-        """Tell the cache which keys were hit since the last time."""
-        now = self.tally.look()
-        last, slots = GONE, self.slots
-        for i in range(max(self._replayed, now - RING), now):
-            noted = slots[i % RING]
-            if noted is not last and noted() is not None:
-                last = noted
-                try:
-                    cache[noted.key]
-                except KeyError:
-                    pass  # expired
-            slots[i % RING] = GONE  # or it would keep the key alive
-        self._replayed = now + 1
+        self.replayed = 0
 
     def forget(self, gone: Ref) -> None:
         """Keep the key of an entry that is gone no longer."""
@@ -81,3 +66,25 @@ class Ring:
 
     def clear(self) -> None:
         self.slots[:] = [GONE] * RING
+
+
+def replay(rings: list[ref[Ring]], cache: MutableMapping[Any, Any]) -> None:
+    """Tell a cache which keys were hit since the last time. Needs its lock."""
+    for alive in rings:
+        ring = alive()
+        if ring is None:
+            continue
+        ring.looks += 1  # `look` in line: this is a part of every store
+        now = next(ring.counter)
+        if now != ring.replayed:
+            last, slots = GONE, ring.slots
+            for i in range(max(ring.replayed, now - RING), now):
+                noted = slots[i % RING]
+                if noted is not last and noted() is not None:
+                    last = noted
+                    try:
+                        cache[noted.key]
+                    except KeyError:
+                        pass  # expired
+                slots[i % RING] = GONE  # or it would keep the key alive
+        ring.replayed = now + 1

@@ -22,7 +22,7 @@ from typing import Any
 from weakref import ref
 
 from ._entry import Entry, lifetime
-from ._index import GONE, Index, Ref, Ring, Scoped
+from ._index import GONE, Index, Ref, Ring, Scoped, replay
 from ._outcome import Value
 
 log = logging.getLogger("soloflight")
@@ -68,11 +68,6 @@ class Store:
                 return  # user code that ran in between has made the last one
             if entry is None or later.find(key) is entry:
                 self.change(later, key, entry)
-
-    def replay(self) -> None:
-        for alive in list(self.rings):
-            if (ring := alive()) is not None:
-                ring.replay(self.cache)
 
     def renew(self, shelf: Shelf) -> None:
         """Replace a cache of ours that an exception may have left broken."""
@@ -131,7 +126,7 @@ class Shelf:
 
     @property
     def hits(self) -> int:
-        return self.ring.tally.total()
+        return self.ring.total()
 
     @property
     def ordered(self) -> bool:
@@ -152,7 +147,7 @@ class Shelf:
             "get": self.index.get,
             "now": self._timer,
             "ring": self.ring.slots,
-            "counter": self.ring.tally.counter,
+            "counter": self.ring.counter,
         }
 
     @property
@@ -186,7 +181,7 @@ class Shelf:
         entry: Entry[Any] | None = index.get(short, GONE)()
         if entry is None or not self._timer() < entry.fresh_until:
             return None
-        next(self.ring.tally.counter)
+        next(self.ring.counter)
         return entry
 
     def store(self, key: Hashable, entry: Entry[Any]) -> None:
@@ -257,7 +252,7 @@ class Shelf:
             if self.dead:
                 self._bury(cache)
             if store.ordered:
-                store.replay()
+                replay(store.rings, cache)
             cache[key] = entry
         except ValueError as error:  # the cache's own word for a value that is too large
             self._refused(key, entry)
