@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,63 @@ def test_user_code_inside_a_lock_may_follow_a_flight_that_needs_it_elsewhere(gat
     until(lambda: waiters(other) == 1)
     gate.open()
     assert (slow.result(), outer.result()) == ("slow", "outer")
+
+
+def test_user_code_inside_a_lock_may_lead_elsewhere_and_holds_nobody_up(gate: Gate) -> None:
+    def getsizeof(value: str) -> int:
+        if value == "outer":
+            other("nested")
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    @cached_singleflight(ttl=60)
+    def other(key: str) -> str:
+        gate()
+        return key
+
+    outer = Caller(load, "outer")
+    gate.arrived()
+    assert Caller(load, "k").result() == "k"
+    gate.open()
+    assert outer.result() == "outer"
+    assert other.peek("nested") and load.peek("outer")
+
+
+def test_user_code_inside_two_locks_may_change_what_the_other_one_guards() -> None:
+    """Neither holds its own lock while it asks for the other's."""
+    both_inside = threading.Barrier(2)
+
+    def getsizeof_of(other: Callable[[], Any]) -> Callable[[str], int]:
+        def getsizeof(value: str) -> int:
+            if value == "outer":
+                both_inside.wait(10)
+                other().invalidate("k")
+                other().put("new", "n")
+                other()("led")
+            return 1
+
+        return getsizeof
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof_of(lambda: b))
+    def a(key: str) -> str:
+        return key
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof_of(lambda: a))
+    def b(key: str) -> str:
+        return key
+
+    for load in (a, b):
+        load("k")
+    callers = [Caller(load, "outer") for load in (a, b)]
+    assert [caller.result() for caller in callers] == ["outer", "outer"]
+    for load in (a, b):
+        assert load.peek("k") is None
+        assert load.peek("outer") and load.peek("led")
+        assert load.peek("n").value == "new"
+        assert set(load.cache) == {"outer", "led", "n"}
 
 
 # Fork

@@ -12,7 +12,8 @@ from weakref import WeakValueDictionary
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
 from ._entry import Entry, lifetime
-from ._shelf import Shelf, SizeError, Store
+from ._shelf import Shelf
+from ._store import SizeError, Store
 
 _stores: WeakValueDictionary[int, Store] = WeakValueDictionary()
 """The stores of given caches, by id of the cache, which the store keeps alive. Under `_lock`."""

@@ -20,38 +20,24 @@ Rules:
 3. A flight's entry is stored only while the flight is on the table. That is the fence; no clock.
 4. `land` is idempotent and wakes again when it is called again: an interrupt may strike between any
    two lines of it, and the callers of this module then land a second time.
-5. Critical sections are written ``with lock: return self._method()`` on one line: an interrupt
-   between two lines can never leave the lock locked.
-6. The lock is re-entrant. A destructor, a key's ``__eq__`` or a signal handler may call the same
-   function from inside. It is never held across a load, a wait, I/O or an await.
+5. The lock is never held across a load, a wait, I/O or an await. A destructor, a key's ``__eq__``
+   or a signal handler may call the same function from inside of a critical section, which must
+   expect anything to have changed after it (see `_locks`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from itertools import count
-from threading import RLock, local
+from threading import RLock
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
-from . import _locks
 from ._entry import Entry
+from ._locks import critical, is_held, me, tables
 from ._outcome import Error, Value
 from ._stats import Tally
 
 Outcome = Value[Any] | Error
-
-
-class _Me(local):
-    """A number for each thread. (Its ident may be that of a thread which ended.)"""
-
-    _numbers = count(1)
-
-    def __init__(self) -> None:
-        self.number = next(self._numbers)
-
-
-me = _Me()
 
 
 class Waiters(Protocol):
@@ -122,7 +108,7 @@ class Flight:
     def __init__(self, key: Hashable, name: str, loop: Loop | None = None) -> None:
         self.key = key
         self.name = name  # of the function or group, for messages
-        self.thread = me.number  # runs the load, or the event loop whose task runs it
+        self.thread = me.thread  # runs the load, or the event loop whose task runs it
         self.loop = loop  # None: a thread runs the load
         self.load: Load | None = None  # set before the first step of the flight's task
         self.since = 0.0  # set as soon as it is on the table
@@ -170,7 +156,7 @@ class FlightTable:
         self.led = Tally()
         self.joined = 0
         self.errors = 0
-        _locks.tables.add(self)
+        tables.add(self)
 
     def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Entry[Any] | None:
         """Hit, follow or lead.
@@ -185,7 +171,7 @@ class FlightTable:
         # it: whoever was on the table before stored its entry before it left.
         flight = self.flights.setdefault(mine.key, mine)
         if flight is not mine:
-            with self.lock: self._follow(flight, mine, board, first)  # fmt: skip
+            critical(self.lock, self._follow, flight, mine, board, first)
             return None
         mine.since = monotonic()
         if look and self.shelf is not None:
@@ -208,9 +194,16 @@ class FlightTable:
 
     def land(self, flight: Flight, outcome: Outcome | None) -> None:
         """End a flight with its outcome, or abandon it (``None``). Idempotent."""
+        thread = me.thread
+        before = thread.lock
         try:
-            with self.lock: self._off(flight, outcome)  # fmt: skip
+            if is_held(before):
+                critical(self.lock, self._off, flight, outcome)
+            else:  # `critical` in line: this is a part of every miss
+                thread.lock = self.lock
+                with self.lock: self._off(flight, outcome)  # fmt: skip
         finally:
+            thread.lock = before
             if flight.over and flight.waiters:
                 for waiters in list(flight.waiters.values()):
                     waiters.wake()
@@ -260,13 +253,10 @@ class FlightTable:
 
     def leave(self, flight: Flight, mine: Flight) -> None:
         """Take one caller off a flight. When the last one leaves a task's load, that ends too."""
-        if self._leave(flight, mine) and flight.load is not None:
+        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
             flight.load.cancel()
 
     def _leave(self, flight: Flight, mine: Flight) -> bool:
-        with self.lock: return self._left(flight, mine)  # fmt: skip
-
-    def _left(self, flight: Flight, mine: Flight) -> bool:
         if flight.over:
             return False
         for waiters in list(flight.waiters.values()):
@@ -279,15 +269,12 @@ class FlightTable:
 
     def forget(self, key: Hashable) -> bool:
         """Take the flight of `key` off the table; whether there was one."""
-        with self.lock: return self.flights.pop(key, None) is not None  # fmt: skip
+        return critical(self.lock, self.flights.pop, key, None) is not None
 
     def invalidate(self, key: Hashable) -> bool:
         """Drop the entry of `key` and fence its flight; whether there was either."""
-        fenced, entry = self._invalidate(key)
+        fenced, entry = critical(self.lock, self._fence, key)
         return fenced or entry is not None  # the entry is released here, outside the lock
-
-    def _invalidate(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
-        with self.lock: return self._fence(key)  # fmt: skip
 
     def _fence(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
         # The entry goes first and the flight last: a claim takes no lock, and one that came between
@@ -300,11 +287,8 @@ class FlightTable:
 
     def put(self, key: Hashable, value: Value[Any]) -> None:
         """Fence the flight of `key` and store an entry; a bare value only displaces the old."""
-        old = self._put(key, value)
+        old = critical(self.lock, self._replace, key, value)
         del old  # released outside the lock
-
-    def _put(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
-        with self.lock: return self._replace(key, value)  # fmt: skip
 
     def _replace(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
         assert self.shelf is not None
@@ -318,7 +302,7 @@ class FlightTable:
 
     def clear(self) -> None:
         """Drop every entry and fence every flight."""
-        with self.lock: return self._clear()  # fmt: skip
+        critical(self.lock, self._clear)
 
     def _clear(self) -> None:
         try:

@@ -44,6 +44,9 @@ class Scoped(NamedTuple):
         return repr(self.key)
 
 
+UNUSED = [GONE] * RING
+
+
 class Ring(Tally):
     """The last hits of one function, and how many there were.
 
@@ -51,12 +54,27 @@ class Ring(Tally):
     cache.
     """
 
-    __slots__ = ("__weakref__", "replayed", "slots")
+    __slots__ = ("__weakref__", "_replayed", "slots")
 
     def __init__(self) -> None:
         super().__init__()
-        self.slots: list[Ref] = [GONE] * RING
-        self.replayed = 0
+        self.slots = UNUSED.copy()
+        self._replayed = 0
+
+    def replay(self, cache: MutableMapping[Any, Any]) -> None:
+        """Tell the cache which keys were hit since the last time, unless it is `UNUSED` since."""
+        now = self.look()
+        last, slots = GONE, self.slots
+        for i in range(max(self._replayed, now - RING), now):
+            noted = slots[i % RING]
+            if noted is not last and noted() is not None:
+                last = noted
+                try:
+                    cache[noted.key]
+                except KeyError:
+                    pass  # expired
+            slots[i % RING] = GONE  # or it would keep the key alive
+        self._replayed = now + 1
 
     def forget(self, gone: Ref) -> None:
         """Keep the key of an entry that is gone no longer."""
@@ -65,26 +83,4 @@ class Ring(Tally):
                 self.slots[i] = GONE
 
     def clear(self) -> None:
-        self.slots[:] = [GONE] * RING
-
-
-def replay(rings: list[ref[Ring]], cache: MutableMapping[Any, Any]) -> None:
-    """Tell a cache which keys were hit since the last time. Needs its lock."""
-    for alive in rings:
-        ring = alive()
-        if ring is None:
-            continue
-        ring.looks += 1  # `look` in line: this is a part of every store
-        now = next(ring.counter)
-        if now != ring.replayed:
-            last, slots = GONE, ring.slots
-            for i in range(max(ring.replayed, now - RING), now):
-                noted = slots[i % RING]
-                if noted is not last and noted() is not None:
-                    last = noted
-                    try:
-                        cache[noted.key]
-                    except KeyError:
-                        pass  # expired
-                slots[i % RING] = GONE  # or it would keep the key alive
-        ring.replayed = now + 1
+        self.slots[:] = UNUSED

@@ -1,8 +1,9 @@
-"""Every lock of ours: what becomes of it at a fork, and at a wait inside of it.
+"""Every lock of ours: how it is taken, and what becomes of it at a fork.
 
-User code may run while a thread holds a table's lock: the destructor of an evicted value, a key's
-``__eq__``, ``getsizeof``, a signal handler. Where that waits for a flight, or leads one, the lock
-is released meanwhile, or the flight could never land.
+User code may run inside of a critical section: the destructor of an evicted value, a key's
+``__eq__``, ``getsizeof``, a signal handler. Where that calls us again, the locks that its thread
+holds are released meanwhile. So a thread that waits, loads or asks for a lock of ours holds no
+other one, and there is no order of locks to keep.
 
 A child process gets fresh locks, and tables that start anew. Every lock is taken before the fork,
 so that the child gets no cache in mid-change. That takes a bounded time: what cannot be had by then
@@ -13,10 +14,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from threading import RLock, local
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
+
+R = TypeVar("R")
 
 PATIENCE = 1.0
 """Seconds for all the locks together, before a fork."""
@@ -34,35 +38,58 @@ tables: WeakSet[Locked] = WeakSet()
 _RLock: Any = type(RLock())
 
 
+class Thread:
+    """A thread as we know it. (Its ident may be that of one which ended.)"""
+
+    __slots__ = ("lock",)
+
+    def __init__(self) -> None:
+        self.lock = RLock()  # the one of ours that it holds, if it holds any
+
+
+class _Me(local):
+    def __init__(self) -> None:
+        self.thread = Thread()
+
+
+me = _Me()
+
 is_held: Callable[[RLock], bool] = _RLock._is_owned
 """Whether this thread holds a lock."""
 
 
-def held() -> list[RLock]:
-    """The locks of ours that this thread holds: none, but where user code runs inside of one."""
-    locks = {id(table.lock): table.lock for table in list(tables)}
-    return [lock for lock in locks.values() if is_held(lock)]
+def critical(lock: RLock, section: Callable[..., R], *args: Any) -> R:
+    """Run a critical section."""
+    thread = me.thread
+    before = thread.lock
+    if is_held(before):
+        again: Callable[..., R] = partial(critical, lock, section)
+        return released(again, *args)
+    try:
+        thread.lock = lock
+        # On one line: an interrupt between two lines would leave the lock locked.
+        with lock: return section(*args)  # fmt: skip
+    finally:
+        thread.lock = before  # a signal handler may be here while its thread waits for a lock
 
 
-class Released:
-    """``with Released(locks)``: this thread does not hold them, however often it took them.
+def released(call: Callable[..., R], *args: Any) -> R:
+    """Call, from user code inside of a critical section, without the lock of that.
 
     Whoever holds a lock of ours has to expect that anything changed after user code ran, by the
     same thread; so it may as well be by another one.
     """
-
-    __slots__ = ("_locks", "_states")
-
-    def __init__(self, locks: list[RLock]) -> None:
-        self._locks = locks
-        self._states: list[Any] = []
-
-    # One line each, and the loop in C: an interrupt between two locks would lose one.
-    def __enter__(self) -> None:
-        self._states = list(map(_RLock._release_save, self._locks))
-
-    def __exit__(self, *exc_info: object) -> None:
-        list(map(_RLock._acquire_restore, self._locks, self._states))
+    thread = me.thread
+    lock = thread.lock
+    state: list[Any] = []
+    # Made in advance, and saved and restored in C: an interrupt in between would lose the lock.
+    save, restore = map(_RLock._release_save, [lock]), map(_RLock._acquire_restore, [lock], state)
+    try:
+        state.extend(save)
+        return call(*args)
+    finally:
+        list(restore)
+        thread.lock = lock
 
 
 _forking = local()  # two threads may fork at once

@@ -1,4 +1,4 @@
-"""Entries in a cachetools cache, and the lock-free way to look at them.
+"""The entries of one function, and the lock-free way to look at them.
 
 The cache owns the entries and decides what stays. Beside it an `Index`, a plain dict of weak
 references, says what may be seen: looking a key up there is one dict read and one dereference, with
@@ -12,85 +12,17 @@ store (Caffeine's read buffer), as reading a cachetools cache without its lock i
 
 from __future__ import annotations
 
-import logging
 from collections import deque
-from collections.abc import Callable, Hashable, MutableMapping
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from math import inf
-from threading import Lock, RLock
+from threading import RLock
 from typing import Any
-from weakref import ref
 
 from ._entry import Entry, lifetime
-from ._index import GONE, Index, Ref, Ring, Scoped, replay
+from ._index import GONE, Index, Ref, Ring, Scoped
 from ._outcome import Value
-
-log = logging.getLogger("soloflight")
-
-
-Cache = MutableMapping[Any, Any]
-
-
-class Store:
-    """A cache and its lock; one for all the functions that share the cache."""
-
-    def __init__(
-        self,
-        cache: Cache,
-        make: Callable[[], Cache] | None = None,
-        *,
-        ordered: bool = True,
-        ttu: Callable[[Hashable, Any, float], float] | None = None,
-    ) -> None:
-        self.ordered = ordered  # whether reading a key from the cache changes what it evicts
-        self.ttu = ttu  # the cache's own "time to use" of an entry
-        self.lock: RLock = RLock()
-        # Guarded by the lock:
-        self.cache = cache
-        self.make = make  # a default cache can be replaced; None: the cache was given
-        self.changing = Lock()  # a flag that an interruption cannot leave set; nobody waits for it
-        # Changes asked for by user code that ran inside of one; made after it.
-        self.pending: deque[tuple[Shelf, Hashable, Entry[Any] | None]] = deque()
-        # Of the functions that share the cache: what one of them stores must not evict what
-        # another one has just hit. Shortened by callbacks, wherever they run.
-        self.rings: list[ref[Ring]] = []
-
-    def change(self, shelf: Shelf, key: Hashable, entry: Entry[Any] | None) -> None:
-        """Store an entry, or remove that of `key` (`ALL`: all). Raises only interruptions."""
-        if self.changing.locked():
-            self.pending.append((shelf, key, entry))
-            return
-        with self.changing: shelf.apply(key, entry)  # fmt: skip
-        while self.pending:
-            try:
-                later, key, entry = self.pending.popleft()
-            except IndexError:
-                return  # user code that ran in between has made the last one
-            if entry is None or later.find(key) is entry:
-                self.change(later, key, entry)
-
-    def renew(self, shelf: Shelf) -> None:
-        """Replace a cache of ours that an exception may have left broken."""
-        if self.make is not None:
-            self.cache = self.make()
-            shelf.hide_all()
-            log.warning("%s: interrupted in mid-change; its cache starts anew, empty", shelf.name)
-
-    def forked(self, shelf: Shelf, lock: RLock) -> None:
-        self.lock = lock
-        if self.changing.locked():
-            self.changing = Lock()
-            self.pending.clear()
-            if self.make is None:
-                self.change(shelf, ALL, None)
-            self.renew(shelf)
-
-
-class SizeError(ValueError):
-    """``getsizeof`` raised; the cache itself is whole."""
-
-
-ALL: Hashable = object()
+from ._store import ALL, Cache, Store, log
 
 
 class Shelf:
@@ -111,9 +43,8 @@ class Shelf:
         self.index = Index()
         self.instances: Callable[[], list[Index]] = list
         self.ring = Ring()
-        # Written by the callbacks of weak references, without a lock, wherever they run:
+        # Written by callbacks of weak references, without the lock, wherever they run:
         self.dropped: deque[Ref] = deque()
-        self.dead: deque[Index] = deque()
         self.failures = 0
 
     @property
@@ -123,6 +54,11 @@ class Shelf:
     @property
     def cache(self) -> Cache:
         return self._store.cache
+
+    @property
+    def dead(self) -> deque[Index]:
+        """Where the indexes of dead instances go."""
+        return self._store.dead
 
     @property
     def hits(self) -> int:
@@ -140,8 +76,7 @@ class Shelf:
 
     def names(self) -> dict[str, Any]:
         """What the generated hit path refers to. From now on hits are noted."""
-        rings = self._store.rings
-        rings.append(ref(self.ring, rings.remove))
+        self._store.join(self.ring)
         return {
             "index": self.index,
             "get": self.index.get,
@@ -197,7 +132,7 @@ class Shelf:
         except Exception as error:  # of ttu, or of a key's __eq__
             with suppress(Exception):
                 index.pop(short, None)  # rather nothing than what is older than this
-            self._failed(error)
+            self.failed(error)
             return
         self._store.change(self, key, entry)
         dropped = self.dropped
@@ -238,55 +173,13 @@ class Shelf:
         self.dropped.clear()
         self.ring.clear()
 
-    def apply(self, key: Hashable, entry: Entry[Any] | None) -> None:
-        """Change the cache; by way of `Store.change` only. Any user code may run in here."""
-        store = self._store
-        cache = store.cache
-        try:
-            if entry is None:
-                if key is ALL:
-                    cache.clear()
-                else:
-                    cache.pop(key, None)
-                return
-            if self.dead:
-                self._bury(cache)
-            if store.ordered:
-                replay(store.rings, cache)
-            cache[key] = entry
-        except ValueError as error:  # the cache's own word for a value that is too large
-            self._refused(key, entry)
-            if isinstance(error, SizeError):
-                self._failed(error)
-        except Exception as error:
-            self._refused(key, entry)
-            # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
-            store.renew(self)
-            self._failed(error)
-        except BaseException:
-            store.renew(self)
-            if store.make is None:
-                log.warning("%s: interrupted in mid-change; its cache may be broken", self.name)
-            raise
-
-    def _bury(self, cache: Cache) -> None:
-        """Remove what dead instances left behind."""
-        while self.dead:
-            try:
-                index = self.dead.popleft()
-            except IndexError:
-                return  # user code that ran in between has done it
-            for short in list(index):  # a value's destructor may store
-                cache.pop(Scoped(index, short), None)
-            index.clear()
-
-    def _refused(self, key: Hashable, entry: Entry[Any] | None) -> None:
+    def refused(self, key: Hashable, entry: Entry[Any]) -> None:
         """No longer show an entry that the cache refused, even while somebody holds it."""
         index, short = key if type(key) is Scoped else (self.index, key)
-        if entry is not None and self.find(key) is entry:
+        if self.find(key) is entry:
             index.pop(short, None)
 
-    def _failed(self, error: Exception) -> None:
+    def failed(self, error: Exception) -> None:
         """Count a store that failed, and warn of the first."""
         self.failures += 1
         if self.failures == 1:

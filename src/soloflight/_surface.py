@@ -9,6 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 from ._entry import Entry
 from ._flight import FlightInfo, FlightTable
 from ._instances import Instances
+from ._locks import critical
 from ._shelf import Shelf
 from ._stats import CacheInfo, Stats
 from ._template import Face, Spec, generate
@@ -117,16 +118,18 @@ class FlightSurface(Generic[P, R]):
 
     def stats(self) -> Stats:
         """Counts since the decoration."""
+        return critical(self._core.table.lock, self._stats)
+
+    def _stats(self) -> Stats:
         table = self._core.table
         shelf = table.shelf
-        with table.lock:
-            return Stats(
-                hits=shelf.hits if isinstance(shelf, Shelf) else 0,
-                misses=table.led.total(),
-                joined=table.joined,
-                errors=table.errors,
-                store_errors=shelf.failures if isinstance(shelf, Shelf) else 0,
-            )
+        return Stats(
+            hits=shelf.hits if isinstance(shelf, Shelf) else 0,
+            misses=table.led.total(),
+            joined=table.joined,
+            errors=table.errors,
+            store_errors=shelf.failures if isinstance(shelf, Shelf) else 0,
+        )
 
 
 class CachedSurface(FlightSurface[P, R], Generic[P, R, V]):
@@ -182,16 +185,17 @@ class CachedSurface(FlightSurface[P, R], Generic[P, R, V]):
 
     def cache_info(self) -> CacheInfo:
         """``(hits, misses, maxsize, currsize)`` as `functools.lru_cache` has it."""
-        stats = self.stats()
-        with self._core.table.lock:
-            cache = self.cache
-            size = getattr(cache, "currsize", None)
-            return CacheInfo(
-                stats.hits,
-                stats.misses,
-                getattr(cache, "maxsize", None),
-                len(cache) if size is None else size,
-            )
+        return critical(self._core.table.lock, self._cache_info)
+
+    def _cache_info(self) -> CacheInfo:
+        stats, cache = self._stats(), self.cache
+        size = getattr(cache, "currsize", None)
+        return CacheInfo(
+            stats.hits,
+            stats.misses,
+            getattr(cache, "maxsize", None),
+            len(cache) if size is None else size,
+        )
 
 
 async def _value(load: Any) -> Any:

@@ -24,7 +24,8 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from ._flight import Flight, FlightTable, Outcome, me
+from ._flight import Flight, FlightTable, Outcome
+from ._locks import me
 from ._outcome import Error, Value
 from ._threads import POLL
 from ._waits import Edge, deadlock
@@ -174,7 +175,7 @@ async def wait(
     left = None if deadline is None else deadline - monotonic()
     if left is not None and left <= 0:
         raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
-    if flight.loop is None and flight.thread == me.number:
+    if flight.loop is None and flight.thread == me.thread:
         raise deadlock([flight])  # its loader runs this very loop
     # Only what runs a load can be part of a cycle.
     with Edge(task, flight) if task in _loads else nullcontext():

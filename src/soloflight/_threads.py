@@ -8,8 +8,8 @@ from time import monotonic
 from types import CoroutineType
 from typing import Any
 
-from ._flight import Flight, FlightTable, Outcome, me
-from ._locks import Released, held, is_held
+from ._flight import Flight, FlightTable, Outcome
+from ._locks import is_held, me, released
 from ._outcome import Error, Value
 from ._waits import Edge
 from .exceptions import WaitTimeout
@@ -69,9 +69,8 @@ def call(
             if outcome is None:
                 flight = mine.following
                 if flight is None:
-                    if is_held(table.lock):  # see `_locks`
-                        with Released([table.lock]):
-                            outcome = load(enter, loader, args, kwargs)
+                    if is_held(mine.thread.lock):  # see `_locks`
+                        outcome = released(load, enter, loader, args, kwargs)
                     else:
                         outcome = load(enter, loader, args, kwargs)
                     table.land(mine, outcome)
@@ -112,11 +111,10 @@ def wait(
     table: FlightTable, flight: Flight, waiters: ThreadWaiters, deadline: float | None
 ) -> None:
     """Block until `flight` is over."""
-    with Edge(me.number, flight):
-        locks = held()
-        if locks:
-            with Released(locks):
-                _wait(table, flight, waiters, deadline)
+    thread = me.thread
+    with Edge(thread, flight):
+        if is_held(thread.lock):  # see `_locks`
+            released(_wait, table, flight, waiters, deadline)
         else:
             _wait(table, flight, waiters, deadline)
 

@@ -1,6 +1,6 @@
 """Who waits for which flight, and whether that closes a cycle.
 
-A *runner* is what a load runs in: a thread (its number) or a task. An edge says that a runner waits
+A *runner* is what a load runs in: a thread or a task. An edge says that a runner waits
 for a flight; the flight says what runs it. A runner that waits, through any chain of these, for a
 flight that it runs itself would wait for ever.
 

@@ -10,12 +10,14 @@ from functools import partial
 from threading import Lock, Thread
 from typing import Any, ParamSpec, TypeVar, cast
 
-from . import _tasks, _threads
-from ._flight import Flight, FlightInfo, FlightTable, Outcome, me
+from . import _locks, _tasks, _threads
+from ._flight import Flight, FlightInfo, FlightTable, Outcome
 from ._outcome import Error, Value
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NOBODY = _locks.Thread()
 
 log = logging.getLogger("soloflight")
 
@@ -160,7 +162,7 @@ class _SubmitFuture(Future[R]):
             return  # it has ended
         self._mine = mine = Flight(self._key, table.name)
         mine.following = abandoned
-        mine.thread = 0  # not this one; nobody, until the load has a thread
+        mine.thread = _NOBODY  # until the load has a thread
         mine.signal = self
         # Aboard and manned before it is on the table: whoever finds it there may rely on it.
         _board(mine, mine)
@@ -180,7 +182,7 @@ class _SubmitFuture(Future[R]):
             flight = mine.following or mine
             table.leave(flight, mine)
             table.recover(mine, None)
-            with table.lock: flight.waiters.pop(_Crew, None)  # fmt: skip
+            _locks.critical(table.lock, flight.waiters.pop, _Crew, None)
             crew.callers.pop(mine, None)
             crew.deliver(flight.outcome)  # the others look for a thread of their own
             raise
@@ -242,7 +244,7 @@ class _SubmitFuture(Future[R]):
 
 
 def _lead(table: FlightTable, mine: Flight, load: Callable[[], Any]) -> None:
-    mine.thread = me.number
+    mine.thread = _locks.me.thread
     outcome: Outcome | None = None
     try:
         outcome = _threads.load(Value, load, (), {})
