@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from datetime import timedelta
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
@@ -20,18 +20,12 @@ from ._template import Spec
 
 P = ParamSpec("P")
 R = TypeVar("R")
-V = TypeVar("V")
 
 Duration = float | timedelta
 
 
 class _CachedDecorator(Protocol):
-    @overload
-    def __call__(
-        self, loader: Callable[P, Coroutine[Any, Any, V]], /
-    ) -> CachedFunction[P, Coroutine[Any, Any, V], V]: ...
-    @overload
-    def __call__(self, loader: Callable[P, V], /) -> CachedFunction[P, V, V]: ...
+    def __call__(self, loader: Callable[P, R], /) -> CachedFunction[P, R]: ...
 
 
 class _Decorator(Protocol):

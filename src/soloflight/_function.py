@@ -20,8 +20,7 @@ else:
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
-R = TypeVar("R")
-V = TypeVar("V")
+R = TypeVar("R", covariant=True)
 T = TypeVar("T")
 
 
@@ -122,7 +121,7 @@ class BoundFunction(_BoundTo[P, R], FlightSurface[P, R]):
     __slots__ = ()
 
 
-class BoundCachedFunction(_BoundTo[P, R], CachedSurface[P, R, V]):
+class BoundCachedFunction(_BoundTo[P, R], CachedSurface[P, R]):
     """A `@cached_singleflight` method of an instance."""
 
     __slots__ = ()
@@ -144,7 +143,7 @@ class Function(_Unbound, FlightSurface[P, R]):
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
-class CachedFunction(_Unbound, CachedSurface[P, R, V]):
+class CachedFunction(_Unbound, CachedSurface[P, R]):
     """A function decorated with `@cached_singleflight`."""
 
     if TYPE_CHECKING:
@@ -152,13 +151,11 @@ class CachedFunction(_Unbound, CachedSurface[P, R, V]):
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
         @overload
-        def __get__(self, instance: None, owner: type | None = None) -> CachedFunction[P, R, V]: ...
+        def __get__(self, instance: None, owner: type | None = None) -> CachedFunction[P, R]: ...
         @overload
         def __get__(
-            self: CachedFunction[Concatenate[T, Q], R, V],
-            instance: object,
-            owner: type | None = None,
-        ) -> BoundCachedFunction[Q, R, V]: ...
+            self: CachedFunction[Concatenate[T, Q], R], instance: object, owner: type | None = None
+        ) -> BoundCachedFunction[Q, R]: ...
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping, MutableMapping
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMapping
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from ._entry import Entry
 from ._flight import FlightInfo, FlightTable
@@ -15,7 +15,7 @@ from ._stats import CacheInfo, Stats
 from ._template import Face, Spec, generate
 
 P = ParamSpec("P")
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)  # what a call returns: of an ``async def``, a coroutine
 V = TypeVar("V")
 
 Bound = tuple[Hashable, tuple[Any, ...], Mapping[str, Any]]  # key, args, kwargs
@@ -132,7 +132,7 @@ class FlightSurface(Generic[P, R]):
         )
 
 
-class CachedSurface(FlightSurface[P, R], Generic[P, R, V]):
+class CachedSurface(FlightSurface[P, R]):
     """What `@cached_singleflight` gives a function or a bound method besides."""
 
     __slots__ = ()
@@ -167,12 +167,28 @@ class CachedSurface(FlightSurface[P, R], Generic[P, R, V]):
         finally:
             del outcome  # an exception holds its traceback, that this frame
 
-    def put(self, value: V, /, *args: P.args, **kwargs: P.kwargs) -> None:
+    @overload
+    def put(
+        self: CachedSurface[P, Coroutine[Any, Any, V]],
+        value: V,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> None: ...
+    @overload
+    def put(self: CachedSurface[P, V], value: V, /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """Store a value as if it had been loaded just now, and fence the flight of this call."""
         key = self._bind(args, kwargs)[0]
         self._core.table.put(key, self._core.shelf.entry(value))
 
-    def peek(self, *args: P.args, **kwargs: P.kwargs) -> Entry[V] | None:
+    @overload
+    def peek(
+        self: CachedSurface[P, Coroutine[Any, Any, V]], *args: P.args, **kwargs: P.kwargs
+    ) -> Entry[V] | None: ...
+    @overload
+    def peek(self: CachedSurface[P, V], *args: P.args, **kwargs: P.kwargs) -> Entry[V] | None: ...
+    def peek(self, *args: Any, **kwargs: Any) -> Any:
         """The entry of this call, or ``None``. Never loads, and does not count as a hit."""
         entry = self._core.shelf.fresh(self._bind(args, kwargs)[0])
         # A copy: an entry of the cache is seen for as long as anybody holds it.

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from soloflight import Entry, Group, cached_singleflight, singleflight
 
@@ -14,6 +14,9 @@ if sys.version_info >= (3, 11):
     from typing import assert_type
 else:
     from typing_extensions import assert_type
+
+
+T = TypeVar("T")
 
 
 @singleflight
@@ -36,6 +39,16 @@ async def cached_async(user_id: int) -> str:
     return str(user_id)
 
 
+@cached_singleflight(ttl=30)
+def untyped(path: str) -> Any:
+    return path
+
+
+@cached_singleflight(ttl=30)
+def generic(value: T) -> T:
+    return value
+
+
 class Repository:
     @cached_singleflight(ttl=30)
     def get(self, user_id: int) -> str:
@@ -48,6 +61,16 @@ class Repository:
     @singleflight
     def report(self, day: str) -> float:
         return 1.0
+
+    @cached_singleflight(ttl=30)
+    @classmethod
+    def of_class(cls, user_id: int) -> str:
+        return str(user_id)
+
+    @cached_singleflight(ttl=30)
+    @staticmethod
+    def static(user_id: int) -> str:
+        return str(user_id)
 
 
 def the_parameters_are_kept() -> None:
@@ -65,11 +88,21 @@ def the_surface_has_the_types_of_the_loader() -> None:
     assert_type(cached.invalidate(1, region="us"), bool)
     cached.put("eu", 1)
     cached.put(1, 1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    cached_async.put("1", 1)
+    cached_async.put(1, 1)  # type: ignore[call-overload] # pyright: ignore[reportCallIssue, reportArgumentType]
     cached.invalidate("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
+def any_and_type_variables_are_kept() -> None:
+    assert_type(untyped("a"), Any)
+    untyped(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert_type(generic(3), int)
+
+
 async def async_stays_async() -> None:
-    assert_type(await assert_type(cached_async(1), Coroutine[Any, Any, str]), str)
+    coroutine: Coroutine[Any, Any, str] = cached_async(1)
+    assert_type(await coroutine, str)
+    assert_type(await cached_async(1), str)
     assert_type(await cached_async.refresh(1), str)
     assert_type(cached_async.peek(1), Entry[str] | None)
 
@@ -83,6 +116,13 @@ async def methods_are_bound() -> None:
     assert_type(repository.get.peek(1), Entry[str] | None)
     assert_type(Repository.get(repository, 1), str)
     repository.get("1")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+    assert_type(repository.of_class(1), str)
+    assert_type(repository.of_class.invalidate(1), bool)
+    assert_type(Repository.static(1), str)
+    # What no annotation of a descriptor can say to both checkers: class methods called on the
+    # class, static methods on an instance.
+    Repository.of_class(1)  # type: ignore[call-arg, arg-type] # pyright: ignore[reportCallIssue]
+    repository.static(1)  # type: ignore[call-arg] # pyright: ignore[reportCallIssue]
 
 
 async def groups_return_what_the_function_returns() -> None:
