@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import pickle
+import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from functools import wraps
 from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
+from cachetools import TTLCache
 
 from soloflight import Group, cached_singleflight, singleflight
+
+
+async def awaited(value: object) -> float:
+    return 1.0
 
 
 @pytest.mark.parametrize(
@@ -28,7 +36,16 @@ from soloflight import Group, cached_singleflight, singleflight
         ({"ttl": 1, "maxsize": -1}, ValueError, "maxsize"),
         ({"ttl": 1, "maxsize": "1"}, TypeError, "maxsize"),
         ({"ttl": 1, "getsizeof": 1}, TypeError, "getsizeof"),
-        ({"ttl": 1, "timer": 1}, TypeError, "timer"),
+        ({"ttl": 1, "timer": 1}, TypeError, "timer must be a callable"),
+        ({"ttl": 1, "timer": lambda now: now}, TypeError, "without arguments"),
+        ({"ttl": 1, "timer": str}, TypeError, "timer must return seconds"),
+        ({"ttl": None, "cache": TTLCache(1, 10)}, ValueError, r"None \(for ever\)"),
+        ({"ttl": 1, "cache": WeakValueDictionary()}, TypeError, "keep and return"),
+        ({"ttl": awaited}, TypeError, "ttl must be a plain function"),
+        ({"ttl": 1, "key": awaited}, TypeError, "key must be a plain function"),
+        ({"ttl": 1, "per_instance": awaited}, TypeError, "per_instance must be a plain function"),
+        ({"ttl": 1, "getsizeof": awaited}, TypeError, "getsizeof must be a plain function"),
+        ({"ttl": 1, "name": ""}, ValueError, "name must not be empty"),
         ({"ttl": 1, "key": 1}, TypeError, "key"),
         ({"ttl": 1, "ignore": "session"}, TypeError, "ignore"),
         ({"ttl": 1, "ignore": {"nobody"}}, ValueError, "'nobody'"),
@@ -50,6 +67,25 @@ def test_options_that_cannot_work_are_refused_at_decoration(
             return 1
 
 
+def test_the_bare_cached_decorator_says_what_it_needs() -> None:
+    with pytest.raises(TypeError, match=r"write @cached_singleflight\(ttl="):
+
+        @cached_singleflight
+        def load() -> int:
+            return 1
+
+
+def test_to_ignore_the_instance_is_refused() -> None:
+    with pytest.raises((ValueError, RuntimeError)) as error:  # RuntimeError: before Python 3.12
+
+        class Repo:
+            @cached_singleflight(ttl=1, ignore={"self"})
+            def get(self) -> int:
+                return 1
+
+    assert "per_instance=False" in str(error.value.__cause__ or error.value)
+
+
 def test_generator_functions_are_refused() -> None:
     def items() -> Iterator[int]:
         yield 1
@@ -57,9 +93,39 @@ def test_generator_functions_are_refused() -> None:
     async def async_items() -> AsyncIterator[int]:
         yield 1
 
-    for loader in (items, async_items):
+    class Items:
+        def __call__(self) -> Iterator[int]:
+            yield 1
+
+    for loader in (items, async_items, Items()):
         with pytest.raises(TypeError, match="generator"):
             singleflight(loader)
+
+
+@pytest.mark.parametrize("make", [lambda: (i for i in ()), lambda: awaited(1)])
+def test_what_only_one_caller_can_use_is_refused(make: Any) -> None:
+    with pytest.raises(TypeError, match="which only one caller can use"):
+        singleflight(make)()
+    with pytest.raises(TypeError, match="which only one caller can use"):
+        Group().do("k", make)
+
+
+def test_an_object_that_is_awaited_when_called_is_a_coroutine_function() -> None:
+    class Loader:
+        async def __call__(self, key: str) -> str:
+            return key
+
+    assert asyncio.run(cached_singleflight(ttl=1)(Loader())("k")) == "k"
+
+
+def test_maxsize_none_is_no_limit() -> None:
+    @cached_singleflight(ttl=60, maxsize=None)
+    def load(n: int) -> int:
+        return n
+
+    for n in range(1100):
+        load(n)
+    assert load.cache_info().currsize == 1100
 
 
 def test_per_instance_on_a_plain_function_is_an_error_at_the_first_call() -> None:
@@ -184,6 +250,18 @@ def test_a_reused_address_is_another_instance() -> None:
     assert [Short().get() for _ in range(100)] == list(range(1, 101))
 
 
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="classmethod binds what it wraps")
+def test_what_an_outermost_classmethod_hides_is_an_error() -> None:
+    Repo.outer_class(5)
+    with pytest.raises(TypeError, match="put it under this decorator, or pass the class first"):
+        Repo.outer_class.invalidate(5)
+    assert Repo.outer_class.invalidate(Repo, 5) is True
+
+
+def test_what_is_offered_is_listed() -> None:
+    assert {"invalidate", "__name__"} <= set(dir(module_level)) & set(dir(Repo().get))
+
+
 def test_instances_may_share() -> None:
     assert Repo().shared(1) is Repo().shared(1)
 
@@ -208,6 +286,10 @@ def test_slots_without_weakref_say_what_to_do() -> None:
         Slotted().get()
 
 
-def test_the_wrong_loader_of_a_group_is_refused() -> None:
+def test_the_wrong_use_of_a_group_is_refused() -> None:
     with pytest.raises(TypeError):
         Group().do("k", 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="fn must be callable"):
+        Group().submit("k", 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="name must be a str"):
+        Group(1)  # type: ignore[arg-type]

@@ -479,7 +479,7 @@ class Copies(MutableMapping[Any, Any]):
 
 
 def test_a_cache_that_stores_copies_is_refused() -> None:
-    with pytest.raises(TypeError, match="must return the object that it was given"):
+    with pytest.raises(TypeError, match="must keep and return the object"):
         cached_singleflight(cache=Copies())
 
 

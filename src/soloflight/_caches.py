@@ -7,11 +7,11 @@ from math import inf
 from threading import Lock
 from time import monotonic
 from typing import Any
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, ref
 
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
-from ._entry import Entry, lifetime
+from ._entry import Entry, check_callable, lifetime
 from ._shelf import Shelf
 from ._store import SizeError, Store
 
@@ -33,11 +33,13 @@ def shelf(
     timer: Callable[[], float] | None,
 ) -> Shelf:
     """The shelf of a function, from its options."""
-    if timer is not None and not callable(timer):
-        raise TypeError(f"timer must be a callable that returns seconds, not {timer!r}")
-    if getsizeof is not None and not callable(getsizeof):
-        raise TypeError(f"getsizeof must be a callable, not {getsizeof!r}")
-    if ttl is not UNSET and not callable(ttl):
+    if timer is not None:
+        _check_timer(timer)
+    if getsizeof is not None:
+        check_callable(getsizeof, "getsizeof")
+    if callable(ttl):
+        check_callable(ttl, "ttl")
+    elif ttl is not UNSET:
         ttl = lifetime(ttl, "ttl")
         if ttl < 0:
             raise ValueError(f"ttl must not be negative, but is {ttl}")
@@ -45,9 +47,19 @@ def shelf(
         if ttl is UNSET:
             raise ValueError("give a ttl (ttl=None: entries never expire), or a cache")
         return _default(name, ttl, maxsize, getsizeof, timer or monotonic)
-    if maxsize is not None or getsizeof is not None:
+    if maxsize is not UNSET or getsizeof is not None:
         raise ValueError("maxsize and getsizeof are for the default cache; give them to yours")
     return _given(name, cache, ttl, timer)
+
+
+def _check_timer(timer: Callable[[], object]) -> None:
+    check_callable(timer, "timer", "a callable that returns seconds")
+    try:
+        now = timer()
+    except TypeError as error:
+        raise TypeError(f"timer must be a callable without arguments: {error}") from error
+    if not isinstance(now, (int, float)):
+        raise TypeError(f"timer must return seconds (a number), not {now!r}")
 
 
 def _default(
@@ -57,18 +69,21 @@ def _default(
     getsizeof: Callable[[Any], float] | None,
     timer: Callable[[], float],
 ) -> Shelf:
-    size = 1024 if maxsize is None else maxsize
+    size = 1024 if maxsize is UNSET else inf if maxsize is None else maxsize
     if isinstance(size, bool) or not isinstance(size, (int, float)):
-        raise TypeError(f"maxsize must be a number, not {size!r}")
+        raise TypeError(f"maxsize must be a number, or None for no limit, not {size!r}")
     if not size >= 0:
         raise ValueError(f"maxsize must not be negative, but is {size}")
 
     def sizeof(entry: Entry[Any]) -> float:
         assert getsizeof is not None
         try:
-            return getsizeof(entry.value)
+            size = getsizeof(entry.value)
+            if size >= 0:
+                return size
         except Exception as error:
             raise SizeError(f"getsizeof raised {error!r}") from error
+        raise SizeError(f"getsizeof returned {size!r}; a size is a number, 0 or more")
 
     measure = None if getsizeof is None else sizeof
 
@@ -87,20 +102,21 @@ def _given(
         raise TypeError(f"cache must be a MutableMapping, not {type(cache).__name__}")
     if not isinstance(cache, (Cache, dict)):
         _probe(cache)
-    own = getattr(cache, "ttl", inf)
+    own = getattr(cache, "ttl", None)
+    own = inf if callable(own) else lifetime(own, "the cache's ttl")
     if ttl is UNSET:
-        ttl = lifetime(own, "the cache's ttl")
+        ttl = own
     elif callable(ttl):
         ttl = _at_most(own, ttl)
     elif ttl > own:
-        raise ValueError(f"ttl={ttl} is longer than the cache's own ttl={own}; give one of them")
+        asked = "None (for ever)" if ttl == inf else ttl
+        raise ValueError(f"ttl={asked} is longer than the cache's own ttl={own}; give one of them")
     if timer is None:
         timer = getattr(cache, "timer", monotonic)
         # cachetools wraps it in a callable that stands still during a change of the cache, also
         # for those who read the time in another thread.
         timer = getattr(timer, "_Timer__timer", timer)
-    if not isinstance(timer(), (int, float)):
-        raise TypeError(f"timer must return seconds (a number), not {timer()!r}")
+        _check_timer(timer)
     with _lock:
         store = _stores.get(id(cache))
         if store is None:
@@ -115,12 +131,14 @@ def _at_most(most: float, ttl: Callable[[Any], object]) -> Callable[[Any], objec
 
 
 def _probe(cache: MutableMapping[Hashable, Any]) -> None:
-    """Refuse a mapping that stores copies (shelve, say): entries are known by identity."""
+    """Refuse a mapping that stores copies (shelve) or keeps nothing alive: entries are objects."""
     key, entry = ("soloflight", object()), Entry(None, 0.0)
+    kept = ref(entry)
     try:
         cache[key] = entry
-        same = cache[key] is entry
-        del cache[key]
+        del entry
+        same = kept() is not None and cache[key] is kept()
+        cache.pop(key, None)
     except Exception as error:
         raise TypeError(
             f"cache must keep any object under any hashable key; {type(cache).__name__} does not: "
@@ -128,5 +146,6 @@ def _probe(cache: MutableMapping[Hashable, Any]) -> None:
         ) from error
     if not same:
         raise TypeError(
-            f"cache must return the object that it was given; {type(cache).__name__} returns a copy"
+            f"cache must keep and return the object that it was given; {type(cache).__name__} does "
+            "not"
         )

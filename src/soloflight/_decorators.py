@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable, Iterable, MutableMapping
 from datetime import timedelta
 from functools import partial
-from typing import Any, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from . import _caches, _keys, _tasks, _threads
 from ._caches import UNSET
-from ._entry import seconds
+from ._entry import check_callable, seconds
 from ._flight import FlightTable
 from ._function import CachedFunction, Function, decorated
 from ._outcome import Value
@@ -74,7 +74,8 @@ def singleflight(
             not kept alive; ``False``: one key for all instances; a callable: instances for which it
             returns the same share.
         wait_timeout: seconds (or a ``timedelta``) that a caller waits for a load which it does not
-            run itself, before it gets `WaitTimeout`. The flight goes on.
+            run itself, before it gets `WaitTimeout` and leaves. A thread's flight goes on; one of
+            an ``async def`` is cancelled when its last caller has left.
         name: names the function in errors and logs; default ``module.qualname``.
 
     Raises:
@@ -96,10 +97,10 @@ def singleflight(
 
 
 def cached_singleflight(
-    *,
+    *misplaced: NoReturn,
     ttl: Duration | Callable[[Any], Duration | None] | None = UNSET,
     cache: MutableMapping[Any, Any] | None = None,
-    maxsize: float | None = None,
+    maxsize: float | None = UNSET,
     getsizeof: Callable[[Any], float] | None = None,
     timer: Callable[[], float] | None = None,
     key: Callable[..., Any] | None = None,
@@ -118,12 +119,13 @@ def cached_singleflight(
 
     Args:
         ttl: seconds (or a ``timedelta``) for which an entry is fresh, from the end of its load;
-            ``None``: for ever; a callable gets the value and returns either. Zero or less: the
-            value is handed to the callers and not stored. Default: the cache's own ``.ttl``.
+            ``None``: for ever; a callable gets the value and returns either. Zero (of a callable,
+            less as well): the value is handed to the callers and not stored. Default: the cache's
+            own ``.ttl``.
         cache: any ``MutableMapping`` that returns the object it was given, such as those of
             cachetools, or a ``dict``; functions may share one. It holds `Entry` objects. Default:
             ``TTLCache(maxsize, ttl)``, or a ``TLRUCache`` where ``ttl`` is a callable.
-        maxsize: of the default cache; default 1024 entries.
+        maxsize: of the default cache; default 1024 entries; ``None``: no limit.
         getsizeof: for the default cache: the size of a value; ``maxsize`` limits the sum.
         timer: a monotonic clock, in seconds; default: the cache's own, else ``time.monotonic``.
         key, ignore, typed, per_instance, wait_timeout, name: see `singleflight`.
@@ -141,6 +143,11 @@ def cached_singleflight(
     >>> load_user.invalidate(1)
     True
     """
+    if misplaced:
+        raise TypeError(
+            "write @cached_singleflight(ttl=...): it needs a ttl or a cache, and takes options by "
+            "name only"
+        )
     options = _Options(key, ignore, typed, per_instance, wait_timeout, name)
     make_shelf = partial(
         _caches.shelf, cache=cache, ttl=ttl, maxsize=maxsize, getsizeof=getsizeof, timer=timer
@@ -161,8 +168,8 @@ class _Options:
         wait_timeout: Any,
         name: Any,
     ) -> None:
-        if key is not None and not callable(key):
-            raise TypeError(f"key must be a callable, not {key!r}")
+        if key is not None:
+            check_callable(key, "key")
         if isinstance(ignore, str) or not isinstance(ignore, Iterable):
             raise TypeError(f"ignore must be a set of parameter names, not {ignore!r}")
         self.ignore = frozenset(ignore)
@@ -174,10 +181,12 @@ class _Options:
             raise ValueError(
                 "key replaces the derived key: ignore and typed have no meaning with it"
             )
-        if not (per_instance is None or isinstance(per_instance, bool) or callable(per_instance)):
-            raise TypeError(f"per_instance must be a bool or a callable, not {per_instance!r}")
+        if not (per_instance is None or isinstance(per_instance, bool)):
+            check_callable(per_instance, "per_instance", "a bool or a callable")
         if not (name is None or isinstance(name, str)):
             raise TypeError(f"name must be a str, not {name!r}")
+        if name == "":
+            raise ValueError("name must not be empty")
         self.wait_timeout = None
         if wait_timeout is not None:
             self.wait_timeout = seconds(wait_timeout, "wait_timeout")
@@ -197,11 +206,14 @@ def _decorate(options: _Options, make_shelf: Callable[[str], Shelf] | None, load
         raise TypeError(f"the decorator takes a function, not {loader!r}")
     qualname = getattr(loader, "__qualname__", type(loader).__qualname__)
     name = options.name or f"{getattr(loader, '__module__', '?')}.{qualname}"
-    if inspect.isgeneratorfunction(loader) or inspect.isasyncgenfunction(loader):
+    bodies = loader, type(loader).__call__  # the second one: of an object that is no function
+    if any(map(inspect.isgeneratorfunction, bodies)) or any(
+        map(inspect.isasyncgenfunction, bodies)
+    ):
         raise TypeError(f"{name} is a generator function: its items cannot be shared by callers")
     params = _keys.parameters(loader, name)
     _keys.check_ignore(params, options.ignore, name)
-    is_async = inspect.iscoroutinefunction(loader)
+    is_async = any(map(inspect.iscoroutinefunction, bodies))
     shelf = None if make_shelf is None else make_shelf(name)
     spec = Spec(
         name=name,

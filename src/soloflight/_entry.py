@@ -1,8 +1,9 @@
-"""An entry, its deadline, and durations. Pure: the time is always an argument."""
+"""An entry, its deadline, and options checked. Pure: the time is always an argument."""
 
 from __future__ import annotations
 
 from datetime import timedelta
+from inspect import iscoroutinefunction
 from math import inf, isnan
 from typing import TypeVar
 
@@ -25,10 +26,19 @@ class Entry(Value[V]):
         self.fresh_until = fresh_until
 
     def is_fresh(self, now: float) -> bool:
+        """Whether it has not expired at a time on the function's ``timer``."""
         return now < self.fresh_until
 
     def __repr__(self) -> str:
         return f"Entry(value={self.value!r}, fresh_until={self.fresh_until!r})"
+
+
+def check_callable(option: object, what: str, kind: str = "a callable") -> None:
+    """Refuse what is no plain callable; `what` names it in the error."""
+    if not callable(option):
+        raise TypeError(f"{what} must be {kind}, not {option!r}")
+    if iscoroutinefunction(option):
+        raise TypeError(f"{what} must be a plain function, not an async def: nobody awaits it")
 
 
 def seconds(duration: object, what: str) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
-from ._surface import Bound, CachedSurface, Core, FlightSurface
+from ._surface import NOT_FOR_FUNCTIONS, Bound, CachedSurface, Core, FlightSurface
 from ._template import Face
 
 if TYPE_CHECKING:  # wrapt has no types
@@ -37,6 +37,9 @@ class _BoundTo(Generic[P, R]):
     if TYPE_CHECKING:
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def __new__(cls, function: Any, instance: object) -> Any:  # for `weakref.WeakMethod`
+        return function.__get__(instance)
 
     def _bind(self, args: Any, kwargs: Any) -> Bound:
         return self._core.face("method")[1](self.__self__, *args, **kwargs)
@@ -72,6 +75,9 @@ class _BoundTo(Generic[P, R]):
     def __copy__(self) -> Any:
         return self
 
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(type(self)), *dir(self._core.loader)})
+
     def __repr__(self) -> str:
         return f"<bound {self.__func__!r} of {self.__self__!r}>"
 
@@ -88,10 +94,20 @@ class _Unbound(BaseObjectProxy):
     _kind: type | None  # `classmethod` or `staticmethod` where the loader came as one
 
     def _bind(self, args: Any, kwargs: Any) -> Bound:
-        face = self._face or self._core.faced(args)
-        return self._core.face(face)[1](*args, **kwargs)
+        core = self._core
+        face = self._face or core.faced(args)
+        if core.in_classmethod and not (args and isinstance(args[0], type)):
+            raise TypeError(
+                f"{core.spec.name}: from Python 3.13 on @classmethod hides what it wraps; put it "
+                "under this decorator, or pass the class first"
+            )
+        return core.face(face)[1](*args, **kwargs)
 
     def __set_name__(self, owner: type, name: str) -> None:
+        if self._face is not None:
+            return  # a function from elsewhere: others call it as one
+        if self._kind is staticmethod and self._core.for_methods:
+            raise TypeError(f"{self._core.spec.name}: {NOT_FOR_FUNCTIONS}")
         _settle(type(self), "plain" if self._kind is staticmethod else "method")
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
@@ -110,6 +126,9 @@ class _Unbound(BaseObjectProxy):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__reduce__()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(type(self)), *dir(self.__wrapped__)})
 
     def __repr__(self) -> str:
         return f"<soloflight of {self.__wrapped__!r}>"
@@ -159,6 +178,9 @@ class CachedFunction(_Unbound, CachedSurface[P, R]):
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
+_annotations = property(lambda self: self.__wrapped__.__annotations__)
+
+
 def decorated(core: Core, kind: type | None) -> Any:
     """The object that stands for the loader from now on."""
     loader = core.loader
@@ -172,7 +194,8 @@ def decorated(core: Core, kind: type | None) -> Any:
         {
             "_core": core,
             "_kind": kind,
-            # These two are looked up on the class before the loader is asked.
+            # These are looked up on the class before the loader is asked.
+            "__annotations__": _annotations,
             "__doc__": loader.__doc__,
             "__module__": getattr(loader, "__module__", None),
         },
@@ -207,6 +230,7 @@ def _binder(function: Any) -> Callable[..., Any]:
         {
             "__slots__": (),
             "_core": core,
+            "__annotations__": _annotations,
             "__doc__": core.loader.__doc__,
             "__module__": core.loader.__module__,
             "__call__": core.face("bound")[0],

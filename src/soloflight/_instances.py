@@ -44,8 +44,8 @@ class Instances:
         except TypeError:
             raise TypeError(
                 f"{self._name}: cannot tell when a {type(instance).__qualname__} dies; add "
-                "'__weakref__' to its __slots__, or use per_instance=False or "
-                "per_instance=<callable>"
+                "'__weakref__' to its __slots__ (a dataclass: weakref_slot=True), or use "
+                "per_instance=False or per_instance=<callable>"
             ) from None
         refs[index] = watch
         look = looks.setdefault(address, index.get)

@@ -93,19 +93,27 @@ def typed_items(kwargs: dict[str, Any]) -> frozenset[tuple[str, type, Any]]:
     return frozenset((name, type(value), value) for name, value in kwargs.items())
 
 
-def explain(name: str, error: TypeError, arguments: dict[str, Any], from_key: bool) -> NoReturn:
-    """Say which part of a key is unhashable; where none is, the error was another one."""
-    for argument, value in arguments.items():
+def explain(
+    name: str, error: TypeError, arguments: dict[str, Any], returned: dict[str, Any]
+) -> NoReturn:
+    """Say which part of a key is unhashable; where none is, the error was another one.
+
+    `returned` is what callables gave that are options.
+    """
+    for part, value in (*arguments.items(), *returned.items()):
         try:
             hash(value)
         except TypeError:
             kind = type(value).__name__
-            if from_key:
-                raise TypeError(f"{name}: its key= returned an unhashable {kind}") from None
             if isinstance(value, (tuple, frozenset)):
                 kind += " (something in it)"
+            if part in returned:
+                raise TypeError(f"{name}: its {part}= returned an unhashable {kind}") from None
             raise TypeError(
-                f"{name}: argument {argument!r} is an unhashable {kind} and cannot be part of a "
-                f"key; give key=, or ignore={{{argument!r}}}"
+                f"{name}: argument {part!r} is an unhashable {kind} and cannot be part of a "
+                "key; give key= or ignore="
             ) from None
-    raise error
+    try:
+        raise error
+    finally:
+        del error, arguments, returned  # an exception holds its traceback, that this frame

@@ -43,7 +43,7 @@ class Error:
         try:
             raise self.exception.with_traceback(self.traceback)
         except BaseException as exception:
-            exception.__traceback__ = self.traceback
+            exception.with_traceback(self.traceback)  # assigning might be refused: frozen dataclass
             raise
         finally:
             del self  # exception -> traceback -> this frame -> self -> exception
@@ -55,4 +55,4 @@ class Error:
         rather than that of this moment less a frame: another thread may be raising the same object.
         """
         if error is self.exception:
-            error.__traceback__ = self.traceback
+            error.with_traceback(self.traceback)

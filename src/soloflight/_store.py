@@ -110,10 +110,10 @@ class Store:
             if entry is not None:
                 owner.refused(key, entry)
             # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
-            self._renew(owner)
+            self._renew(owner, repr(error))
             owner.failed(error)
         except BaseException:
-            self._renew(owner)
+            self._renew(owner, "an interruption")
             if self.make is None:
                 log.warning("%s: interrupted in mid-change; its cache may be broken", owner.name)
             raise
@@ -129,12 +129,12 @@ class Store:
                 self.cache.pop(Scoped(index, short), None)
             index.clear()
 
-    def _renew(self, owner: Owner) -> None:
-        """Replace a cache of ours that an exception may have left broken."""
+    def _renew(self, owner: Owner, cause: str) -> None:
+        """Replace a cache of ours that may have been left broken."""
         if self.make is not None:
             self.cache = self.make()
             owner.hide_all()
-            log.warning("%s: interrupted in mid-change; its cache starts anew, empty", owner.name)
+            log.warning("%s: %s in mid-change; its cache starts anew, empty", owner.name, cause)
 
     def forked(self, owner: Owner, lock: RLock) -> None:
         self.lock = lock
@@ -143,4 +143,4 @@ class Store:
             self.pending.clear()
             if self.make is None:
                 self.change(owner, ALL, None)
-            self._renew(owner)
+            self._renew(owner, "a fork")

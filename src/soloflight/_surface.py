@@ -18,6 +18,8 @@ P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # what a call returns: of an ``async def``, a coroutine
 V = TypeVar("V")
 
+NOT_FOR_FUNCTIONS = "per_instance is for methods of instances and classes; leave it out"
+
 Bound = tuple[Hashable, tuple[Any, ...], Mapping[str, Any]]  # key, args, kwargs
 
 
@@ -39,6 +41,7 @@ class Core:
         self.loader = loader
         self.function: Any = None  # what stands for the loader
         self.for_methods = for_methods  # an option was given that has a meaning only there
+        self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
         self._faces: dict[Face, tuple[Any, Callable[..., Bound]]] = {}
         self._names: dict[str, Any] = {"miss": miss}
         dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
@@ -85,10 +88,12 @@ class Core:
             first = args[0] if isinstance(args[0], type) else type(args[0])
             for cls in first.__mro__:
                 ours = cls.__qualname__ == owner and cls.__module__ == module
-                if ours and not isinstance(vars(cls).get(name), staticmethod):
+                found = vars(cls).get(name)
+                if ours and not isinstance(found, staticmethod):
+                    self.in_classmethod = isinstance(found, classmethod)
                     return "method"
         if self.for_methods:
-            raise TypeError(f"{self.spec.name}: per_instance is for methods; this is a function")
+            raise TypeError(f"{self.spec.name}: {NOT_FOR_FUNCTIONS}")
         return "plain"
 
 
@@ -101,14 +106,15 @@ class FlightSurface(Generic[P, R]):
     def _bind(self, args: Any, kwargs: Any) -> Bound:
         raise NotImplementedError
 
-    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Take the flight of this call off the table: the next call starts one of its own.
+    def forget(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Take the flight of this call off the table; returns whether there was one.
 
-        Callers already aboard get its outcome, which is not stored. Returns whether there was one.
+        No later call joins it, and its outcome is not stored; callers already aboard get it. An
+        entry that is there already stays (see `invalidate`).
         """
         return self._core.table.forget(self._bind(args, kwargs)[0])
 
-    def cache_key(self, *args: P.args, **kwargs: P.kwargs) -> Hashable:
+    def cache_key(self, /, *args: P.args, **kwargs: P.kwargs) -> Hashable:
         """The key of this call; ``f.cache`` has its entry under it."""
         return self._bind(args, kwargs)[0]
 
@@ -137,7 +143,7 @@ class CachedSurface(FlightSurface[P, R]):
 
     __slots__ = ()
 
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Drop the entry of this call and fence its flight; returns whether there was either.
 
         A call that starts after this has returned neither sees nor joins a load that began before.
@@ -151,7 +157,7 @@ class CachedSurface(FlightSurface[P, R]):
 
     cache_clear = clear
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Load now, or join a flight in progress, and return the new value.
 
         To be awaited where the loader is an ``async def``.
@@ -184,11 +190,13 @@ class CachedSurface(FlightSurface[P, R]):
 
     @overload
     def peek(
-        self: CachedSurface[P, Coroutine[Any, Any, V]], *args: P.args, **kwargs: P.kwargs
+        self: CachedSurface[P, Coroutine[Any, Any, V]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Entry[V] | None: ...
     @overload
-    def peek(self: CachedSurface[P, V], *args: P.args, **kwargs: P.kwargs) -> Entry[V] | None: ...
-    def peek(self, *args: Any, **kwargs: Any) -> Any:
+    def peek(
+        self: CachedSurface[P, V], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Entry[V] | None: ...
+    def peek(self, /, *args: Any, **kwargs: Any) -> Any:
         """The entry of this call, or ``None``. Never loads, and does not count as a hit."""
         entry = self._core.shelf.fresh(self._bind(args, kwargs)[0])
         # A copy: an entry of the cache is seen for as long as anybody holds it.

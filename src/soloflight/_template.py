@@ -54,7 +54,7 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     prefix = "_sf_"
     while any(p.name.startswith(prefix) for p in spec.params):
         prefix = "_" + prefix
-    params, rest, me = _receiver(spec.params, face, prefix)
+    params, rest, me = _receiver(spec, face, prefix)
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
         "scope": tuple.__new__,
@@ -93,15 +93,18 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     return wrapper, bind
 
 
-def _receiver(
-    params: list[Parameter], face: Face, prefix: str
-) -> tuple[list[Parameter], list[Parameter], str]:
+def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], list[Parameter], str]:
     """The wrapper's parameters, those besides the instance, and the expression for the instance."""
+    params = spec.params
     if face == "plain":
         return params, params, ""
     first, rest = Parameter(prefix + "self", Parameter.POSITIONAL_ONLY), params
     if params and params[0].kind is not Parameter.VAR_POSITIONAL:
         first, rest = params[0], params[1:]
+        if first.name in spec.ignore:
+            raise ValueError(
+                f"{spec.name}: ignore names {first.name!r}, the instance; say per_instance=False"
+            )
     if face == "method":
         return [first, *rest], rest, first.name
     bound = Parameter(prefix + "bound", Parameter.POSITIONAL_ONLY)
@@ -113,14 +116,20 @@ def _source(
 ) -> str:
     by_identity = face != "plain" and spec.per_instance is True
     kept = [p for p in rest if p.name not in spec.ignore]
+    calls: list[tuple[str, str, str]] = []  # of the options that are callables; their errors pass
+    arguments = "{}"
     if spec.key is not None:
-        parts, arguments = [_keys.as_call(f"{sf}key_of", rest)], f"{{'key': {sf}key}}"
+        parts = [f"{sf}made"]
+        calls.append(("key", parts[0], _keys.as_call(f"{sf}key_of", rest)))
     else:
         parts = _keys.derived(kept, spec.typed, sf)
         var = Parameter.VAR_KEYWORD
         arguments = _keys.as_dict([("" if p.kind is var else p.name, p.name) for p in kept])
     if face != "plain" and callable(spec.per_instance):
-        parts.insert(0, f"{sf}owner_of({me})")
+        parts.insert(0, f"{sf}owner")
+        calls.append(("per_instance", parts[0], f"{sf}owner_of({me})"))
+    made = "".join(f"{variable} = {call}\n" for _, variable, call in calls)
+    returned = _keys.as_dict([(option, variable) for option, variable, _ in calls])
     key = parts[0] if len(parts) == 1 else _keys.as_tuple(parts)
     args = _keys.as_tuple([me, *_keys.positional(rest)] if me else _keys.positional(rest))
     pairs = _keys.keywords(rest)
@@ -147,13 +156,10 @@ def _source(
             full += f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
 
     def looking(look: str) -> str:
-        # The user's key function may raise a TypeError of its own; building a key may raise ours.
-        make = f"{sf}key = {key}\n"
-        before, inside = (make, look) if spec.key is not None else ("", make + look)
         return (
-            f"{enroll}{before}try:\n{indent(inside, '    ')}\n"
+            f"{enroll}{made}try:\n    {sf}key = {key}\n    {look}\n"
             f"except TypeError as {sf}error:\n"
-            f"    {sf}explain({sf}name, {sf}error, {arguments}, {spec.key is not None})\n"
+            f"    {sf}explain({sf}name, {sf}error, {arguments}, {returned})\n"
         )
 
     hit = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from threading import Lock
 from time import monotonic
-from types import CoroutineType
+from types import CoroutineType, GeneratorType
 from typing import Any
 
 from ._flight import Flight, FlightTable, Outcome
@@ -16,6 +16,8 @@ from .exceptions import WaitTimeout
 
 POLL = 0.5
 """Seconds between two looks at whether a flight is over unnoticed, or its event loop is gone."""
+
+_FOR_ONE = {CoroutineType, GeneratorType}
 
 
 class ThreadWaiters:
@@ -95,10 +97,12 @@ def load(
     """What the loader returns or raises, as a value; interruptions pass through."""
     try:
         value = loader(*args, **kwargs)
-        if type(value) is CoroutineType:
+        if type(value) in _FOR_ONE:
             value.close()
             raise TypeError(
-                "a plain function returned a coroutine, which only one caller can await"
+                f"{getattr(loader, '__qualname__', 'the function')} returned a "
+                f"{type(value).__name__}, which only one caller can use (for a coroutine, decorate "
+                "the async def itself, or use Group.do_async)"
             )
         return enter(value)
     except Exception as error:

@@ -56,7 +56,8 @@ def deadlock(path: list[Flight]) -> FlightDeadlock:
     """The error of a cycle, in which each flight waits for the next, and the last for the first."""
     keys = " -> ".join(str(flight) for flight in (path[-1], *path))
     return FlightDeadlock(
-        f"this wait would never end, as each of these loads waits for the next: {keys}"
+        "this wait would never end: each of these loads waits for the next, or keeps the thread "
+        f"that it needs: {keys}"
     )
 
 

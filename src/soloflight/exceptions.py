@@ -10,7 +10,8 @@ class FlightError(Exception):
 class WaitTimeout(FlightError, TimeoutError):
     """A caller's ``wait_timeout`` passed before the flight that it waited for had landed.
 
-    The flight goes on; whoever else is aboard still gets its outcome.
+    Whoever else is aboard still gets the outcome. A thread's flight goes on; one of an
+    ``async def`` is cancelled when its last caller has left.
     """
 
 

@@ -36,12 +36,16 @@ class Group:
     """
 
     def __init__(self, name: str = "Group") -> None:
+        """`name` is what errors call it."""
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a str, not {name!r}")
         self._table = FlightTable(name)
 
     def do(self, key: Hashable, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``fn(*args, **kwargs)``, or join the flight of `key`; the value, or the exception.
 
-        Raises `FlightDeadlock` where waiting would never end: `fn` asks for its own key, say.
+        Raises `FlightDeadlock` where waiting would never end: `fn` asks for its own key, say. For
+        a wait that ends, use ``submit(...).result(timeout)``.
         """
         outcome = _threads.call(self._table, Value, fn, None, key, args, kwargs)
         try:
@@ -76,7 +80,12 @@ class Group:
         The load runs on a daemon thread, in a copy of the caller's context. ``cancel()`` on the
         future means leaving: the load and whoever else is aboard are not touched. Callbacks of the
         future run in a daemon thread, one for all the futures of a flight.
+
+        >>> Group().submit("sum", sum, [1, 2, 3]).result()
+        6
         """
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, not {fn!r}")
         load = partial(copy_context().run, partial(fn, *args, **kwargs))
         future: _SubmitFuture[R] = _SubmitFuture(self._table, key, load)
         future.claim()
