@@ -10,7 +10,7 @@ import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from functools import wraps
-from typing import Any
+from typing import Any, get_type_hints
 from weakref import WeakValueDictionary
 
 import pytest
@@ -162,6 +162,53 @@ def test_the_loaders_own_face_is_seen() -> None:
     assert pickle.loads(pickle.dumps(module_level)) is module_level
 
 
+def test_annotations_are_the_loaders_own() -> None:
+    assert get_type_hints(module_level) == {"a": int, "b": int, "return": int}
+    assert get_type_hints(Repo().get) == {"n": int, "return": tuple[int, int]}
+
+
+def test_a_function_stays_a_function_where_a_class_has_it_as_an_attribute() -> None:
+    @cached_singleflight(ttl=60)
+    def load(n: int = 0) -> object:
+        return object()
+
+    before = load(1)
+
+    class View:
+        loader = load
+
+    assert View.loader is load
+    assert load(1) is before
+    assert load() is load(0)
+    assert load.peek(1) is not None
+
+
+def test_per_instance_on_a_static_method_is_refused() -> None:
+    with pytest.raises((TypeError, RuntimeError)) as error:  # RuntimeError: before Python 3.12
+
+        class View:
+            @cached_singleflight(ttl=60, per_instance=False)
+            @staticmethod
+            def load() -> int:
+                return 1
+
+    assert "per_instance is for methods" in str(error.value.__cause__ or error.value)
+
+
+def test_a_cache_without_a_usable_ttl_of_its_own_has_none() -> None:
+    class Untimed(dict[Any, Any]):
+        ttl = None
+
+    class Asked(dict[Any, Any]):
+        def ttl(self, key: object) -> int:
+            raise AssertionError
+
+    for cache in (Untimed(), Asked()):
+        for ttl in (5, lambda value: 5):
+            load = cached_singleflight(cache=cache, ttl=ttl)(lambda: object())
+            assert load() is load()
+
+
 # Law 13: methods
 
 
@@ -236,6 +283,14 @@ def test_an_instance_is_not_kept_alive() -> None:
     seen = weakref.ref(repo)
     del repo
     assert seen() is None
+
+
+def test_a_method_can_be_held_weakly() -> None:
+    repo = Repo()
+    held = weakref.WeakMethod(repo.get)
+    assert held()(1) is repo.get(1)  # type: ignore[misc]
+    del repo
+    assert held() is None
 
 
 def test_a_reused_address_is_another_instance() -> None:

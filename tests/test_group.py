@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from conftest import Caller, Gate, until, until_async, waiters
-from soloflight import FlightDeadlock, Group
+from soloflight import FlightDeadlock, Group, _tasks
 
 OUR_FRAMES = 0 if sys.version_info >= (3, 11) else 2
 
@@ -561,4 +561,64 @@ def test_the_flight_of_a_closed_loop_in_the_same_thread_is_no_deadlock(
     assert len(group) == 0
     seen = weakref.ref(loop)
     del loop
+    bury(seen, caplog)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_load_whose_loop_was_closed_is_given_up_though_nobody_asks_for_its_key(
+    forget: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(_tasks, "_many", 0)
+    group = Group()
+    loop = stranded(group)
+    if forget:
+        group.forget("k")
+    loop.close()
+
+    async def one() -> int:
+        return 1
+
+    assert asyncio.run(group.do_async("other", one)) == 1
+    seen = weakref.ref(loop)
+    del loop
+    bury(seen, caplog)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_a_caller_whose_loop_was_closed_is_no_longer_aboard(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    group = Group()
+    closed, cancelled = threading.Event(), threading.Event()
+
+    async def slow() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def lead() -> None:
+        task = asyncio.ensure_future(group.do_async("k", slow))
+        await until_async(closed.is_set)
+        assert waiters(group) == 1
+        task.cancel()
+        await until_async(cancelled.is_set)
+
+    async def follow() -> None:
+        following.append(asyncio.ensure_future(group.do_async("k", slow)))
+        await until_async(lambda: waiters(group) == 2)
+
+    following: list[asyncio.Task[None]] = []
+    leader = Caller(lambda: asyncio.run(lead()))
+    until(lambda: waiters(group) == 1)
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(follow())
+    loop.close()
+    closed.set()
+    leader.result()
+    assert len(group) == 0
+    seen = weakref.ref(loop)
+    del loop
+    following.clear()
     bury(seen, caplog)

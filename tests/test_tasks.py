@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import PATIENCE, Caller, Clock, until, until_async, waiters
-from soloflight import FlightDeadlock, WaitTimeout, cached_singleflight, singleflight
+from soloflight import FlightDeadlock, WaitTimeout, _tasks, cached_singleflight, singleflight
 
 
 class Boom(Exception):
@@ -763,3 +763,39 @@ async def test_a_deadlock_is_seen_with_an_eager_task_factory() -> None:
 
     with pytest.raises(FlightDeadlock):
         await load(1)
+
+
+@in_loop
+async def test_an_error_keeps_no_callers_frame_alive() -> None:
+    """Not even where the load raised at once, in its caller's stack (Python 3.12+)."""
+
+    class Mark:
+        pass
+
+    @singleflight
+    async def load() -> None:
+        raise Boom
+
+    @singleflight
+    async def own() -> None:
+        await own()
+
+    @singleflight(wait_timeout=0.01)
+    async def slow() -> None:
+        await asyncio.Event().wait()
+
+    async def caller(function: Any, error: type[Exception]) -> None:
+        mark = Mark()
+        marks.append(weakref.ref(mark))
+        with pytest.raises(error):
+            await function()
+
+    marks: list[weakref.ref[Mark]] = []
+    gc.disable()
+    try:
+        for function, error in ((load, Boom), (own, FlightDeadlock), (slow, WaitTimeout)):
+            await asyncio.create_task(caller(function, error))
+        await until_async(lambda: not _tasks._loads)
+        assert [mark() for mark in marks] == [None, None, None]
+    finally:
+        gc.enable()

@@ -7,6 +7,7 @@ import gc
 import threading
 import traceback
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from conftest import Caller, Clock, Gate, until, waiters
 from soloflight import (
     FlightDeadlock,
+    Group,
     WaitTimeout,
     cached_singleflight,
     singleflight,
@@ -258,6 +260,28 @@ def test_one_error_in_many_threads_does_not_grow_its_traceback(gate: Gate) -> No
     error = callers[0].error
     assert isinstance(error, Boom)
     assert len(traceback.extract_tb(error.__traceback__)) <= 10
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    key: str
+
+
+def test_an_error_that_refuses_assignments_is_shared_as_any_other(gate: Gate) -> None:
+    @singleflight
+    def load() -> None:
+        gate()
+        raise Frozen("k")
+
+    def submitted() -> None:
+        Group().submit("k", load.__wrapped__).result(20)
+
+    callers = in_thread(3, load)
+    until(lambda: waiters(load) == 2)
+    gate.open()
+    for caller in (*callers, Caller(submitted)):
+        with pytest.raises(Frozen):
+            caller.result()
 
 
 # Law 5: interruptions

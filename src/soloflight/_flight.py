@@ -45,6 +45,7 @@ class Waiters(Protocol):
 
     callers: dict[Flight, Any]  # the flight that each brought -> what wakes it
 
+    def aboard(self) -> int: ...
     def wake(self) -> None: ...
 
 
@@ -125,7 +126,7 @@ class Flight:
 
     def aboard(self) -> int:
         """How many callers wait for it."""
-        return sum(len(waiters.callers) for waiters in list(self.waiters.values()))
+        return sum(waiters.aboard() for waiters in list(self.waiters.values()))
 
 
 Board = Callable[[Flight, Flight], None]

@@ -33,8 +33,14 @@ from .exceptions import WaitTimeout
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
 
-_loads: set[Task[Any]] = set()
-"""The tasks that run a load: asyncio itself holds tasks weakly. Single set operations only."""
+_loads: dict[Task[Any], Callable[[Task[Any]], None]] = {}
+"""The tasks that run a load, and what abandons their flights: asyncio itself holds tasks weakly.
+
+Single dict operations only.
+"""
+_many = 64
+"""With more of them than that, it is time to look for those whose event loop was closed."""
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_loads.clear)
 
@@ -51,6 +57,9 @@ class LoopWaiters:
         self.loop = loop
         self.callers: dict[Flight, Future[None]] = {}
         self.poll: TimerHandle | None = None  # touched by the loop's own thread alone
+
+    def aboard(self) -> int:
+        return 0 if self.loop.is_closed() else len(self.callers)
 
     def wake(self) -> None:
         if asyncio._get_running_loop() is self.loop:
@@ -109,7 +118,7 @@ class TaskLoad:
             try:
                 self.loop.call_soon_threadsafe(task.cancel)
             except RuntimeError:
-                _loads.discard(task)  # the loop was closed: the task will never run again
+                _loads.pop(task, None)  # the loop was closed: the task will never run again
 
 
 async def call(
@@ -172,24 +181,28 @@ async def wait(
 ) -> None:
     """Wait until `flight` is over, where that takes more than awaiting the signal."""
     loop, task = get_running_loop(), current_task()
-    left = None if deadline is None else deadline - monotonic()
-    if left is not None and left <= 0:
-        raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
-    if flight.loop is None and flight.thread == me.thread:
-        raise deadlock([flight])  # its loader runs this very loop
-    # Only what runs a load can be part of a cycle.
-    with Edge(task, flight) if task in _loads else nullcontext():
-        waiters = None if flight.loop in (loop, None) else flight.waiters.get(loop)
-        if isinstance(waiters, LoopWaiters) and waiters.poll is None:
-            waiters.watch(table, flight)
-        timer = None if left is None else loop.call_later(left, _ring, signal)
-        try:
-            await signal
-        finally:
-            if timer is not None:
-                timer.cancel()
-    if not flight.over:
-        raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+    try:
+        left = None if deadline is None else deadline - monotonic()
+        if left is not None and left <= 0:
+            raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+        if flight.loop is None and flight.thread == me.thread:
+            raise deadlock([flight])  # its loader runs this very loop
+        # Only what runs a load can be part of a cycle.
+        with Edge(task, flight) if task in _loads else nullcontext():
+            waiters = None if flight.loop in (loop, None) else flight.waiters.get(loop)
+            if isinstance(waiters, LoopWaiters) and waiters.poll is None:
+                waiters.watch(table, flight)
+            timer = None if left is None else loop.call_later(left, _ring, signal)
+            try:
+                await signal
+            finally:
+                if timer is not None:
+                    timer.cancel()
+        if not flight.over:
+            raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+    finally:
+        # An exception holds its traceback, that this frame; a task holds its exception.
+        del table, flight, signal, task
 
 
 def start(
@@ -207,24 +220,42 @@ def start(
     run = _run(table, flight, load, never_ran, enter, loader, args, kwargs)
     plain = loop.get_task_factory() is None
     flight.load = load  # before the first step, which a task factory may take at once
+    if len(_loads) > _many:
+        _sweep()
     try:
-        if plain and _EAGER:
-            Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
-            return
-        # Its name costs nothing if it is given.
-        task = Task(run, loop=loop, name=table.name) if plain else loop.create_task(run)
-        load.task = task
-    except BaseException:
-        flight.load = None  # `recover` lands it
-        run.close()
-        raise
-    _loads.add(task)
-    task.add_done_callback(never_ran)
+        try:
+            if plain and _EAGER:
+                Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+                return
+            # Its name costs nothing if it is given.
+            task = Task(run, loop=loop, name=table.name) if plain else loop.create_task(run)
+            load.task = task
+        except BaseException:
+            flight.load = None  # `recover` lands it
+            run.close()
+            raise
+        _loads[task] = never_ran
+        task.add_done_callback(never_ran)
+    finally:
+        # What an eager load raised holds its traceback, that this frame below it.
+        del table, flight, load, never_ran, run
+
+
+def _sweep() -> None:
+    """Abandon the loads of event loops that were closed under them; they would stay for ever."""
+    global _many
+    for task, never_ran in list(_loads.items()):
+        if task.get_loop().is_closed():
+            never_ran(task)
+    _many = max(64, 2 * len(_loads))
 
 
 def _never_ran(table: FlightTable, flight: Flight, task: Task[None]) -> None:
-    """A task that was cancelled before its first step never entered its coroutine."""
-    _loads.discard(task)
+    """Abandon the flight of a task that will not run.
+
+    One that was cancelled before its first step never entered its coroutine.
+    """
+    _loads.pop(task, None)
     assert isinstance(flight.load, TaskLoad)
     flight.load.interruption = CancelledError()
     table.land(flight, None)
@@ -246,7 +277,7 @@ async def _run(
     try:
         load.task = task = current_task()
         assert task is not None
-        _loads.add(task)
+        _loads[task] = never_ran
         task.remove_done_callback(never_ran)
         try:
             outcome = enter(await loader(*args, **kwargs))
@@ -259,13 +290,13 @@ async def _run(
             # It goes to the caller that started the load; where that has left, to the event loop.
             waiters = flight.waiters.get(load.loop)
             unheard = waiters is None or flight not in waiters.callers
-        _loads.discard(task)
+        _loads.pop(task, None)
         table.land(flight, outcome)
         if unheard:
             raise_interruption(flight, besides=(CancelledError, GeneratorExit))
     except BaseException:
         if task is not None:
-            _loads.discard(task)
+            _loads.pop(task, None)
         table.land(flight, outcome)
         raise
     finally:

@@ -35,6 +35,9 @@ class ThreadWaiters:
         self.turnstile = Lock()
         self.turnstile.acquire()
 
+    def aboard(self) -> int:
+        return len(self.callers)
+
     def wake(self) -> None:
         try:
             self.turnstile.release()
@@ -116,11 +119,14 @@ def wait(
 ) -> None:
     """Block until `flight` is over."""
     thread = me.thread
-    with Edge(thread, flight):
-        if is_held(thread.lock):  # see `_locks`
-            released(_wait, table, flight, waiters, deadline)
-        else:
-            _wait(table, flight, waiters, deadline)
+    try:
+        with Edge(thread, flight):
+            if is_held(thread.lock):  # see `_locks`
+                released(_wait, table, flight, waiters, deadline)
+            else:
+                _wait(table, flight, waiters, deadline)
+    finally:
+        del flight, waiters  # an exception holds its traceback, that this frame
 
 
 def _wait(

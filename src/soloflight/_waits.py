@@ -41,9 +41,12 @@ class Edge:
         runner, flight = self._runner, self._flight
         _waiting[runner] = ref(flight)
         path = _cycle(runner, flight)
-        if path is not None and _cycle(runner, flight) == path:
-            self.__exit__()
-            raise deadlock(path)
+        try:
+            if path is not None and _cycle(runner, flight) == path:
+                self.__exit__()
+                raise deadlock(path)
+        finally:
+            del self, runner, flight, path  # an exception holds its traceback, that this frame
 
     def __exit__(self, *exc_info: object) -> None:
         if self._outer is None:
