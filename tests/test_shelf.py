@@ -486,3 +486,16 @@ def test_a_cache_that_stores_copies_is_refused() -> None:
 def test_a_ttl_longer_than_the_caches_own_is_refused() -> None:
     with pytest.raises(ValueError, match=r"ttl=60 .* own ttl=30"):
         cached_singleflight(cache=cachetools.TTLCache(10, 30), ttl=60)
+
+
+@pytest.mark.parametrize("size", [None, "1", -1])
+def test_a_size_that_is_none_costs_nobody_elses_entry(size: Any, caplog: Any) -> None:
+    @cached_singleflight(ttl=60, getsizeof=lambda value: size if value == 3 else 1)
+    def load(n: int) -> int:
+        return n
+
+    assert [load(n) for n in (1, 2, 3)] == [1, 2, 3]
+    assert load.cache_info().currsize == 2
+    assert load.peek(1) and load.peek(2) and not load.peek(3)
+    assert load.stats().store_errors == 1
+    assert "getsizeof" in caplog.text
