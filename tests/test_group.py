@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import signal
 import sys
 import threading
 import traceback
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from conftest import Caller, Gate, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _tasks
+from soloflight import FlightDeadlock, Group, _tasks, _threads
 
 OUR_FRAMES = 0 if sys.version_info >= (3, 11) else 2
 
@@ -456,6 +457,67 @@ def test_one_error_of_many_futures_does_not_grow_its_traceback(gate: Gate) -> No
     assert names[0] == "test_one_error_of_many_futures_does_not_grow_its_traceback"
     assert names[-1] == "load"
     assert len(names) <= 2 + OUR_FRAMES
+
+
+def test_a_key_that_cannot_be_one_leaves_nothing_behind() -> None:
+    group = Group()
+
+    class Argument:
+        pass
+
+    argument = Argument()
+    seen = weakref.ref(argument)
+    gc.disable()
+    try:
+        with pytest.raises(TypeError, match="unhashable"):
+            group.submit([], id, argument)  # type: ignore[arg-type]
+        del argument
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this platform has no SIGUSR1")
+def test_a_wait_in_a_signal_handler_hides_no_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handler's thread waits for another flight meanwhile; the cycle closes behind its back."""
+    monkeypatch.setattr(_threads, "POLL", 0.01)
+    group, b_goes_on, c_goes_on = Group(), Gate(), Gate()
+    b_asked = threading.Event()
+
+    def load_b() -> str:
+        b_goes_on()
+        b_asked.set()
+        return group.do("a", str)
+
+    def load_c() -> None:
+        c_goes_on()
+
+    def direct() -> None:
+        until(lambda: aboard("b"))
+        signal.pthread_kill(main, signal.SIGUSR1)
+        until(lambda: aboard("c"))
+        b_goes_on.open()
+        until(lambda: b_asked.is_set() and aboard("a"))
+        c_goes_on.open()
+
+    def aboard(key: str) -> int:
+        return next((info.waiters for info in group.in_flight() if info.key == key), 0)
+
+    main = threading.get_ident()
+    old = signal.signal(signal.SIGUSR1, lambda *_: group.do("c", load_c))
+    try:
+        b, c = Caller(group.do, "b", load_b), Caller(group.do, "c", load_c)
+        b_goes_on.arrived(), c_goes_on.arrived()
+        director = Caller(direct)
+        with pytest.raises(FlightDeadlock):
+            group.do("a", group.do, "b", load_b)
+    finally:
+        signal.signal(signal.SIGUSR1, old)
+    for caller in (b, c, director):
+        try:
+            caller.result()
+        except FlightDeadlock:
+            assert caller is b
 
 
 def test_a_caller_may_submit_a_key_and_then_wait_for_it(gate: Gate) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 import soloflight
 from conftest import Caller, Gate, until, waiters
-from soloflight import cached_singleflight
+from soloflight import _waits, cached_singleflight
+from soloflight._locks import me
 
 OURS = str(Path(soloflight.__file__).parent)
 
@@ -142,3 +143,20 @@ def test_an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free(
             break
         at += 1
     assert at > 10
+
+
+def test_an_interrupt_in_the_look_for_a_cycle_accuses_nobody_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    load, gate, callers = loading()
+    with monkeypatch.context() as patch:
+        patch.setattr(_waits, "_cycle", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load("k")
+    edge = _waits._waiting.get(me.thread)
+    assert edge is None or edge() is None, "this thread waits for nobody any more"
+    gate.open()
+    check(load, callers)

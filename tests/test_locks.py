@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cachetools import TLRUCache
 
 from conftest import Caller, Gate, until, waiters
 from soloflight import Group, cached_singleflight
@@ -145,21 +146,176 @@ def test_user_code_inside_two_locks_may_change_what_the_other_one_guards() -> No
         assert set(load.cache) == {"outer", "led", "n"}
 
 
+def test_changes_that_wait_for_each_other_are_all_made() -> None:
+    """A destructor gives up the lock while others change the cache: nothing is lost."""
+    first_inside, second_inside = threading.Event(), threading.Event()
+
+    class Value:
+        def __del__(self) -> None:
+            other(1)
+
+    @cached_singleflight(ttl=60)
+    def other(n: int) -> int:
+        first_inside.set()
+        assert second_inside.wait(20)
+        return n
+
+    @cached_singleflight(ttl=60)
+    def another(n: int) -> int:
+        second_inside.set()
+        return n
+
+    def getsizeof(value: object) -> int:
+        if value == "first":
+            load.put(Value(), "dies")
+            load.invalidate("dies")
+        if value == "second":
+            another(1)
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> Any:
+        return key
+
+    def second() -> str:
+        assert first_inside.wait(20)
+        try:
+            return str(load("second"))
+        finally:
+            second_inside.set()
+
+    callers = [Caller(load, "first"), Caller(second)]
+    assert [caller.result() for caller in callers] == ["first", "second"]
+    assert set(load.cache) == {"first", "second"}
+
+
+class Doomed:
+    """A value whose end asks another function, and so gives up the lock."""
+
+    def __init__(self, last_words: Callable[[], object]) -> None:
+        self.last_words = last_words
+
+    def __del__(self) -> None:
+        self.last_words()
+
+
+@pytest.mark.parametrize("fence", ["invalidate", "clear", "put"])
+def test_a_fence_holds_though_user_code_gives_up_the_lock_in_the_middle_of_it(fence: str) -> None:
+    in_user_code, old_landed, loading, goes_on = (threading.Event() for _ in range(4))
+
+    @cached_singleflight(ttl=60)
+    def other() -> None:
+        if armed:
+            in_user_code.set()
+            assert old_landed.wait(20)
+
+    @cached_singleflight(ttl=60)
+    def load(key: str) -> object:
+        if key == "k":
+            loading.set()
+            assert goes_on.wait(20)
+            return "old"
+        return Doomed(other)
+
+    load.put(Doomed(other), "k")  # what the fence drops
+    load("doomed")
+    armed = False
+    old = Caller(load.refresh, "k")
+    assert loading.wait(20)
+    armed = True
+    if fence == "put":
+        fencing = Caller(load.put, "new", "k")
+    else:
+        fencing = Caller(*((load.invalidate, "k") if fence == "invalidate" else (load.clear,)))
+    if fence != "invalidate":  # that one releases the value when it has given up the lock for good
+        assert in_user_code.wait(20)
+    goes_on.set()
+    assert old.result() == "old"
+    old_landed.set()
+    fencing.result()
+    entry = load.peek("k")
+    assert (entry and entry.value) == ("new" if fence == "put" else None)
+
+
+def test_forget_holds_though_the_flight_is_landing() -> None:
+    inside, goes_on = threading.Event(), threading.Event()
+
+    @cached_singleflight(ttl=60)
+    def other() -> None:
+        inside.set()
+        assert goes_on.wait(20)
+
+    def getsizeof(value: str) -> int:
+        if value == "old":
+            other()
+        return 1
+
+    loads = iter(["old", "new"])
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load() -> str:
+        return next(loads)
+
+    landing = Caller(load)
+    assert inside.wait(20)
+    assert load.forget() is True
+    assert load() == "new"
+    goes_on.set()
+    assert landing.result() == "old"
+    assert load.peek().value == "new"  # type: ignore[union-attr]
+
+
+def test_a_caches_own_clock_for_entries_cannot_bring_back_what_was_fenced() -> None:
+    inside, goes_on = threading.Event(), threading.Event()
+
+    @cached_singleflight(ttl=60)
+    def other() -> None:
+        inside.set()
+        assert goes_on.wait(20)
+
+    def ttu(key: object, entry: Any, now: float) -> float:
+        if entry.value == "old":
+            other()
+        return now + 60
+
+    loads = iter(["old", "new"])
+
+    @cached_singleflight(cache=TLRUCache(10, ttu))
+    def load() -> str:
+        return next(loads)
+
+    landing = Caller(load)
+    assert inside.wait(20)
+    assert load.invalidate() is True
+    assert load() == "new"
+    goes_on.set()
+    assert landing.result() == "old"
+    assert load.peek().value == "new"  # type: ignore[union-attr]
+
+
 # Fork
 
 
 def in_child(check: Callable[[], bool]) -> None:
     """Run a check in a forked child, which must end in time with success."""
-    with warnings.catch_warnings():
-        # Python 3.12+ warns of forking with threads; that is the very case here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
+    child = fork()
     if child == 0:
         try:
             ok = check()
         except BaseException:
             ok = False
         os._exit(0 if ok else 1)
+    succeeds(child)
+
+
+def fork() -> int:
+    with warnings.catch_warnings():
+        # Python 3.12+ warns of forking with threads; that is the very case here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def succeeds(child: int) -> None:
     done = threading.Event()
     status: list[int] = []
 
@@ -248,3 +404,49 @@ def test_threads_may_fork_at_the_same_time() -> None:
     for caller in [Caller(fork, n) for n in (1, 2)]:
         caller.result()
     assert Caller(load.invalidate, 100).result() is True
+
+
+@needs_fork
+def test_a_child_does_not_get_the_lock_back_that_a_thread_of_its_parent_holds(
+    monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    """Forked by user code inside of a lock, which another thread has taken meanwhile."""
+    monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
+    children: list[int] = []
+
+    class Key:
+        def __hash__(self) -> int:
+            return hash("slow")
+
+        def __eq__(self, other: object) -> bool:
+            gate()
+            return False
+
+    @cached_singleflight(ttl=60)
+    def other() -> None:
+        slow = Caller(load.invalidate, Key())  # holds the lock of `load`
+        gate.arrived()
+        children.append(fork())
+        if children[0]:
+            gate.open()
+            slow.result()
+
+    def getsizeof(value: str) -> int:
+        if value == "outer":
+            other()
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    def outer() -> None:
+        assert load("outer") == "outer"
+        if children == [0]:
+            os._exit(0)
+
+    load("slow")
+    forking = Caller(outer)
+    until(lambda: children)
+    succeeds(children[0])
+    forking.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import weakref
@@ -499,3 +500,84 @@ def test_a_size_that_is_none_costs_nobody_elses_entry(size: Any, caplog: Any) ->
     assert load.peek(1) and load.peek(2) and not load.peek(3)
     assert load.stats().store_errors == 1
     assert "getsizeof" in caplog.text
+
+
+def test_a_value_may_end_with_any_number_of_changes() -> None:
+    class Value:
+        def __del__(self) -> None:
+            for n in range(2000):
+                square.invalidate(n)
+
+    square = squares(maxsize=5000)
+    for n in range(2000):
+        square(n)
+    square.put(Value(), -1)
+    square.put(0, -1)
+    square(-2)
+    assert set(square.cache) == {-1, -2}
+
+
+def test_changes_asked_for_before_an_interruption_come_before_those_after_it() -> None:
+    def getsizeof(entry: Any) -> int:
+        if entry.value == 9 and armed:
+            square.invalidate(1)
+            raise KeyboardInterrupt
+        return 1
+
+    square = squares(cache=cachetools.LRUCache(10, getsizeof=getsizeof), ttl=60)
+    armed = True
+    square(1)
+    with pytest.raises(KeyboardInterrupt):
+        square(3)
+    armed = False
+    square(1)
+    assert square.cache_key(1) in square.cache
+    assert square.peek(1) is not None
+
+
+def test_cache_info_in_the_middle_of_a_change(clock: Clock) -> None:
+    """Looking at the size of a TTLCache changes it."""
+
+    class Value:
+        def __del__(self) -> None:
+            infos.append(load.cache_info())
+
+    infos: list[Any] = []
+
+    @cached_singleflight(ttl=10, timer=clock)
+    def load(n: int) -> Value:
+        return Value()
+
+    for n in range(3):
+        load(n)
+    clock.advance(11)
+    load.clear()
+    assert [info.currsize for info in infos] == [0, 0, 0]
+    load(1)
+    clock.advance(11)
+    assert load.cache_info().currsize == 0
+    assert len(infos) == 4
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_newer_value_that_is_not_stored_displaces_the_older_one(is_async: bool) -> None:
+    ttls = iter([60, 0, 60])
+    values = iter([1, 2, 3])
+
+    def sync_load() -> int:
+        return next(values)
+
+    async def async_load() -> int:
+        return next(values)
+
+    load: Any = cached_singleflight(ttl=lambda value: next(ttls))(
+        async_load if is_async else sync_load
+    )
+    results = [load(), load.refresh(), load()]
+    if is_async:
+
+        async def main() -> list[int]:
+            return [await result for result in results]
+
+        results = asyncio.run(main())
+    assert results == [1, 2, 3]

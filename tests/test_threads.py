@@ -262,6 +262,41 @@ def test_one_error_in_many_threads_does_not_grow_its_traceback(gate: Gate) -> No
     assert len(traceback.extract_tb(error.__traceback__)) <= 10
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_followers_keep_nothing_alive(fails: bool) -> None:
+    class Value:
+        pass
+
+    gate = Gate()
+    values: list[weakref.ref[Value]] = []
+
+    @singleflight
+    def load() -> Value:
+        value = Value()
+        values.append(weakref.ref(value))
+        gate()
+        if fails:
+            raise Boom
+        return value
+
+    def call() -> None:
+        try:
+            load()
+        except Boom:
+            pass
+
+    gc.disable()
+    try:
+        callers = [Caller(call) for _ in range(3)]
+        until(lambda: waiters(load) == 2)
+        gate.open()
+        for caller in callers:
+            caller.result()
+        until(lambda: values[0]() is None)
+    finally:
+        gc.enable()
+
+
 @dataclass(frozen=True)
 class Frozen(Exception):
     key: str

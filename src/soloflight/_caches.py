@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, MutableMapping
 from math import inf
 from threading import Lock
@@ -18,6 +19,8 @@ from ._store import SizeError, Store
 _stores: WeakValueDictionary[int, Store] = WeakValueDictionary()
 """The stores of given caches, by id of the cache, which the store keeps alive. Under `_lock`."""
 _lock = Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
 
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
 """The default of options for which ``None`` has a meaning."""

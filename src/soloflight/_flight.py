@@ -34,7 +34,7 @@ from typing import Any, NamedTuple, Protocol
 
 from ._entry import Entry
 from ._locks import critical, is_held, me, tables
-from ._outcome import Error, Value
+from ._outcome import Error, Found, Value
 from ._stats import Tally
 
 Outcome = Value[Any] | Error
@@ -69,15 +69,19 @@ class Shelf(Protocol):
     `entry`, `look` and `find` take no lock; the rest needs the table's.
     """
 
+    ttu: Callable[[Hashable, Any, float], float] | None
+    """The cache's own "time to use" of an entry."""
+
     @property
     def lock(self) -> RLock: ...
+    def limit(self, key: Hashable, entry: Entry[Any]) -> bool: ...
     def entry(self, value: Any) -> Value[Any]: ...
     def look(self, key: Hashable) -> Entry[Any] | None: ...
     def find(self, key: Hashable) -> Entry[Any] | None: ...
     def store(self, key: Hashable, entry: Entry[Any]) -> None: ...
     def drop(self, key: Hashable) -> Entry[Any] | None: ...
     def clear(self) -> None: ...
-    def forked(self, lock: RLock) -> None: ...
+    def forked(self) -> None: ...
 
 
 class FlightInfo(NamedTuple):
@@ -178,7 +182,7 @@ class FlightTable:
         if look and self.shelf is not None:
             entry = self.shelf.look(mine.key)
             if entry is not None:
-                self.land(mine, Value(entry.value))
+                self.land(mine, Found(entry.value))
                 return entry
         next(self.led.counter)
         if aboard:
@@ -211,13 +215,18 @@ class FlightTable:
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
 
     def _off(self, flight: Flight, outcome: Outcome | None) -> None:
-        key, flights = flight.key, self.flights
+        key, flights, shelf = flight.key, self.flights, self.shelf
         stored = None
         try:
-            if type(outcome) is Entry and not flight.over and flights.get(key) is flight:
-                assert self.shelf is not None
-                stored = outcome
-                self.shelf.store(key, outcome)
+            if shelf is not None and not flight.over and flights.get(key) is flight:
+                if type(outcome) is Entry:
+                    if shelf.ttu is None or (
+                        shelf.limit(key, outcome) and flights.get(key) is flight
+                    ):
+                        stored = flight.outcome = outcome
+                        shelf.store(key, outcome)
+                elif type(outcome) is Value:
+                    shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
         finally:
             # Whatever happened, those aboard are answered and the key is free.
             if not flight.over:
@@ -227,8 +236,8 @@ class FlightTable:
                     self.errors += 1
             if flights.get(key) is flight:
                 flights.pop(key, None)  # a key's __eq__ may have taken it off in that very look
-            elif stored is not None and self.shelf is not None and self.shelf.find(key) is stored:
-                self.shelf.drop(key)  # user code that ran in there has fenced this flight
+            elif stored is not None and shelf is not None and shelf.find(key) is stored:
+                shelf.drop(key)  # user code that ran in there has fenced this flight
 
     def recover(self, mine: Flight, outcome: Outcome | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.
@@ -270,7 +279,15 @@ class FlightTable:
 
     def forget(self, key: Hashable) -> bool:
         """Take the flight of `key` off the table; whether there was one."""
-        return critical(self.lock, self.flights.pop, key, None) is not None
+        return critical(self.lock, self._forget, key)
+
+    def _forget(self, key: Hashable) -> bool:
+        flight = self.flights.pop(key, None)
+        if flight is None:
+            return False
+        if self.shelf is not None and self.shelf.find(key) is flight.outcome is not None:
+            self.shelf.drop(key)  # it is landing, and user code runs in there
+        return True
 
     def invalidate(self, key: Hashable) -> bool:
         """Drop the entry of `key` and fence its flight; whether there was either."""
@@ -278,12 +295,14 @@ class FlightTable:
         return fenced or entry is not None  # the entry is released here, outside the lock
 
     def _fence(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
-        # The entry goes first and the flight last: a claim takes no lock, and one that came between
+        # The flight goes first, and once more at last. First: it must not land where user code that
+        # runs in here gives up the lock. Last: a claim takes no lock, and one that came between
         # would find the old entry and hand it to those who follow it.
+        fenced = self.flights.pop(key, None) is not None
         try:
             entry = None if self.shelf is None else self.shelf.drop(key)
         finally:
-            fenced = self.flights.pop(key, None) is not None
+            fenced = self.flights.pop(key, None) is not None or fenced
         return fenced, entry
 
     def put(self, key: Hashable, value: Value[Any]) -> None:
@@ -292,13 +311,15 @@ class FlightTable:
         del old  # released outside the lock
 
     def _replace(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
-        assert self.shelf is not None
+        shelf = self.shelf
+        assert shelf is not None
+        self.flights.pop(key, None)  # first and last, as in `_fence`
         try:
-            old = self.shelf.drop(key)
-            if type(value) is Entry:
-                self.shelf.store(key, value)
+            old = shelf.drop(key)
+            if type(value) is Entry and (shelf.ttu is None or shelf.limit(key, value)):
+                shelf.store(key, value)
         finally:
-            self.flights.pop(key, None)  # last, as in `_fence`
+            self.flights.pop(key, None)
         return old
 
     def clear(self) -> None:
@@ -306,11 +327,12 @@ class FlightTable:
         critical(self.lock, self._clear)
 
     def _clear(self) -> None:
+        self.flights.clear()  # first and last, as in `_fence`
         try:
             if self.shelf is not None:
                 self.shelf.clear()
         finally:
-            self.flights.clear()  # last, as in `_fence`
+            self.flights.clear()
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is under way."""
@@ -321,9 +343,8 @@ class FlightTable:
             if not self.abandon_gone(f)
         )
 
-    def forked(self, lock: RLock) -> None:
-        """Start anew in a child process: no flight, a fresh lock."""
-        self.lock = lock
+    def forked(self) -> None:
+        """Start anew in a child process: no flight."""
         self.flights = {}
         if self.shelf is not None:
-            self.shelf.forked(lock)
+            self.shelf.forked()

@@ -5,9 +5,9 @@ User code may run inside of a critical section: the destructor of an evicted val
 holds are released meanwhile. So a thread that waits, loads or asks for a lock of ours holds no
 other one, and there is no order of locks to keep.
 
-A child process gets fresh locks, and tables that start anew. Every lock is taken before the fork,
-so that the child gets no cache in mid-change. That takes a bounded time: what cannot be had by then
-is rebuilt in the child instead.
+In a child process every table starts anew, and no lock is held but by the thread that is left. The
+locks are taken before the fork, so that the child gets no cache in mid-change. That takes a bounded
+time: what cannot be had by then is rebuilt in the child instead.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PATIENCE = 1.0
 class Locked(Protocol):
     lock: RLock
 
-    def forked(self, lock: RLock) -> None: ...
+    def forked(self) -> None: ...
 
 
 tables: WeakSet[Locked] = WeakSet()
@@ -95,25 +95,31 @@ def released(call: Callable[..., R], *args: Any) -> R:
 _forking = local()  # two threads may fork at once
 
 
+def _locks() -> list[RLock]:
+    return list({id(table.lock): table.lock for table in list(tables)}.values())
+
+
 def _before() -> None:
-    _forking.held = taken = []
+    _forking.taken = taken = []
     deadline = monotonic() + PATIENCE
-    for lock in {id(table.lock): table.lock for table in list(tables)}.values():
+    for lock in _locks():
         if lock.acquire(timeout=max(0.0, deadline - monotonic())):
             taken.append(lock)
 
 
 def _in_parent() -> None:
-    while _forking.held:
-        _forking.held.pop().release()
+    while _forking.taken:
+        _forking.taken.pop().release()
 
 
 def _in_child() -> None:
-    _forking.held.clear()
-    fresh: dict[int, RLock] = {}
+    taken = set(map(id, _forking.taken))
+    for lock in _locks():
+        if id(lock) not in taken:
+            lock._at_fork_reinit()  # type: ignore[attr-defined]  # its owner is not here
+    _in_parent()
     for table in list(tables):
-        old = table.lock
-        table.forked(fresh.setdefault(id(old), RLock()))
+        table.forked()
 
 
 if hasattr(os, "register_at_fork"):

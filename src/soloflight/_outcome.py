@@ -24,6 +24,12 @@ class Value(Generic[V]):
         """A value raises nothing: the error is another one, an interruption say."""
 
 
+class Found(Value[V]):
+    """A value that was in the cache after all."""
+
+    __slots__ = ()
+
+
 class Error:
     """What a loader raised, and the traceback that it had at the loader's edge."""
 

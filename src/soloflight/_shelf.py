@@ -41,6 +41,7 @@ class Shelf:
         self._ttl = ttl
         self._timer = timer
         self.index = Index()
+        self.ttu = store.ttu
         self.instances: Callable[[], list[Index]] = list
         self.ring = Ring()
         # Written by callbacks of weak references, without the lock, wherever they run:
@@ -86,9 +87,17 @@ class Shelf:
         }
 
     @property
+    def size(self) -> float:
+        """The size of what the cache holds; in the middle of a change, of what is in sight here."""
+        size = self._store.size()
+        return (
+            sum(len(index) for index in (self.index, *self.instances())) if size is None else size
+        )
+
+    @property
     def timed(self) -> bool:
         """Whether entries expire."""
-        return self._ttl != inf or self._store.ttu is not None
+        return self._ttl != inf or self.ttu is not None
 
     def entry(self, value: Any) -> Value[Any]:
         """The entry of a value that was loaded just now; no entry where its ttl is over at once.
@@ -125,26 +134,38 @@ class Shelf:
         shown = Ref(entry, self.dropped.append)
         shown.key = key
         try:
-            ttu = self._store.ttu
-            if ttu is not None:
-                entry.fresh_until = min(entry.fresh_until, ttu(key, entry, self._timer()))
             index[short] = shown
-        except Exception as error:  # of ttu, or of a key's __eq__
-            with suppress(Exception):
-                index.pop(short, None)  # rather nothing than what is older than this
-            self.failed(error)
+        except Exception as error:  # of a key's __eq__
+            self._hide(key, error)
             return
         self._store.change(self, key, entry)
         dropped = self.dropped
         while dropped:
             try:
                 gone = dropped.popleft()
-            except IndexError:
-                return  # user code that ran in between has swept
-            key = gone.key
-            index, short = key if type(key) is Scoped else (self.index, key)
-            if index.get(short) is gone:
-                index.pop(short, None)
+                key = gone.key
+                index, short = key if type(key) is Scoped else (self.index, key)
+                if index.get(short) is gone:
+                    index.pop(short, None)
+            except Exception:
+                pass  # user code that ran in between has swept; or a key's __eq__ raised
+
+    def limit(self, key: Hashable, entry: Entry[Any]) -> bool:
+        """Have an entry expire when the cache's ``ttu`` says so; whether that said anything."""
+        try:
+            assert self.ttu is not None
+            entry.fresh_until = min(entry.fresh_until, self.ttu(key, entry, self._timer()))
+            return True
+        except Exception as error:
+            self._hide(key, error)
+            return False
+
+    def _hide(self, key: Hashable, error: Exception) -> None:
+        """A value cannot be stored: rather show nothing than what is older."""
+        index, short = key if type(key) is Scoped else (self.index, key)
+        with suppress(Exception):
+            index.pop(short, None)
+        self.failed(error)
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """Hide and remove the entry of `key`; returns it if it was fresh."""
@@ -189,5 +210,5 @@ class Shelf:
                 exc_info=error,
             )
 
-    def forked(self, lock: RLock) -> None:
-        self._store.forked(self, lock)
+    def forked(self) -> None:
+        self._store.forked(self)

@@ -58,6 +58,7 @@ class Store:
         self.cache = cache
         self.make = make  # a default cache can be replaced; None: the cache was given
         self.changing = Lock()  # a flag that an interruption cannot leave set; nobody waits for it
+        self.busy: list[Hashable] | None = None  # the same, read without a call; may be left set
         # Changes asked for while another one is made; made after it.
         self.pending: deque[tuple[Owner, Hashable, Entry[Any] | None]] = deque()
         # Written by callbacks of weak references, without the lock, wherever they run:
@@ -72,18 +73,39 @@ class Store:
             self.rings.append(ref(ring, self.rings.remove))
 
     def change(self, owner: Owner, key: Hashable, entry: Entry[Any] | None) -> None:
-        """Store an entry, or remove that of `key` (`ALL`: all). Raises only interruptions."""
-        if self.changing.locked():
+        """Store an entry, or remove that of `key` (`ALL`: all). Raises only interruptions.
+
+        Whoever finds another change under way leaves its own to it: a change of the same thread, or
+        of one that runs user code in there and has given up the lock meanwhile (see `_locks`).
+        """
+        # There is no call between finding nobody at it and being at it: a signal handler could run
+        # there and give up the lock, and another thread be at it when this one has the lock again.
+        if self.pending or (self.busy is not None and self.changing.locked()):
             self.pending.append((owner, key, entry))
-            return
-        with self.changing: self._apply(owner, key, entry)  # fmt: skip
-        while self.pending:
-            try:
-                later, key, entry = self.pending.popleft()
-            except IndexError:
-                return  # user code that ran in between has made the last one
-            if entry is None or later.find(key) is entry:
-                self.change(later, key, entry)
+        else:
+            self.busy = mine = [key]
+            with self.changing: self._apply(owner, key, entry)  # fmt: skip
+            if self.busy is mine:
+                self.busy = None
+        if self.pending:
+            self._make_pending()
+
+    def _make_pending(self) -> None:
+        while self.pending and not (self.busy is not None and self.changing.locked()):
+            self.busy = mine = [ALL]
+            with self.changing: self._catch_up()  # fmt: skip
+            if self.busy is mine:
+                self.busy = None
+
+    def _catch_up(self) -> None:
+        """Make the change that waits for the longest time."""
+        try:
+            owner, key, entry = self.pending.popleft()
+            if entry is not None and owner.find(key) is not entry:
+                return  # another one has taken its place
+        except Exception:
+            return  # user code that ran in between has made it; or a key's __eq__ raised
+        self._apply(owner, key, entry)
 
     def _apply(self, owner: Owner, key: Hashable, entry: Entry[Any] | None) -> None:
         """Any user code may run in here."""
@@ -136,8 +158,22 @@ class Store:
             owner.hide_all()
             log.warning("%s: %s in mid-change; its cache starts anew, empty", owner.name, cause)
 
-    def forked(self, owner: Owner, lock: RLock) -> None:
-        self.lock = lock
+    def size(self) -> float | None:
+        """What the cache says of its size; ``None`` in the middle of a change."""
+        if self.busy is not None and self.changing.locked():
+            return None
+        self.busy = mine = [ALL]
+        with self.changing: size = self._size()  # fmt: skip
+        if self.busy is mine:
+            self.busy = None
+        self._make_pending()
+        return size
+
+    def _size(self) -> float:
+        size = getattr(self.cache, "currsize", None)
+        return len(self.cache) if size is None else size
+
+    def forked(self, owner: Owner) -> None:
         if self.changing.locked():
             self.changing = Lock()
             self.pending.clear()

@@ -212,13 +212,9 @@ class CachedSurface(FlightSurface[P, R]):
         return critical(self._core.table.lock, self._cache_info)
 
     def _cache_info(self) -> CacheInfo:
-        stats, cache = self._stats(), self.cache
-        size = getattr(cache, "currsize", None)
+        stats, shelf = self._stats(), self._core.shelf
         return CacheInfo(
-            stats.hits,
-            stats.misses,
-            getattr(cache, "maxsize", None),
-            len(cache) if size is None else size,
+            stats.hits, stats.misses, getattr(shelf.cache, "maxsize", None), shelf.size
         )
 
 

@@ -87,6 +87,7 @@ def call(
         table.recover(mine, outcome)
         raise
     finally:
+        mine.signal = None  # it holds this ticket
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
         mine = flight = outcome = None  # type: ignore[assignment]
 
@@ -119,18 +120,23 @@ def wait(
 ) -> None:
     """Block until `flight` is over."""
     thread = me.thread
+    edge = Edge(thread, flight)
     try:
-        with Edge(thread, flight):
+        with edge:
             if is_held(thread.lock):  # see `_locks`
-                released(_wait, table, flight, waiters, deadline)
+                released(_wait, table, flight, waiters, deadline, edge)
             else:
-                _wait(table, flight, waiters, deadline)
+                _wait(table, flight, waiters, deadline, edge)
     finally:
-        del flight, waiters  # an exception holds its traceback, that this frame
+        del flight, waiters, edge  # an exception holds its traceback, that this frame
 
 
 def _wait(
-    table: FlightTable, flight: Flight, waiters: ThreadWaiters, deadline: float | None
+    table: FlightTable,
+    flight: Flight,
+    waiters: ThreadWaiters,
+    deadline: float | None,
+    edge: Edge,
 ) -> None:
     """The same where it ends, and no lock is held."""
     try:
@@ -143,6 +149,7 @@ def _wait(
             if waiters.turnstile.acquire(True, left):
                 waiters.wake()
                 return
+            edge.check()
     except BaseException:
         if flight.over:  # perhaps interrupted between the two lines above
             waiters.wake()

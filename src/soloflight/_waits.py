@@ -38,15 +38,22 @@ class Edge:
         self._outer = _waiting.get(runner)
 
     def __enter__(self) -> None:
-        runner, flight = self._runner, self._flight
-        _waiting[runner] = ref(flight)
-        path = _cycle(runner, flight)
         try:
-            if path is not None and _cycle(runner, flight) == path:
-                self.__exit__()
+            _waiting[self._runner] = ref(self._flight)
+            self.check()
+        except BaseException:
+            self.__exit__()
+            del self  # an exception holds its traceback, that this frame
+            raise
+
+    def check(self) -> None:
+        """Look for a cycle. Another edge of the same thread may have hidden it for a while."""
+        path = _cycle(self._runner, self._flight)
+        try:
+            if path is not None and _cycle(self._runner, self._flight) == path:
                 raise deadlock(path)
         finally:
-            del self, runner, flight, path  # an exception holds its traceback, that this frame
+            del self, path  # an exception holds its traceback, that this frame
 
     def __exit__(self, *exc_info: object) -> None:
         if self._outer is None:

@@ -86,6 +86,7 @@ class Group:
         """
         if not callable(fn):
             raise TypeError(f"fn must be callable, not {fn!r}")
+        hash(key)  # or nobody is aboard
         load = partial(copy_context().run, partial(fn, *args, **kwargs))
         future: _SubmitFuture[R] = _SubmitFuture(self._table, key, load)
         future.claim()
@@ -175,17 +176,17 @@ class _SubmitFuture(Future[R]):
         mine.signal = self
         # Aboard and manned before it is on the table: whoever finds it there may rely on it.
         _board(mine, mine)
-        crew = self.crew
-        crew.manned.acquire()
+        crew = own = self.crew
+        own.manned.acquire()
         try:
             table.claim(mine, _board, look=False, aboard=False)
             flight = mine.following
+            crew = self.crew
             if flight is None:
                 crew.start(table.name, mine, partial(_lead, table, mine, load))
-            elif self.crew is crew:
+            elif crew is own:
                 self.landed(flight.outcome)  # it was over before this one could board
-            elif self.crew.manned.acquire(False):
-                crew = self.crew
+            elif crew.manned.acquire(False):
                 crew.start(table.name, flight, partial(_threads.wait, table, flight, crew, None))
         except BaseException:  # no thread could be started, say
             flight = mine.following or mine
@@ -194,6 +195,9 @@ class _SubmitFuture(Future[R]):
             _locks.critical(table.lock, flight.waiters.pop, _Crew, None)
             crew.callers.pop(mine, None)
             crew.deliver(flight.outcome)  # the others look for a thread of their own
+            self._end()
+            mine.signal = None  # it holds this ticket
+            mine.waiters.clear()
             raise
         if flight is not None:
             mine.waiters.clear()
