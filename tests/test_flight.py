@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import sys
+import threading
+import weakref
+from functools import partial
 from typing import Any
 
+import cachetools
 import pytest
 
-from soloflight import cached_singleflight
-from soloflight._flight import Flight
+from conftest import Caller, Clock, Gate, until, waiters
+from soloflight import Group, _flight, _locks, _threads, cached_singleflight, singleflight
+from soloflight._flight import Flight, FlightTable
+from soloflight._outcome import Error
+
+
+class Boom(Exception):
+    pass
 
 
 @pytest.mark.parametrize("fence", ["invalidate", "clear", "put"])
@@ -38,3 +51,464 @@ def test_a_claim_in_the_middle_of_a_fence_is_fenced_as_well(
     else:
         load.invalidate("k")
     assert table.flights == {}, "a newcomer would join a claim that saw the old entry"
+
+
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_a_call_that_missed_just_before_a_load_ended_hits_after_all(kind: str) -> None:
+    """Somebody else loads while it reads the clock, and its clock is the old one."""
+    clock, armed, loads = Clock(), [], []
+
+    def timer() -> float:
+        now = clock.now
+        if armed:
+            armed.pop()
+            if kind == "thread":
+                Caller(load.refresh, "k").result()
+            else:
+                Caller(lambda: asyncio.run(load.refresh("k"))).result()
+        return now
+
+    def loader(key: str) -> int:
+        loads.append(key)
+        return len(loads)
+
+    async def async_loader(key: str) -> int:
+        return loader(key)
+
+    load: Any = cached_singleflight(ttl=10, timer=timer)(
+        loader if kind == "thread" else async_loader
+    )
+
+    def call() -> Any:
+        return load("k") if kind == "thread" else asyncio.run(load("k"))
+
+    assert call() == 1
+    clock.advance(10)
+    armed.append(True)
+    assert call() == 2
+    assert len(loads) == 2
+    assert not load.in_flight()
+    assert (load.stats().hits, load.stats().misses) == (1, 2)
+
+
+def test_a_follower_of_an_abandoned_flight_is_counted_once(gate: Gate) -> None:
+    second = Gate()
+    loads: list[int] = []
+
+    @singleflight
+    def load() -> int:
+        loads.append(1)
+        if len(loads) == 1:
+            gate()
+            raise KeyboardInterrupt
+        second()
+        return len(loads)
+
+    leader = Caller(load)
+    gate.arrived()
+    followers = [Caller(load) for _ in range(4)]
+    until(lambda: waiters(load) == 4)
+    gate.open()
+    with pytest.raises(KeyboardInterrupt):
+        leader.result()
+    second.arrived()
+    until(lambda: waiters(load) == 3)
+    second.open()
+    assert [follower.result() for follower in followers] == [2] * 4
+    assert (load.stats().misses, load.stats().joined) == (2, 4)
+
+
+def test_who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_nothing(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody boards a flight that is over: that would be a reference cycle."""
+
+    class Thing:
+        pass
+
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), Thing()][1])
+    gate.arrived()
+    seen: list[Any] = []
+    critical = _locks.critical
+
+    def late(lock: Any, section: Any, *args: Any) -> Any:
+        if section.__name__ == "_follow":
+            gate.open()
+            seen.append(weakref.ref(leader.result()))
+        return critical(lock, section, *args)
+
+    monkeypatch.setattr(_flight, "critical", late)
+    gc.collect()
+    gc.disable()
+    try:
+        thing = group.do("k", int)
+        assert thing is seen[0]()
+        leader._value = None
+        del thing
+        assert seen[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_who_comes_when_its_flight_has_just_landed_leaves_the_next_one_alone(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A late follower takes off only the flight that it came for."""
+    group, next_gate = Group(), Gate()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+    successors: list[Caller] = []
+    critical = _locks.critical
+
+    def late(lock: Any, section: Any, *args: Any) -> Any:
+        if section.__name__ == "_follow":
+            gate.open()
+            leader.result()
+            successors.append(Caller(group.do, "k", lambda: [next_gate(), 2][1]))
+            next_gate.arrived()
+        return critical(lock, section, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_flight, "critical", late)
+        assert group.do("k", int) == 1
+    assert len(group) == 1, "the successor is still under way"
+    next_gate.open()
+    assert successors[0].result() == 2
+
+
+def test_a_key_that_could_not_be_compared_when_its_flight_landed_is_free_soon(gate: Gate) -> None:
+    """A flight that is over, and could not be taken off the table, does not own its key for
+    ever.
+    """
+
+    class Key:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if armed:
+                raise RuntimeError("incomparable")
+            return self is other
+
+    armed: list[int] = []
+    loads: list[Key] = []
+    first, second = Key(), Key()
+
+    @singleflight
+    def load(key: Key) -> int:
+        if key is first:
+            gate()
+        elif not loads:
+            armed.append(1)
+        loads.append(key)
+        return len(loads)
+
+    other = Caller(load, first)
+    gate.arrived()
+    with pytest.raises(RuntimeError, match="incomparable"):
+        load(second)
+    armed.clear()
+    load(second)  # gets what had landed, and frees the key
+    number = len(loads)
+    load(second)
+    assert len(loads) == number + 1
+    assert len(load.in_flight()) == 1
+    gate.open()
+    other.result()
+
+
+def test_a_landing_inside_a_lock_does_not_hold_that_while_it_waits_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside_b, landing = threading.Event(), threading.Event()
+    land = FlightTable.land
+
+    def getsizeof_of_a(value: str) -> int:
+        if value == "outer":
+            assert inside_b.wait(10)
+            b("led")
+        return 1
+
+    def getsizeof_of_b(value: str) -> int:
+        if value == "outer":  # in here its thread holds the lock of b
+            inside_b.set()
+            assert landing.wait(10)
+            Caller(a.invalidate, "k").result()  # user code that needs the lock of a
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof_of_a)
+    def a(key: str) -> str:
+        return key
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof_of_b)
+    def b(key: str) -> str:
+        return key
+
+    def tell(self: Any, flight: Any, outcome: Any) -> None:
+        if self is b._core.table and flight.key == "led":
+            landing.set()
+        land(self, flight, outcome)
+
+    monkeypatch.setattr(FlightTable, "land", tell)
+    callers = [Caller(load, "outer") for load in (a, b)]
+    assert [caller.result() for caller in callers] == ["outer", "outer"]
+
+
+def test_an_interrupt_at_any_line_of_a_landing_leaves_no_task_waiting() -> None:
+    """An interrupted landing wakes them again: tasks too, which do not look by themselves."""
+    from test_interrupts import Interrupter
+
+    async def anew() -> str:
+        return "anew"
+
+    at = 0
+    while True:
+        interrupter = Interrupter(at)
+        group, gate = Group(), Gate()
+        followers: list[Caller] = []
+
+        def load(gate: Gate = gate) -> str:
+            if gate.arrivals == 0:
+                gate()
+            return "k"
+
+        def follow(gate: Gate = gate, group: Group = group, followers: Any = followers) -> None:
+            gate.arrived()
+            followers.append(Caller(lambda: asyncio.run(group.do_async("k", anew))))
+            until(lambda: waiters(group) == 1)
+            gate.open()
+
+        thread = Caller(follow)
+        interrupter.run(partial(group.do, "k", load))
+        if gate.arrivals == 0:
+            Caller(group.do, "k", load)
+        thread.result()
+        assert followers[0].result() in ("k", "anew"), interrupter.where
+        assert len(group) == 0
+        if not interrupter.struck:
+            break
+        at += 1
+    assert at > 10
+
+
+@pytest.mark.parametrize("fence", ["invalidate", "clear", "put", "forget"])
+def test_a_fenced_load_does_not_displace_what_was_stored_after_the_fence(
+    gate: Gate, fence: str
+) -> None:
+    loads: list[str] = []
+
+    @cached_singleflight(ttl=60)
+    def load(key: str) -> str:
+        loads.append(key)
+        if len(loads) == 1:
+            gate()
+            return "old"
+        return "new"
+
+    leader = Caller(load, "k")
+    gate.arrived()
+    if fence == "put":
+        load.put("new", "k")
+    elif fence == "clear":
+        load.clear()
+    else:
+        getattr(load, fence)("k")
+    assert load("k") == "new"
+    number = len(loads)
+    gate.open()
+    assert leader.result() == "old"
+    assert load("k") == "new"
+    assert len(loads) == number
+
+
+def test_landing_twice_counts_an_error_once() -> None:
+    table = FlightTable("f")
+    mine = Flight("k", "f")
+    table.claim(mine, _threads.board, look=False, aboard=False)
+    for _ in range(2):
+        table.land(mine, Error(Boom(), None))
+    assert table.errors == 1
+
+
+def test_a_flight_that_is_over_has_its_outcome_at_every_line() -> None:
+    """A thread looks at `over` without the lock, and then at the outcome."""
+    seen: list[bool] = []
+
+    def trace(frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code is not FlightTable._off.__code__:
+            return None if frame.f_code is not FlightTable.land.__code__ else trace
+        flight = frame.f_locals["flight"]
+        seen.append(flight.over and flight.outcome is None)
+        return trace
+
+    @singleflight
+    def load() -> int:
+        return 1
+
+    old = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        load()
+    finally:
+        sys.settrace(old)
+    assert seen and not any(seen)
+
+
+def test_an_interrupt_between_load_and_landing_lands_what_was_loaded() -> None:
+    """An interruption between the load and its landing does not lose what was loaded."""
+    loads: list[int] = []
+
+    @cached_singleflight(ttl=60)
+    def load() -> int:
+        loads.append(1)
+        return len(loads)
+
+    def trace(frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code is not _threads.call.__code__:
+            return None
+        if event == "line" and frame.f_locals.get("outcome") is not None:
+            sys.settrace(None)
+            raise KeyboardInterrupt
+        return trace
+
+    old = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            load()
+    finally:
+        sys.settrace(old)
+    assert load() == 1
+    assert len(loads) == 1
+
+
+@pytest.mark.parametrize("fence", ["invalidate", "clear", "put"])
+def test_a_fence_that_is_interrupted_while_it_drops_the_entry_fences_the_flight(
+    gate: Gate, fence: str
+) -> None:
+    class Interrupted(cachetools.LRUCache[Any, Any]):
+        def pop(self, *args: Any) -> Any:
+            if armed:
+                raise armed.pop()
+            return super().pop(*args)
+
+    armed: list[type[BaseException]] = []
+    loads: list[int] = []
+
+    @cached_singleflight(cache=Interrupted(3))
+    def load(key: str) -> int:
+        loads.append(1)
+        if len(loads) == 2:
+            gate()
+        return len(loads)
+
+    load("k")
+    refresher = Caller(load.refresh, "k")
+    gate.arrived()
+    armed.append(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        if fence == "put":
+            load.put(7, "k")
+        elif fence == "clear":
+            load.clear()
+        else:
+            load.invalidate("k")
+    assert not load.in_flight()
+    gate.open()
+    assert refresher.result() == 2
+    assert load.peek("k") is None
+
+
+def test_a_signal_handler_may_load_while_its_thread_waits_for_a_lock(gate: Gate) -> None:
+    """Between "this thread asks for that lock" and having it."""
+
+    def getsizeof(value: str) -> int:
+        if value == "outer":
+            other("slow")
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    @cached_singleflight(ttl=60)
+    def other(key: str) -> str:
+        if key == "slow":
+            gate()
+            load("x")
+        return key
+
+    struck: list[bool] = []
+
+    def trace(frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code is not FlightTable.land.__code__:
+            return trace if frame.f_code is _threads.call.__code__ else None
+        thread, table = frame.f_locals.get("thread"), load._core.table
+        if event == "line" and thread is not None and thread.lock is table.lock and not struck:
+            struck.append(True)
+            sys.settrace(None)
+            other("signal")
+        return trace
+
+    def outer() -> str:
+        sys.settrace(trace)
+        try:
+            return load("outer")
+        finally:
+            sys.settrace(None)
+
+    slow = Caller(other, "slow")
+    gate.arrived()
+    caller = Caller(outer)
+    until(lambda: waiters(other) == 1)
+    gate.open()
+    assert (slow.result(), caller.result()) == ("slow", "outer")
+    assert struck
+
+
+def test_a_flight_that_has_just_gone_on_the_table_has_no_age() -> None:
+    """A flight that went on the table this very moment is not as old as the machine."""
+    table = FlightTable("f")
+    table.flights["k"] = Flight("k", "f")
+    assert table.in_flight()[0].age == 0
+    table.flights.clear()
+
+
+def test_a_child_that_was_forked_in_mid_change_stores_in_its_cache(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from test_locks import in_child
+
+    monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
+    gate = Gate()
+
+    def getsizeof(value: str) -> int:
+        if value == "slow":
+            gate()  # inside the lock, in mid-change
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    load("k")
+    slow = Caller(load, "slow")
+    gate.arrived()
+    in_child(lambda: load("new") == "new" and set(load.cache) == {load.cache_key("new")})
+    gate.open()
+    assert slow.result() == "slow"
+
+
+def test_a_flight_that_user_code_forgets_in_the_middle_of_its_store_is_not_stored() -> None:
+    def getsizeof(value: str) -> int:
+        assert load.forget("k") is True
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return "old"
+
+    assert load("k") == "old"
+    assert load.peek("k") is None
+    assert len(load.cache) == 0

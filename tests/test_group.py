@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from conftest import Caller, Gate, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _tasks, _threads
+from soloflight import FlightDeadlock, Group, _flight, _locks, _tasks, _threads
+from soloflight._flight import FlightTable
+from soloflight._outcome import Error
 
 OUR_FRAMES = 0 if sys.version_info >= (3, 11) else 2
 
@@ -684,3 +686,284 @@ def test_a_caller_whose_loop_was_closed_is_no_longer_aboard(
     del loop
     following.clear()
     bury(seen, caplog)
+
+
+@pytest.mark.parametrize("leader", ["future", "thread"])
+def test_all_the_futures_of_a_flight_need_one_thread(gate: Gate, leader: str) -> None:
+    """One thread for the load, one for all who follow a flight of somebody else."""
+    group = Group("crowd")
+    others = []
+    if leader == "thread":
+        others.append(Caller(group.do, "k", gate))
+        gate.arrived()
+    futures = [group.submit("k", gate) for _ in range(5)]
+    assert len([t for t in threading.enumerate() if t.name == "crowd"]) == 1
+    assert all(t.daemon for t in threading.enumerate() if t.name == "crowd")  # G31
+    gate.open()
+    for future in futures:
+        future.result(20)
+    for other in others:
+        other.result()
+
+
+def test_a_follower_without_a_thread_leaves_the_next_one_a_thread_of_its_own(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread for the first future that follows somebody else's flight."""
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            group.submit("k", int)
+    assert waiters(group) == 0
+    future = group.submit("k", int)
+    gate.open()
+    assert leader.result() == future.result(20) == 1
+
+
+def test_a_future_that_followed_is_no_reference_cycle(gate: Gate) -> None:
+    """A future that followed is no cycle."""
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+    gc.collect()
+    gc.disable()
+    try:
+        future = group.submit("k", int)
+        gate.open()
+        assert leader.result() == future.result(20) == 1
+        seen = weakref.ref(future)
+        del future
+        until(lambda: seen() is None)
+    finally:
+        gc.enable()
+
+
+def test_a_future_that_is_cancelled_while_it_claims_is_not_aboard(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled between two lines of its claim."""
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+    claim = FlightTable.claim
+
+    def cancel_first(self: Any, mine: Any, *args: Any, **options: Any) -> Any:
+        assert mine.signal.cancel()
+        return claim(self, mine, *args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FlightTable, "claim", cancel_first)
+        future = group.submit("k", int)
+    assert future.cancelled()
+    assert waiters(group) == 0
+    gate.open()
+    assert leader.result() == 1
+
+
+def test_nobody_runs_a_submitted_load_before_it_has_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The thread that submits does not run the load, not even before that has a thread."""
+    group, start = Group(), threading.Thread.start
+    seen: list[Any] = []
+
+    def look(self: threading.Thread) -> None:
+        seen.append(group._table.flights["k"].thread is _locks.me.thread)
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", look)
+        future = group.submit("k", int)
+    assert future.result(20) == 0
+    assert seen == [False]
+
+
+def test_a_future_that_comes_when_its_flight_has_just_landed_gets_what_landed(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+    critical = _locks.critical
+
+    def late(lock: Any, section: Any, *args: Any) -> Any:
+        if section.__name__ == "_follow":
+            gate.open()
+            leader.result()
+        return critical(lock, section, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_flight, "critical", late)
+        future = group.submit("k", lambda: 2)
+    assert future.result(4) == 1
+
+
+def test_a_future_that_leads_anew_without_a_thread_gets_the_error(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A future that has to lead anew and gets no thread."""
+
+    def load() -> None:
+        gate()
+        raise KeyboardInterrupt
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    group = Group()
+    leader = Caller(group.do, "k", load)
+    gate.arrived()
+    future = group.submit("k", int)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        gate.open()
+        assert isinstance(future.exception(4), RuntimeError)
+    with pytest.raises(KeyboardInterrupt):
+        leader.result()
+    assert len(group) == 0
+
+
+def test_a_future_that_is_being_answered_is_not_cancelled(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A future that is being answered cannot be cancelled any more."""
+    cancelled: list[bool] = []
+    futures: list[Any] = []
+    reset = Error.reset
+
+    def cancel(self: Error, error: BaseException) -> None:
+        if not cancelled:
+            cancelled.append(futures[0].cancel())
+        reset(self, error)
+
+    def load() -> None:
+        gate()
+        raise Boom
+
+    monkeypatch.setattr(Error, "reset", cancel)
+    futures.append(Group().submit("k", load))
+    gate.open()
+    assert isinstance(futures[0].exception(4), Boom)
+    assert cancelled == [False]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_the_exception_of_a_future_has_no_frame_of_ours(gate: Gate, follow: bool) -> None:
+    """The exception of a future has the loader's own traceback, also before anybody raises it."""
+
+    def load() -> None:
+        gate()
+        raise Boom
+
+    group = Group()
+    future = group.submit("k", load)
+    gate.arrived()
+    if follow:
+        future = group.submit("k", load)
+    gate.open()
+    error = future.exception(4)
+    assert error is not None and error.__traceback__ is not None
+    assert error.__traceback__.tb_frame.f_code is load.__code__
+
+
+def test_a_submitted_load_that_asks_for_its_own_key_gets_a_deadlock_error() -> None:
+    """A submitted load that asks for its own key."""
+    from soloflight import FlightDeadlock
+
+    group = Group()
+    future = group.submit("k", lambda: group.do("k", int))
+    assert isinstance(future.exception(4), FlightDeadlock)
+
+
+def test_a_future_that_joins_one_that_is_just_claiming_is_answered(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Aboard and manned before it is on the table."""
+    group = Group()
+    second: list[Any] = []
+    claim = FlightTable.claim
+
+    def claim_and_be_joined(self: Any, *args: Any, **options: Any) -> Any:
+        entry = claim(self, *args, **options)
+        if not second:
+            second.append(None)
+            second[0] = group.submit("k", int)
+        return entry
+
+    monkeypatch.setattr(FlightTable, "claim", claim_and_be_joined)
+    first = group.submit("k", lambda: [gate(), 1][1])
+    assert waiters(group) == 2
+    gate.open()
+    assert first.result(4) == second[0].result(4) == 1
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, GeneratorExit, SystemExit])
+def test_any_interruption_goes_to_the_future_that_started_the_load_alone(
+    gate: Gate, interruption: type[BaseException]
+) -> None:
+    group = Group()
+
+    def load() -> int:
+        gate()
+        if gate.arrivals == 1:
+            raise interruption
+        return 2
+
+    first = group.submit("k", load)
+    gate.arrived()
+    second = group.submit("k", load)
+    gate.open()
+    assert second.exception(4) is None  # (raised in a test it would stop pytest)
+    assert second.result(4) == 2
+    assert isinstance(first.exception(4), interruption)
+
+
+def test_a_landing_that_raises_answers_the_futures(gate: Gate) -> None:
+    class Key:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if armed:
+                raise RuntimeError("incomparable")
+            return self is other
+
+    armed: list[int] = []
+    keys = Key(), Key()
+    group = Group()
+    other = Caller(group.do, keys[0], gate)
+    gate.arrived()
+    future = group.submit(keys[1], lambda: armed.append(1))
+    try:
+        assert isinstance(future.exception(4), RuntimeError)
+    finally:
+        armed.clear()
+        group.do(keys[1], int)  # frees the key
+        gate.open()
+        other.result()
+
+
+def test_a_future_that_has_ended_leads_no_more(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A future that has ended asks for no flight any more."""
+    tried: list[threading.Thread] = []
+
+    def refuse(self: threading.Thread) -> None:
+        tried.append(self)
+        raise RuntimeError("no thread")
+
+    group = Group()
+    future = group.submit("k", gate)
+    assert future.cancel()
+    gate.open()
+    until(lambda: len(group) == 0)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    future.landed(None)  # as a crew does that had taken it just before
+    assert len(group) == 0
+    assert not tried

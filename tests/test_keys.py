@@ -186,3 +186,39 @@ def test_the_key_of_another_function_is_a_key_like_any_other() -> None:
     assert first(1) == "first 1"
     assert second.invalidate(first.cache_key(1)) and third.invalidate(1)
     assert first.peek(1) is not None
+
+
+def test_a_type_error_of_a_keys_comparison_is_its_own() -> None:
+    """A TypeError of a key's __eq__ is its own."""
+
+    class Key:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            raise TypeError("incomparable")
+
+    @cached_singleflight(ttl=60)
+    def load(key: Key) -> int:
+        return 1
+
+    load(Key())
+    with pytest.raises(TypeError, match="incomparable"):
+        load(Key())
+
+
+def test_typed_tells_starred_arguments_apart() -> None:
+    @cached_singleflight(ttl=60, typed=True, wait_timeout=0)
+    def load(*args: Any) -> Any:
+        return args
+
+    assert load.cache_key(1) != load.cache_key(1.0)
+    assert load.cache_key(1) == load.cache_key(1)
+
+
+def test_typed_tells_starred_keyword_arguments_apart() -> None:
+    @cached_singleflight(ttl=60, typed=True)
+    def load(**kwargs: Any) -> Any:
+        return kwargs
+
+    assert load.cache_key(a=1) != load.cache_key(a=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 from cachetools import TLRUCache
 
-from conftest import Caller, Gate, until, waiters
-from soloflight import Group, cached_singleflight
+from conftest import Caller, Clock, Gate, until, waiters
+from soloflight import Group, _locks, _threads, cached_singleflight
+from soloflight._flight import FlightTable
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 
@@ -450,3 +452,151 @@ def test_a_child_does_not_get_the_lock_back_that_a_thread_of_its_parent_holds(
     until(lambda: children)
     succeeds(children[0])
     forking.result()
+
+
+def test_a_fork_waits_for_the_end_of_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fork waits for a change that is nearly done."""
+    from time import monotonic
+
+    from test_locks import in_child
+
+    gate, main = Gate(), threading.get_ident()
+
+    def clock() -> float:
+        now = monotonic()
+        if threading.get_ident() == main:
+            gate.open()  # the fork has begun
+        return now
+
+    def getsizeof(value: str) -> int:
+        if value == "slow":
+            gate()  # inside the lock, in mid-change
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    load("k")
+    slow = Caller(load, "slow")
+    gate.arrived()
+    monkeypatch.setattr(_locks, "monotonic", clock)
+    in_child(lambda: load.peek("k") is not None and load.peek("slow") is not None)
+    assert slow.result() == "slow"
+
+
+def test_functions_that_share_a_cache_share_a_lock_in_a_child() -> None:
+    from test_locks import in_child
+
+    cache: dict[Any, Any] = {}
+
+    @cached_singleflight(cache=cache)
+    def a() -> int:
+        return 1
+
+    @cached_singleflight(cache=cache)
+    def b() -> int:
+        return 1
+
+    def check() -> bool:
+        @cached_singleflight(cache=cache)
+        def c() -> int:
+            return 1
+
+        # ST27: c, which is decorated in the child, too
+        return a._core.table.lock is b._core.table.lock is c._core.table.lock
+
+    in_child(check)
+
+
+def test_the_patience_before_a_fork_is_one_for_all_the_locks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The patience is one for all the locks."""
+    clock = Clock()
+    monkeypatch.setattr(_locks, "monotonic", clock)
+    asked: list[float] = []
+
+    class Held:
+        """A lock that somebody else holds for ever."""
+
+        @property
+        def lock(self) -> Any:
+            return self
+
+        def acquire(self, timeout: float) -> bool:
+            asked.append(timeout)
+            clock.advance(max(timeout, 0.5))
+            return False
+
+    monkeypatch.setattr(_locks, "tables", [Held(), Held(), Held()])
+    _locks._before()
+    assert asked == [_locks.PATIENCE, 0.0, 0.0]
+    assert not _locks._forking.taken
+
+
+def test_user_code_inside_the_lock_of_put_may_follow_a_flight(gate: Gate) -> None:
+    def getsizeof(value: str) -> int:
+        if value == "outer":
+            followed.append(load("slow"))
+        return 1
+
+    followed: list[str] = []
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        if key == "slow":
+            gate()
+        return key
+
+    slow = Caller(load, "slow")
+    gate.arrived()
+    outer = Caller(load.put, "outer", "outer")
+    until(lambda: waiters(load) == 1)
+    gate.open()
+    assert (slow.result(), outer.result(), followed) == ("slow", None, ["slow"])
+
+
+def test_a_signal_handler_may_invalidate_while_its_thread_waits_for_a_lock(gate: Gate) -> None:
+    def getsizeof(value: str) -> int:
+        if value == "outer":
+            other("slow")
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    @cached_singleflight(ttl=60)
+    def other(key: str) -> str:
+        if key == "slow":
+            gate()
+            load("x")
+        return key
+
+    struck: list[bool] = []
+
+    def trace(frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code is not FlightTable.land.__code__:
+            return trace if frame.f_code is _threads.call.__code__ else None
+        thread, table = frame.f_locals.get("thread"), load._core.table
+        if event == "line" and thread is not None and thread.lock is table.lock and not struck:
+            struck.append(True)
+            sys.settrace(None)
+            other.invalidate("signal")
+        return trace
+
+    def outer() -> str:
+        sys.settrace(trace)
+        try:
+            return load("outer")
+        finally:
+            sys.settrace(None)
+
+    slow = Caller(other, "slow")
+    gate.arrived()
+    caller = Caller(outer)
+    until(lambda: waiters(other) == 1)
+    gate.open()
+    assert (slow.result(), caller.result()) == ("slow", "outer")
+    assert struck

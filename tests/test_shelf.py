@@ -581,3 +581,271 @@ def test_a_newer_value_that_is_not_stored_displaces_the_older_one(is_async: bool
 
         results = asyncio.run(main())
     assert results == [1, 2, 3]
+
+
+def test_the_index_does_not_grow_beyond_the_cache() -> None:
+    """What is gone leaves the index at the next store."""
+
+    @cached_singleflight(ttl=60, maxsize=3)
+    def load(n: int) -> int:
+        return n
+
+    for n in range(100):
+        load(n)
+    assert len(load._core.shelf.index) <= 4
+
+
+def test_the_sweep_spares_what_was_stored_since() -> None:
+    """The sweep of an entry that is gone spares its successor."""
+    loads: list[str] = []
+
+    @cached_singleflight(ttl=60)
+    def load(key: str) -> str:
+        loads.append(key)
+        return key
+
+    load("k")
+    load("k")
+    kept = load._core.shelf.index["k"]  # as a reader does that is about to look at it
+    del load.cache[load.cache_key("k")]
+    load("k")
+    load("k")
+    assert loads == ["k", "k"]
+    assert kept() is None
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_clear_hides_the_entries_of_all_instances(given: bool) -> None:
+    """Clear() is for all instances, in a given cache, and for what somebody still holds."""
+    options: Any = {"cache": {}} if given else {"ttl": 60}
+
+    class Repo:
+        @cached_singleflight(**options)
+        def get(self, n: int) -> int:
+            return n
+
+    repo = Repo()
+    repo.get(1)
+    held = list(Repo.get.cache.values())
+    Repo.get.clear()
+    assert len(Repo.get.cache) == 0
+    assert repo.get.peek(1) is None
+    assert held
+
+
+def test_what_is_cleared_is_not_kept_alive_by_its_last_hit() -> None:
+    """What was cleared is not kept alive by its last hit."""
+
+    class Argument:
+        pass
+
+    @cached_singleflight(ttl=60)
+    def load(argument: Argument) -> int:
+        return 1
+
+    argument = Argument()
+    seen = weakref.ref(argument)
+    for _ in range(20):
+        load(argument)
+    load.clear()
+    del argument
+    assert seen() is None
+
+
+def test_what_was_evicted_is_not_kept_alive_by_an_old_hit() -> None:
+    class Argument:
+        pass
+
+    @cached_singleflight(ttl=60, maxsize=1)
+    def load(argument: Any) -> int:
+        return 1
+
+    argument = Argument()
+    seen = weakref.ref(argument)
+    for _ in range(20):
+        load(argument)
+    load("other")
+    load("another")
+    del argument
+    assert seen() is None
+
+
+@pytest.mark.parametrize("error", [ValueError, RuntimeError])
+def test_an_entry_that_the_cache_refused_is_not_seen_while_somebody_holds_it(
+    error: type[Exception],
+) -> None:
+    class Refuses(cachetools.LRUCache[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            held.append(value)
+            raise error
+
+    held: list[Any] = []
+
+    @cached_singleflight(cache=Refuses(3))
+    def load(key: str) -> str:
+        return key
+
+    load("k")
+    assert held
+    assert load.peek("k") is None
+
+
+def test_a_refusal_spares_what_was_stored_since() -> None:
+    class Refuses(cachetools.LRUCache[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            if value.value == "old":
+                load.put("new", "k")
+                raise ValueError("value too large")
+            super().__setitem__(key, value)
+
+    @cached_singleflight(cache=Refuses(3))
+    def load(key: str) -> str:
+        return "old"
+
+    assert load("k") == "old"
+    entry = load.peek("k")
+    assert entry is not None and entry.value == "new"
+
+
+@pytest.mark.parametrize("fence", ["invalidate", "clear"])
+def test_what_is_being_removed_is_hidden_already(fence: str) -> None:
+    """Hidden first, removed second."""
+
+    class Looks(cachetools.LRUCache[Any, Any]):
+        def pop(self, *args: Any) -> Any:
+            seen.append(load.peek("k"))
+            return super().pop(*args)
+
+    seen: list[Any] = []
+
+    @cached_singleflight(cache=Looks(3))
+    def load(key: str) -> str:
+        return key
+
+    load("k")
+    if fence == "clear":
+        load.clear()
+    else:
+        load.invalidate("k")
+    assert seen == [None]
+
+
+def test_what_is_being_stored_is_seen_already() -> None:
+    """Shown first, put into the cache second."""
+
+    class Looks(cachetools.LRUCache[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            seen.append(load.peek("k"))
+            super().__setitem__(key, value)
+
+    seen: list[Any] = []
+
+    @cached_singleflight(cache=Looks(3))
+    def load(key: str) -> str:
+        return key
+
+    load("k")
+    assert seen[0] is not None and seen[0].value == "k"
+
+
+def test_a_ttl_is_no_longer_and_no_shorter_than_the_time_to_use() -> None:
+    """Ttl= beside a TLRU cache's own "time to use": the shorter one."""
+    clock = Clock()
+    cache = cachetools.TLRUCache(10, lambda key, entry, now: now + entry.value, clock)
+
+    @cached_singleflight(cache=cache, ttl=5)
+    def load(n: int) -> int:
+        return n
+
+    load(3)
+    load(30)
+    clock.advance(4)
+    assert load.peek(3) is None and load.peek(30) is not None
+    clock.advance(1)
+    assert load.peek(30) is None
+
+
+def test_a_hit_that_expired_since_is_no_store_that_failed() -> None:
+    """A hit that expired before the replay."""
+    clock = Clock()
+
+    @cached_singleflight(ttl=10, timer=clock)
+    def load(n: int) -> int:
+        return n
+
+    load(1)
+    held = list(load.cache.values())
+    load(1)
+    clock.advance(10)
+    load(2)
+    assert load.stats().store_errors == 0
+    assert load.peek(2) is not None
+    assert held
+
+
+def test_the_replay_asks_for_nothing_that_is_gone() -> None:
+    """A ``__missing__`` of the user would run."""
+
+    class Missing(cachetools.LRUCache[Any, Any]):
+        def __missing__(self, key: Any) -> Any:
+            asked.append(key)
+            raise KeyError(key)
+
+    asked: list[Any] = []
+
+    @cached_singleflight(cache=Missing(10))
+    def load(n: int) -> int:
+        return n
+
+    load(1)
+    load(1)
+    del load.cache[load.cache_key(1)]
+    asked.clear()
+    load(2)
+    assert asked == []
+
+
+def test_the_last_eight_hits_are_replayed() -> None:
+    """All the hits that the ring has are replayed."""
+
+    @cached_singleflight(ttl=60, maxsize=9)
+    def load(n: int) -> int:
+        return n
+
+    for n in range(1, 10):
+        load(n)
+    for n in (1, 3, 4, 5, 6, 7, 8, 9):
+        load(n)
+    load(10)
+    assert load.peek(1) is not None
+    assert load.peek(2) is None
+
+
+def test_a_value_that_is_over_at_once_is_not_put_into_the_cache() -> None:
+    """What is over at once takes no place in a cache."""
+    cache: dict[Any, Any] = {}
+
+    @cached_singleflight(cache=cache, ttl=0)
+    def load() -> int:
+        return 1
+
+    load()
+    assert not cache
+
+
+def test_a_call_heeds_the_time_to_use_of_a_given_cache() -> None:
+    """An entry with a "time to use" expires for calls too."""
+    clock = Clock()
+    loads: list[int] = []
+    cache = cachetools.TLRUCache(10, lambda key, entry, now: now + 5, clock)
+
+    @cached_singleflight(cache=cache)
+    def load() -> int:
+        loads.append(1)
+        return len(loads)
+
+    assert load() == 1
+    held = list(cache.values())
+    clock.advance(5)
+    assert load() == 2
+    assert held

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import threading
 import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
@@ -13,8 +14,18 @@ from typing import Any
 
 import pytest
 
-from conftest import PATIENCE, Caller, Clock, until, until_async, waiters
-from soloflight import FlightDeadlock, WaitTimeout, _tasks, cached_singleflight, singleflight
+from conftest import PATIENCE, Caller, Clock, Gate, until, until_async, waiters
+from soloflight import (
+    FlightDeadlock,
+    Group,
+    WaitTimeout,
+    _flight,
+    _locks,
+    _tasks,
+    cached_singleflight,
+    singleflight,
+)
+from soloflight._flight import FlightTable
 
 
 class Boom(Exception):
@@ -799,3 +810,331 @@ async def test_an_error_keeps_no_callers_frame_alive() -> None:
         assert [mark() for mark in marks] == [None, None, None]
     finally:
         gc.enable()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_a_follower_whose_loop_was_closed_does_not_disturb_the_landing(
+    gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A follower whose loop is gone harms nobody at the landing."""
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+    loop = asyncio.new_event_loop()
+
+    async def one() -> int:
+        return 1
+
+    async def begin() -> None:
+        task = asyncio.ensure_future(group.do_async("k", one))
+        await until_async(lambda: waiters(group) == 1)
+        assert not task.done()
+
+    loop.run_until_complete(begin())
+    loop.close()
+    gate.open()
+    assert leader.result() == 1
+    seen = weakref.ref(loop)
+    del loop
+    until(lambda: gc.collect() >= 0 and seen() is None)
+    caplog.clear()
+
+
+def timers(loop: Any) -> list[Any]:
+    return [handle for handle in loop._scheduled if not handle.cancelled()]
+
+
+def test_no_poll_is_left_behind(gate: Gate) -> None:
+    """What looks after a flight of another loop ends with it."""
+    group, stop = Group(), threading.Event()
+
+    async def load() -> int:
+        await until_async(stop.is_set)
+        return 1
+
+    leader = Caller(lambda: asyncio.run(group.do_async("k", load)))
+    until(lambda: waiters(group) == 1)
+
+    async def follow() -> list[Any]:
+        tasks = [asyncio.ensure_future(group.do_async("k", load)) for _ in range(3)]
+        await until_async(lambda: waiters(group) == 4)
+        stop.set()
+        assert await asyncio.gather(*tasks) == [1] * 3
+        return timers(asyncio.get_running_loop())
+
+    assert asyncio.run(follow()) == []
+    leader.result()
+
+
+def test_no_timer_of_wait_timeout_is_left_behind() -> None:
+    """A timer of wait_timeout ends with the wait."""
+
+    @cached_singleflight(ttl=60, wait_timeout=1000)
+    async def load() -> int:
+        await asyncio.sleep(0)
+        return 1
+
+    async def main() -> list[Any]:
+        assert await load() == 1
+        return timers(asyncio.get_running_loop())
+
+    assert asyncio.run(main()) == []
+
+
+@pytest.mark.parametrize("aboard", ["starter", "nobody"])
+def test_no_cycle_keeps_an_interruption_alive(aboard: str) -> None:
+    class Interruption(asyncio.CancelledError):
+        pass
+
+    @singleflight
+    async def load() -> int:
+        await asyncio.sleep(0)
+        raise Interruption
+
+    async def main() -> Any:
+        gc.collect()
+        gc.disable()
+        try:
+            try:
+                await load()
+            except Interruption as error:
+                seen = weakref.ref(error)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return seen()
+        finally:
+            gc.enable()
+
+    assert asyncio.run(main()) is None
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+def test_an_interruption_of_a_load_whose_starter_has_left(
+    interruption: type[BaseException],
+) -> None:
+    """An interruption whose starter has left goes to the loop, unless it only ends tasks."""
+    loads: list[int] = []
+    handled: list[Any] = []
+
+    @singleflight
+    async def load() -> int:
+        loads.append(1)
+        if len(loads) == 1:
+            await asyncio.wait_for(go.wait(), 10)
+            raise interruption
+        return len(loads)
+
+    async def main() -> int:
+        global go
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: handled.append(context))
+        go = asyncio.Event()
+        starter, other = [asyncio.ensure_future(load()) for _ in range(2)]
+        await until_async(lambda: waiters(load) == 2)
+        starter.cancel()
+        await until_async(lambda: waiters(load) == 1)
+        go.set()
+        value = await other
+        gc.collect()
+        await asyncio.sleep(0)
+        return value
+
+    if interruption is KeyboardInterrupt:
+        with pytest.raises(KeyboardInterrupt):
+            asyncio.run(main())
+    else:
+        assert asyncio.run(main()) == 2
+        gc.collect()
+        assert not handled  # of a KeyboardInterrupt asyncio has a word of its own
+
+
+def test_a_load_without_a_task_raises_and_leaves_nobody_waiting() -> None:
+    """A task that could not be made."""
+    group = Group()
+    followers: list[Caller] = []
+
+    async def one() -> int:
+        return 1
+
+    def factory(loop: Any, coro: Any, **options: Any) -> Any:
+        followers.append(Caller(lambda: asyncio.run(group.do_async("k", one))))
+        until(lambda: waiters(group) == 2)
+        raise Boom
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(factory)
+        try:
+            with pytest.raises(Boom):
+                await group.do_async("k", one)
+        finally:
+            loop.set_task_factory(None)
+        assert await group.do_async("k", one) == 1
+
+    asyncio.run(main())
+    assert followers[0].result() == 1
+    gc.collect()
+
+
+def test_an_interrupt_at_any_line_of_a_tasks_landing_leaves_nobody_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An interruption of the landing of a task's load."""
+    from soloflight import _tasks
+
+    codes = {FlightTable.land.__code__, FlightTable._off.__code__}
+
+    async def anew() -> str:
+        return "anew"
+
+    at, struck = 0, True
+    while struck:
+        struck = False
+        group, gate = Group(), Gate()
+        left = at
+
+        def trace(frame: Any, event: str, arg: object) -> Any:
+            nonlocal left, struck
+            if frame.f_code is _tasks._run.__code__:
+                return trace
+            if frame.f_code not in codes:
+                return None
+            if event == "line":
+                if left == 0:
+                    struck = True
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+                left -= 1
+            return trace
+
+        async def load(gate: Gate = gate, trace: Any = trace) -> str:
+            await asyncio.sleep(0)
+            gate()
+            sys.settrace(trace)
+            # The frames that are there already need it as well.
+            frame = sys._getframe().f_back
+            while frame is not None:
+                frame.f_trace = trace
+                frame = frame.f_back
+            return "k"
+
+        loop = asyncio.new_event_loop()  # one that an interruption stops, and does not close
+        leader = Caller(
+            lambda loop=loop, group=group, load=load: loop.run_until_complete(
+                group.do_async("k", load)
+            )
+        )
+        gate.arrived()
+        follower = Caller(group.do, "k", lambda: "anew")
+        until(lambda group=group: waiters(group) == 2)
+        gate.open()
+        assert follower.result() in ("k", "anew")
+        leader.join()
+        for _ in range(3):
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        assert len(group) == 0
+        at += 1
+    assert at > 5
+    gc.collect()
+    caplog.clear()  # "exception was never retrieved": asyncio's word for an interrupted task
+
+
+def test_the_poll_ends_when_everyone_of_its_loop_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks after a flight that everyone of this loop has left."""
+    from soloflight import _tasks
+
+    monkeypatch.setattr(_tasks, "POLL", 0.001)
+    group, stop = Group(), threading.Event()
+
+    async def load() -> int:
+        await until_async(stop.is_set)
+        return 1
+
+    leader = Caller(lambda: asyncio.run(group.do_async("k", load)))
+    until(lambda: waiters(group) == 1)
+
+    async def follow() -> None:
+        loop = asyncio.get_running_loop()
+        polls = lambda: [t for t in timers(loop) if "watch" in repr(t._callback)]  # noqa: E731
+        task = asyncio.ensure_future(group.do_async("k", load))
+        await until_async(lambda: waiters(group) == 2)
+        assert polls()
+        task.cancel()
+        await until_async(lambda: waiters(group) == 1)
+        await until_async(lambda: not polls())
+
+    try:
+        asyncio.run(follow())
+    finally:
+        stop.set()
+    leader.result()
+
+
+def test_a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+    critical = _locks.critical
+
+    def late(lock: Any, section: Any, *args: Any) -> Any:
+        if section.__name__ == "_follow":
+            gate.open()
+            leader.result()
+        return critical(lock, section, *args)
+
+    async def two() -> int:
+        return 2
+
+    monkeypatch.setattr(_flight, "critical", late)
+    assert asyncio.run(group.do_async("k", two)) == 1
+
+
+def test_a_starter_that_leaves_after_wait_timeout_leaves_no_load_behind() -> None:
+    """A starter whose wait_timeout passed does not start a second load on its way out."""
+    events: list[str] = []
+
+    @singleflight(wait_timeout=0.01)
+    async def load() -> None:
+        events.append("load")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            events.append("cancelled")
+
+    async def main() -> None:
+        with pytest.raises(WaitTimeout):
+            await load()
+        await until_async(lambda: len(events) == 2)
+        assert load.stats().misses == 1
+
+    asyncio.run(main())
+    assert events == ["load", "cancelled"]
+
+
+def test_a_task_that_is_cancelled_before_its_first_step_answers_its_caller() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        created: list[asyncio.Task[Any]] = []
+
+        def factory(loop: Any, coro: Any, **options: Any) -> Any:
+            created.append(asyncio.Task(coro, loop=loop, **options))
+            return created[-1]
+
+        @cached_singleflight(ttl=60)
+        async def load() -> int:
+            return 1
+
+        loop.set_task_factory(factory)
+        caller = loop.create_task(load())
+        while len(created) < 2:
+            await asyncio.sleep(0)
+        created[1].cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert caller.cancelled()
+        assert not load.in_flight()
+
+    asyncio.run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import sys
 import threading
 import traceback
 import weakref
@@ -17,9 +18,14 @@ from soloflight import (
     FlightDeadlock,
     Group,
     WaitTimeout,
+    _threads,
     cached_singleflight,
     singleflight,
 )
+from soloflight._flight import Flight, FlightTable
+from soloflight._locks import me
+from soloflight._outcome import Value
+from soloflight._waits import Edge
 
 
 class Boom(Exception):
@@ -658,3 +664,86 @@ def test_a_wait_timeout_may_be_as_long_as_one_likes(gate: Gate) -> None:
     until(lambda: waiters(load) == 1)
     gate.open()
     assert [caller.result() for caller in callers] == [1, 1]
+
+
+def test_followers_are_woken_and_need_not_look_by_themselves(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes through the turnstile opens it for the next; the poll is no substitute."""
+    monkeypatch.setattr(_threads, "POLL", 1000.0)
+
+    @singleflight
+    def load() -> int:
+        gate()
+        return 1
+
+    callers = [Caller(load) for _ in range(6)]
+    until(lambda: waiters(load) == 5)
+    gate.open()
+    assert [caller.result() for caller in callers] == [1] * 6
+
+
+def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
+    """An interruption between coming through and opening it for the next."""
+    table = FlightTable("f")
+    leader, mine = Flight("k", "f"), Flight("k", "f")
+    for flight in (leader, mine):
+        table.claim(flight, _threads.board, look=False, aboard=False)
+    turnstile = mine.signal.turnstile
+
+    def local(frame: Any, event: str, arg: object) -> Any:
+        if event == "line":
+            if leader.over and turnstile.locked():
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            if "left" in frame.f_locals and not leader.over:
+                table.land(leader, Value(1))
+        return local
+
+    old = sys.gettrace()
+    sys.settrace(
+        lambda frame, event, arg: local if frame.f_code is _threads._wait.__code__ else None
+    )
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _threads._wait(table, leader, mine.signal, None, Edge(me.thread, leader))
+    finally:
+        sys.settrace(old)
+    assert not turnstile.locked()
+
+
+def test_wait_timeout_is_one_deadline_for_all_the_flights_of_a_call(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One deadline for the whole call, however many flights it waits for."""
+    clock, second = Clock(), Gate()
+    monkeypatch.setattr(_threads, "monotonic", clock)
+    monkeypatch.setattr(_threads, "POLL", 0.001)
+    loads: list[int] = []
+
+    @cached_singleflight(ttl=60, wait_timeout=10)
+    def load() -> int:
+        loads.append(1)
+        if len(loads) == 1:
+            gate()
+            raise KeyboardInterrupt
+        second()
+        return 2
+
+    leader = Caller(load)
+    gate.arrived()
+    followers = [Caller(load) for _ in range(2)]
+    until(lambda: waiters(load) == 2)
+    clock.advance(9)
+    gate.open()
+    with pytest.raises(KeyboardInterrupt):
+        leader.result()
+    second.arrived()
+    until(lambda: waiters(load) == 1)
+    clock.advance(2)
+    try:
+        until(lambda: not all(follower.is_alive() for follower in followers))
+    finally:
+        second.open()
+    errors = [follower.error for follower in followers if not follower.is_alive()]
+    assert any(isinstance(error, WaitTimeout) for error in errors)

@@ -195,7 +195,6 @@ class _SubmitFuture(Future[R]):
             _locks.critical(table.lock, flight.waiters.pop, _Crew, None)
             crew.callers.pop(mine, None)
             crew.deliver(flight.outcome)  # the others look for a thread of their own
-            self._end()
             mine.signal = None  # it holds this ticket
             mine.waiters.clear()
             raise

@@ -1,0 +1,74 @@
+"""Caches that were given, and their clocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cachetools
+import pytest
+
+from conftest import Clock
+from soloflight import cached_singleflight, singleflight
+
+
+def test_the_timer_of_a_given_cache_does_not_stand_still_during_a_change() -> None:
+    """The time of a given cache goes on while that is being changed."""
+    clock = Clock()
+    cache = cachetools.TTLCache(10, 30, clock)
+
+    @cached_singleflight(cache=cache)
+    def load(n: int) -> int:
+        return n
+
+    load(1)
+    with cache.timer:  # as another thread does that changes the cache
+        clock.advance(30)
+        assert load.peek(1) is None
+
+
+def test_a_timer_that_returns_no_number_is_refused() -> None:
+    timer: Any = lambda: "now"  # noqa: E731
+    with pytest.raises(TypeError, match="timer must return seconds"):
+        cached_singleflight(cache={}, ttl=1, timer=timer)
+
+
+def test_hits_are_told_to_a_subclass_of_dict() -> None:
+    """A subclass of dict may have an order of its own."""
+    from collections import OrderedDict
+
+    class Lru(OrderedDict[Any, Any]):
+        def __getitem__(self, key: Any) -> Any:
+            self.move_to_end(key)
+            return super().__getitem__(key)
+
+        def __setitem__(self, key: Any, value: Any) -> None:
+            super().__setitem__(key, value)
+            if len(self) > 2:
+                del self[next(iter(self))]
+
+    @cached_singleflight(cache=Lru(), ttl=60)
+    def load(n: int) -> int:
+        return n
+
+    for n in (1, 2, 1, 3):
+        load(n)
+    assert load.peek(1) is not None
+    assert load.peek(2) is None
+
+
+def test_more_options() -> None:
+    from collections import UserDict
+
+    with pytest.raises(ValueError, match="maxsize"):
+        cached_singleflight(ttl=1, maxsize=float("nan"))
+    cache: Any = UserDict()
+    cached_singleflight(cache=cache, ttl=1)
+    assert not cache
+    cached_singleflight(cache=cachetools.TTLCache(10, 30), ttl=30)
+    wrong: Any = {1}
+    with pytest.raises(TypeError, match="ignore must be"):
+        cached_singleflight(ttl=1, ignore=wrong)
+    with pytest.raises(TypeError, match="maxsize"):  # C4
+        cached_singleflight(ttl=1, maxsize=True)
+    with pytest.raises(TypeError, match="takes a function"):  # D9
+        singleflight(1)  # type: ignore[arg-type]

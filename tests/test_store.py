@@ -1,0 +1,162 @@
+"""Changes of a cache: what waits, what breaks, what is left behind."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import cachetools
+import pytest
+
+from conftest import Caller, Gate
+from soloflight import _locks, cached_singleflight
+
+
+def test_nothing_is_left_of_a_dead_instance() -> None:
+    class Repo:
+        @cached_singleflight(ttl=60)
+        def get(self, n: int) -> int:
+            return n
+
+    dead, alive = Repo(), Repo()
+    dead.get(1)
+    index = weakref.ref(dead.get._core._names["looks"][id(dead)].__self__)
+    del dead
+    alive.get(1)
+    assert index() is None
+    assert len(Repo.get._core._names["looks"]) == 1
+
+
+def test_a_cache_that_starts_anew_shows_nothing_of_the_old_one() -> None:
+    """A cache that starts anew shows nothing of the old one, even what somebody holds."""
+
+    def getsizeof(value: int) -> int:
+        if value == 2:
+            raise KeyboardInterrupt
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(n: int) -> int:
+        return n
+
+    load(1)
+    held = list(load.cache.values())
+    with pytest.raises(KeyboardInterrupt):
+        load(2)
+    assert load.peek(1) is None
+    assert len(load.cache) == 0
+    assert held
+
+
+def test_a_given_cache_in_mid_change_starts_empty_in_a_child(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A given cache that a fork caught in mid-change."""
+    from test_locks import in_child
+
+    monkeypatch.setattr(_locks, "PATIENCE", 0.01)
+    gate = Gate()
+
+    class Slow(cachetools.LRUCache[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            if value.value == "slow":
+                gate()
+            super().__setitem__(key, value)
+
+    @cached_singleflight(cache=Slow(10))
+    def load(key: str) -> str:
+        return key
+
+    load("k")
+    slow = Caller(load, "slow")
+    gate.arrived()
+
+    def check() -> bool:
+        assert load.peek("slow") is not None or True
+        load("new")
+        return set(load.cache) == {load.cache_key("new")} and not load._core.shelf._store.pending
+
+    in_child(check)
+    gate.open()
+    slow.result()
+
+
+def test_a_store_that_had_to_wait_is_dropped_with_the_cache_that_broke() -> None:
+    """A store that had to wait is made only if it still is what is shown."""
+
+    def getsizeof(value: str) -> int:
+        if value == "other":
+            load.put("late", "k")
+            raise KeyboardInterrupt
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    with pytest.raises(KeyboardInterrupt):
+        load("other")
+    load("next")
+    assert load.peek("k") is None
+    assert set(load.cache) == {load.cache_key("next")}
+
+
+def test_a_function_that_is_gone_leaves_no_ring_with_a_shared_cache() -> None:
+    """A function that is gone is gone from the cache that it shared."""
+    cache = cachetools.LRUCache(3)
+
+    def make() -> Any:
+        @cached_singleflight(cache=cache)
+        def load(n: int) -> int:
+            return n
+
+        return load
+
+    stays = make()
+    make()(1)
+    gc.collect()
+    assert len(stays._core.shelf._store.rings) == 1
+
+
+def test_the_destructor_of_what_a_dead_instance_left_behind_may_store() -> None:
+    """The destructor of what a dead instance leaves behind may store, which sweeps."""
+
+    class Value:
+        def __init__(self, n: int) -> None:
+            self.n = n
+
+        def __del__(self) -> None:
+            if self.n in (1, 2, 3):
+                alive.get(self.n + 10)
+
+    class Repo:
+        @cached_singleflight(ttl=60)
+        def get(self, n: int) -> Value:
+            return Value(n)
+
+    dead, alive = Repo(), Repo()
+    for n in (1, 2, 3):
+        dead.get(n)
+    del dead
+    alive.get(5)
+    assert Repo.get.stats().store_errors == 0
+    assert alive.get.peek(5) is not None
+    Repo.get.clear()
+
+
+def test_all_the_changes_that_had_to_wait_are_made() -> None:
+    """Every change that had to wait is made, also behind one that is out of date."""
+
+    def getsizeof(value: str) -> int:
+        if value == "other":
+            load.put("a", "k")
+            load.put("b", "k")
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    load("other")
+    assert set(load.cache) == {"other", "k"}

@@ -1,0 +1,106 @@
+"""Who waits for which flight: one order of effects at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+
+from conftest import Caller, Gate, until, until_async, waiters
+from soloflight import Group
+from soloflight._flight import Flight
+
+
+def test_a_cycle_that_is_gone_at_the_second_look_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edges that did not exist at the same time accuse nobody."""
+    from soloflight import _waits
+
+    flight, other = Flight("k", "f"), Flight("l", "f")
+    for looks in ([[flight], None], [[flight], [flight, other]]):
+        left = list(looks)
+        monkeypatch.setattr(_waits, "_cycle", lambda runner, flight, left=left: left.pop(0))
+        with _waits.Edge(object(), flight):
+            assert not left
+
+
+def test_an_edge_ends_with_its_wait() -> None:
+    """An edge ends with its wait, also where that was refused; an inner one gives way."""
+    from soloflight import FlightDeadlock, _waits
+
+    runner, outer, inner = object(), Flight("outer", "f"), Flight("inner", "f")
+    mine = Flight("mine", "f")
+    mine.thread = runner  # type: ignore[assignment]
+    for flight in (outer, inner):
+        flight.thread = object()  # type: ignore[assignment]
+    with _waits.Edge(runner, outer):
+        with _waits.Edge(runner, inner):
+            pass
+        assert _waits._waiting[runner]() is outer
+        with pytest.raises(FlightDeadlock):
+            _waits.Edge(runner, mine).__enter__()
+        assert _waits._waiting[runner]() is outer
+    assert runner not in _waits._waiting
+    with pytest.raises(FlightDeadlock):
+        _waits.Edge(runner, mine).__enter__()
+    assert runner not in _waits._waiting
+
+
+def test_the_walk_ends_and_passes_no_flight_that_is_over() -> None:
+    """A flight that is over holds nobody up; a cycle of others is not walked for ever."""
+    from weakref import ref
+
+    from soloflight import _waits
+
+    runner, a, b = object(), object(), object()
+    over = Flight("over", "f")
+    over.thread, over.over = runner, True  # type: ignore[assignment]
+    with _waits.Edge(runner, over):
+        pass
+    of_a, of_b = Flight("a", "f"), Flight("b", "f")
+    of_a.thread, of_b.thread = a, b  # type: ignore[assignment]
+    _waits._waiting[a], _waits._waiting[b] = ref(of_b), ref(of_a)
+    try:
+        with _waits.Edge(runner, of_a):
+            pass
+    finally:
+        del _waits._waiting[a], _waits._waiting[b]
+
+
+def test_the_edge_is_there_when_the_walk_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The edge first, the walk second."""
+    from soloflight import _waits
+
+    runner, flight = object(), Flight("k", "f")
+    seen: list[Any] = []
+    monkeypatch.setattr(
+        _waits, "_cycle", lambda runner, flight: seen.append(_waits._waiting.get(runner))
+    )
+    with _waits.Edge(runner, flight):
+        pass
+    assert seen[0]() is flight
+
+
+def test_a_child_inherits_no_edge_and_no_task(gate: Gate) -> None:
+    """A child inherits neither an edge nor a task."""
+    from soloflight import _tasks, _waits
+    from test_locks import in_child
+
+    group = Group()
+    leader = Caller(group.do, "k", gate)
+    gate.arrived()
+    follower = Caller(group.do, "k", int)
+    until(lambda: waiters(group) == 1 and _waits._waiting)
+    stop = threading.Event()
+
+    async def poll() -> None:
+        await until_async(stop.is_set)
+
+    task = Caller(lambda: asyncio.run(group.do_async("task", poll)))
+    until(lambda: _tasks._loads)
+    in_child(lambda: not _waits._waiting and not _tasks._loads)
+    stop.set()
+    gate.open()
+    for caller in (leader, follower, task):
+        caller.result()
