@@ -48,7 +48,11 @@ class Figure:
         return "" if self.limit is None else f"≤ {self.number(self.limit)}"
 
     def number(self, value: float) -> str:
-        return f"{value:.2f}" if self.unit == TIMES or value < 10 else f"{value:.0f}"
+        if self.unit != TIMES and value >= 10:
+            return f"{value:.0f}"
+        # One digit more where two would hide that it was missed.
+        close = self.missed and self.limit is not None and f"{value:.2f}" == f"{self.limit:.2f}"
+        return f"{value:.3f}" if close else f"{value:.2f}"
 
 
 @dataclass
@@ -128,21 +132,31 @@ def gated_first(figures: Iterable[Figure]) -> list[Figure]:
 
 
 def markdown(results: Sequence[Result], about: dict[str, Any], rounds: int) -> str:
-    lines = [
-        "| case | soloflight | must be | the others |",
-        "|---|---|---|---|",
-    ]
+    gated = ["| case | soloflight | against whom there is a limit |", "|---|---|---|"]
+    others = ["| case | against the others |", "|---|---|"]
     for result in results:
-        gated = [f for f in result.figures if f.limit is not None]
-        others = [f for f in result.figures if f.limit is None]
-        aims = [f"{f} ({f.target()}{', **missed**' if f.missed else ''})" for f in gated]
-        cells = (result.title, result.ours, "<br>".join(aims), ", ".join(map(str, others)))
-        lines.append(f"| {' | '.join(cells)} |")
+        aims = [
+            f"{figure} ({figure.target()}{', **missed**' if figure.missed else ''})"
+            for figure in result.figures
+            if figure.limit is not None
+        ]
+        rest = [str(figure) for figure in result.figures if figure.limit is None]
+        if aims:
+            gated.append(f"| {result.title} | {result.ours} | {'<br>'.join(aims)} |")
+        if rest:
+            others.append(f"| {result.title} | {', '.join(rest)} |")
     versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items() if v[0].isdigit())
-    lines += [
+    lines = [
+        *gated,
         "",
         f"{headline(about, rounds)} of ratios ours / theirs, each round in a new shuffled order. "
         f"{versions}.",
+        "",
+        "<details><summary>Against everybody else</summary>",
+        "",
+        *others,
+        "",
+        "</details>",
         "",
     ]
     return "\n".join(lines)

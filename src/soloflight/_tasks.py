@@ -90,7 +90,8 @@ def _ring(signal: Future[None]) -> None:
 
 
 def board(flight: Flight, mine: Flight) -> None:
-    loop = get_running_loop()
+    loop = mine.loop
+    assert loop is not None
     mine.signal = signal = loop.create_future()
     waiters = flight.waiters.get(loop)
     if waiters is None:

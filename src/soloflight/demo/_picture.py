@@ -74,9 +74,9 @@ def _figure(results: Sequence[Result], settings: Settings) -> Figure:
 
 def _conditions(settings: Settings) -> str:
     return (
-        f"{settings.clients} clients, ttl {settings.ttl:g} s, an HTTP origin that serves"
-        f" {settings.capacity} calls at a time (dashed); the same load for each scheme,"
-        " drawn on the same scales"
+        f"{settings.clients} clients, ttl {settings.ttl:g} s; an HTTP origin that serves"
+        f" {settings.capacity} calls at a time (dashed), {settings.cost * 1e3:g} ms each; turned"
+        f" away: again after {settings.retry * 1e3:g} ms. Same load, same scales for each scheme"
     )
 
 

@@ -71,12 +71,14 @@ def print_table(results: Sequence[Result], settings: Settings) -> None:
         table.add_row(label, *cells)
     console = Console(highlight=False)
     console.print(
-        f"\n[bold]One hot key, ttl {settings.ttl:g} s, {settings.clients} clients,"
-        f" an origin that serves {settings.capacity} calls at a time[/]\n"
+        f"\n[bold]One hot key, ttl {settings.ttl:g} s, {settings.clients} clients, an origin that"
+        f" serves {settings.capacity} calls at a time[/]\n"
     )
     console.print(table)
     console.print(
         "\n[dim]singleflight: @cached_singleflight\n"
+        f"origin: {settings.cost * 1e3:g} ms for each call\n"
+        f"turned away: to try again {settings.retry * 1e3:g} ms later\n"
         "expiries: times that the value had to be loaded, the first time included\n"
         "saturated: the longest time without a free place[/]\n"
     )
