@@ -114,7 +114,7 @@ def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Law 8, after every test: no flight, no waiter, no task, and no error logged by asyncio."""
     yield
     gc.collect()
-    until(lambda: not any(table.flights for table in list(_locks.tables)))
+    until(lambda: not any(table.flights for table in _locks.tables()))
     until(lambda: not any(edge() for edge in _waits._waiting.values()))
     until(lambda: not _tasks._loads)
     assert not [r for r in caplog.records if r.name == "asyncio" and r.levelname == "ERROR"]

@@ -9,6 +9,7 @@ import pickle
 import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from fractions import Fraction
 from functools import wraps
 from typing import Any, get_type_hints
 from weakref import WeakValueDictionary
@@ -116,6 +117,26 @@ def test_an_object_that_is_awaited_when_called_is_a_coroutine_function() -> None
             return key
 
     assert asyncio.run(cached_singleflight(ttl=1)(Loader())("k")) == "k"
+
+
+def test_any_real_number_is_a_duration() -> None:
+    """Those of numpy are real numbers as well, and no floats."""
+    now = Fraction(0)
+
+    @cached_singleflight(ttl=Fraction(5), timer=lambda: now)  # type: ignore[arg-type, return-value]
+    def load() -> object:
+        return object()
+
+    first = load()
+    now += 4
+    assert load() is first
+    now += 1
+    assert load() is not first
+
+
+def test_a_method_of_a_builtin_type_is_a_function_like_any_other() -> None:
+    upper = cached_singleflight(ttl=60)(str.upper)
+    assert upper("a") == upper("a") == "A"
 
 
 def test_maxsize_none_is_no_limit() -> None:

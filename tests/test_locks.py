@@ -267,6 +267,56 @@ def test_forget_holds_though_the_flight_is_landing() -> None:
     assert load.peek().value == "new"  # type: ignore[union-attr]
 
 
+def test_a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown() -> None:
+    """Of two that collide, the one that is stored gets compared, and its ``__eq__`` asks others."""
+    asked, invalidated, inside, goes_on = (threading.Event() for _ in range(4))
+
+    @cached_singleflight(ttl=60)
+    def other(step: str) -> None:
+        if step == "compare":
+            asked.set()
+            assert invalidated.wait(20)
+        else:
+            inside.set()
+            assert goes_on.wait(20)
+
+    class Key:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other_key: object) -> bool:
+            if sys._getframe(1).f_code.co_name == "store" and not asked.is_set():
+                other("compare")
+            return isinstance(other_key, Key) and self.name == other_key.name
+
+    def getsizeof(value: str) -> int:
+        if value == "old":
+            other("store")
+        return 1
+
+    value = "first"
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: Key) -> str:
+        return value
+
+    load(Key("a"))
+    value = "old"
+    landing = Caller(load, Key("b"))
+    assert asked.wait(20)
+    value = "new"
+    assert load.invalidate(Key("b")) is True
+    invalidated.set()
+    until(lambda: inside.is_set() or not landing.is_alive())
+    assert load(Key("b")) == "new"
+    goes_on.set()
+    assert landing.result() == "old"
+    assert load(Key("b")) == "new"
+
+
 def test_a_caches_own_clock_for_entries_cannot_bring_back_what_was_fenced() -> None:
     inside, goes_on = threading.Event(), threading.Event()
 
@@ -387,6 +437,30 @@ def test_the_parent_goes_on_as_before() -> None:
     in_child(lambda: True)
     assert load.invalidate("k") is True
     assert Caller(load, "k").result() == "k"
+
+
+def test_groups_may_be_made_while_another_thread_forks() -> None:
+    stop = threading.Event()
+
+    def make() -> None:
+        while not stop.is_set():
+            groups = [Group() for _ in range(20)]
+            del groups
+
+    groups = [Group() for _ in range(200)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    makers = [Caller(make) for _ in range(2)]
+    try:
+        for _ in range(300):
+            _locks._before()
+            assert len(_locks._forking.taken) >= len(groups)
+            _locks._in_parent()
+    finally:
+        stop.set()
+        sys.setswitchinterval(interval)
+    for maker in makers:
+        maker.result()
 
 
 @needs_fork
@@ -529,7 +603,7 @@ def test_the_patience_before_a_fork_is_one_for_all_the_locks(
             clock.advance(max(timeout, 0.5))
             return False
 
-    monkeypatch.setattr(_locks, "tables", [Held(), Held(), Held()])
+    monkeypatch.setattr(_locks, "tables", lambda: [Held(), Held(), Held()])
     _locks._before()
     assert asked == [_locks.PATIENCE, 0.0, 0.0]
     assert not _locks._forking.taken

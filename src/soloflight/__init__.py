@@ -1,4 +1,20 @@
-"""Caching decorators with stampede protection, for threads and asyncio."""
+"""Caching decorators with stampede protection, for threads and asyncio.
+
+>>> from soloflight import cached_singleflight
+>>> @cached_singleflight(ttl=30)
+... def load_user(user_id: int) -> str:
+...     return f"user {user_id}"  # SELECT ... FROM users ...
+>>> load_user(1)  # loads; whoever asks for user 1 meanwhile waits for this load
+'user 1'
+>>> load_user(user_id=1)  # a hit: no lock, no second load
+'user 1'
+>>> load_user.invalidate(1)  # the next call loads anew
+True
+
+`singleflight` is that without a cache, `Group` the pattern for keys and functions known only at run
+time. The function is the *loader*; a call's arguments make its *key*; what is cached is an *entry*;
+one load in progress is a *flight*, which its *leader* started and its *followers* joined.
+"""
 
 from ._decorators import cached_singleflight, singleflight
 from ._entry import Entry

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary, ref
 
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
-from ._entry import Entry, check_callable, lifetime
+from ._entry import Entry, check_callable, is_number, lifetime
 from ._shelf import Shelf
 from ._store import SizeError, Store
 
@@ -61,7 +61,7 @@ def _check_timer(timer: Callable[[], object]) -> None:
         now = timer()
     except TypeError as error:
         raise TypeError(f"timer must be a callable without arguments: {error}") from error
-    if not isinstance(now, (int, float)):
+    if not is_number(now):
         raise TypeError(f"timer must return seconds (a number), not {now!r}")
 
 
@@ -73,7 +73,7 @@ def _default(
     timer: Callable[[], float],
 ) -> Shelf:
     size = 1024 if maxsize is UNSET else inf if maxsize is None else maxsize
-    if isinstance(size, bool) or not isinstance(size, (int, float)):
+    if not is_number(size):
         raise TypeError(f"maxsize must be a number, or None for no limit, not {size!r}")
     if not size >= 0:
         raise ValueError(f"maxsize must not be negative, but is {size}")

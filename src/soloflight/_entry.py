@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from inspect import iscoroutinefunction
 from math import inf, isnan
-from typing import TypeVar
+from numbers import Real
+from typing import TypeGuard, TypeVar
 
 from ._outcome import Value
 
@@ -41,11 +42,16 @@ def check_callable(option: object, what: str, kind: str = "a callable") -> None:
         raise TypeError(f"{what} must be a plain function, not an async def: nobody awaits it")
 
 
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a real number: those of numpy are as well."""
+    return isinstance(value, (int, float, Real)) and not isinstance(value, bool)
+
+
 def seconds(duration: object, what: str) -> float:
     """The seconds of a number or a ``timedelta``; `what` names it in the error."""
     if isinstance(duration, timedelta):
         return duration.total_seconds()
-    if isinstance(duration, bool) or not isinstance(duration, (int, float)):
+    if not is_number(duration):
         raise TypeError(
             f"{what} must be seconds (int or float) or a timedelta, not {type(duration).__name__}"
         )

@@ -33,7 +33,7 @@ from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
 from ._entry import Entry
-from ._locks import critical, is_held, me, tables
+from ._locks import critical, is_held, me, register
 from ._outcome import Error, Found, Value
 from ._stats import Tally
 
@@ -78,7 +78,7 @@ class Shelf(Protocol):
     def entry(self, value: Any) -> Value[Any]: ...
     def look(self, key: Hashable) -> Entry[Any] | None: ...
     def find(self, key: Hashable) -> Entry[Any] | None: ...
-    def store(self, key: Hashable, entry: Entry[Any]) -> None: ...
+    def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None: ...
     def drop(self, key: Hashable) -> Entry[Any] | None: ...
     def clear(self) -> None: ...
     def forked(self) -> None: ...
@@ -97,6 +97,7 @@ class Flight:
 
     __slots__ = (
         "__weakref__",
+        "fenced",
         "following",
         "key",
         "load",
@@ -121,6 +122,7 @@ class Flight:
         self.waiters: dict[Hashable, Waiters] = {}
         self.outcome: Outcome | None = None  # None when over: abandoned
         self.over = False
+        self.fenced = False  # taken off the table before it has landed
         # Of the call that brought this flight, when another one was on the table:
         self.following: Flight | None = None
         self.signal: Any = None  # what wakes the call
@@ -161,7 +163,7 @@ class FlightTable:
         self.led = Tally()
         self.joined = 0
         self.errors = 0
-        tables.add(self)
+        register(self)
 
     def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Entry[Any] | None:
         """Hit, follow or lead.
@@ -224,7 +226,7 @@ class FlightTable:
                         shelf.limit(key, outcome) and flights.get(key) is flight
                     ):
                         stored = flight.outcome = outcome
-                        shelf.store(key, outcome)
+                        shelf.store(key, outcome, flight)
                 elif type(outcome) is Value:
                     shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
         finally:
@@ -281,8 +283,14 @@ class FlightTable:
         """Take the flight of `key` off the table; whether there was one."""
         return critical(self.lock, self._forget, key)
 
-    def _forget(self, key: Hashable) -> bool:
+    def _take_off(self, key: Hashable) -> Flight | None:
         flight = self.flights.pop(key, None)
+        if flight is not None:
+            flight.fenced = True
+        return flight
+
+    def _forget(self, key: Hashable) -> bool:
+        flight = self._take_off(key)
         if flight is None:
             return False
         if self.shelf is not None and self.shelf.find(key) is flight.outcome is not None:
@@ -298,11 +306,11 @@ class FlightTable:
         # The flight goes first, and once more at last. First: it must not land where user code that
         # runs in here gives up the lock. Last: a claim takes no lock, and one that came between
         # would find the old entry and hand it to those who follow it.
-        fenced = self.flights.pop(key, None) is not None
+        fenced = self._take_off(key) is not None
         try:
             entry = None if self.shelf is None else self.shelf.drop(key)
         finally:
-            fenced = self.flights.pop(key, None) is not None or fenced
+            fenced = self._take_off(key) is not None or fenced
         return fenced, entry
 
     def put(self, key: Hashable, value: Value[Any]) -> None:
@@ -313,13 +321,13 @@ class FlightTable:
     def _replace(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
         shelf = self.shelf
         assert shelf is not None
-        self.flights.pop(key, None)  # first and last, as in `_fence`
+        self._take_off(key)  # first and last, as in `_fence`
         try:
             old = shelf.drop(key)
             if type(value) is Entry and (shelf.ttu is None or shelf.limit(key, value)):
                 shelf.store(key, value)
         finally:
-            self.flights.pop(key, None)
+            self._take_off(key)
         return old
 
     def clear(self) -> None:
@@ -327,12 +335,17 @@ class FlightTable:
         critical(self.lock, self._clear)
 
     def _clear(self) -> None:
-        self.flights.clear()  # first and last, as in `_fence`
+        self._take_all_off()  # first and last, as in `_fence`
         try:
             if self.shelf is not None:
                 self.shelf.clear()
         finally:
-            self.flights.clear()
+            self._take_all_off()
+
+    def _take_all_off(self) -> None:
+        for flight in list(self.flights.values()):
+            flight.fenced = True
+        self.flights.clear()
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is under way."""

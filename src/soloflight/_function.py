@@ -232,7 +232,7 @@ def _binder(function: Any) -> Callable[..., Any]:
             "_core": core,
             "__annotations__": _annotations,
             "__doc__": core.loader.__doc__,
-            "__module__": core.loader.__module__,
+            "__module__": getattr(core.loader, "__module__", None),
             "__call__": core.face("bound")[0],
         },
     )

@@ -18,7 +18,7 @@ from functools import partial
 from threading import RLock, local
 from time import monotonic
 from typing import Any, Protocol, TypeVar
-from weakref import WeakSet
+from weakref import ref
 
 R = TypeVar("R")
 
@@ -32,7 +32,19 @@ class Locked(Protocol):
     def forked(self) -> None: ...
 
 
-tables: WeakSet[Locked] = WeakSet()
+_tables: dict[int, ref[Locked]] = {}
+"""By id. Single dict operations only: a table may be made, or end, anywhere and at any time."""
+
+
+def register(table: Locked) -> None:
+    address = id(table)
+    _tables[address] = ref(table, lambda _: _tables.pop(address, None))
+
+
+def tables() -> list[Locked]:
+    """The tables that there are."""
+    return [table for alive in list(_tables.values()) if (table := alive()) is not None]
+
 
 # What `threading.Condition` uses of a re-entrant lock.
 _RLock: Any = type(RLock())
@@ -96,7 +108,7 @@ _forking = local()  # two threads may fork at once
 
 
 def _locks() -> list[RLock]:
-    return list({id(table.lock): table.lock for table in list(tables)}.values())
+    return list({id(table.lock): table.lock for table in tables()}.values())
 
 
 def _before() -> None:
@@ -115,10 +127,10 @@ def _in_parent() -> None:
 def _in_child() -> None:
     taken = set(map(id, _forking.taken))
     for lock in _locks():
-        if id(lock) not in taken:
+        if id(lock) not in taken and not is_held(lock):
             lock._at_fork_reinit()  # type: ignore[attr-defined]  # its owner is not here
     _in_parent()
-    for table in list(tables):
+    for table in tables():
         table.forked()
 
 

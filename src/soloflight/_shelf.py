@@ -17,12 +17,18 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from math import inf
 from threading import RLock
-from typing import Any
+from typing import Any, Protocol
 
 from ._entry import Entry, lifetime
 from ._index import GONE, Index, Ref, Ring, Scoped
 from ._outcome import Value
-from ._store import ALL, Cache, Store, log
+from ._store import ALL, SIZE, Cache, Store, log
+
+
+class Flight(Protocol):
+    """The load of an entry."""
+
+    fenced: bool
 
 
 class Shelf:
@@ -86,13 +92,10 @@ class Shelf:
             "counter": self.ring.counter,
         }
 
-    @property
     def size(self) -> float:
-        """The size of what the cache holds; in the middle of a change, of what is in sight here."""
-        size = self._store.size()
-        return (
-            sum(len(index) for index in (self.index, *self.instances())) if size is None else size
-        )
+        """The size of what the cache holds; in the middle of a change, when it was asked last."""
+        self._store.change(self, SIZE, None)
+        return self._store.size
 
     @property
     def timed(self) -> bool:
@@ -128,7 +131,7 @@ class Shelf:
         next(self.ring.counter)
         return entry
 
-    def store(self, key: Hashable, entry: Entry[Any]) -> None:
+    def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None:
         """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
         index, short = key if type(key) is Scoped else (self.index, key)
         shown = Ref(entry, self.dropped.append)
@@ -137,6 +140,9 @@ class Shelf:
             index[short] = shown
         except Exception as error:  # of a key's __eq__
             self._hide(key, error)
+            return
+        if flight is not None and flight.fenced:  # by user code that ran in there
+            self.refused(key, entry)
             return
         self._store.change(self, key, entry)
         dropped = self.dropped

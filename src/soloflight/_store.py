@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
-from threading import Lock, RLock
+from threading import RLock
 from typing import Any, Protocol
 from weakref import ref
 
@@ -38,6 +38,8 @@ class SizeError(ValueError):
 
 ALL: Hashable = object()
 """As the key of a removal: every key."""
+SIZE: Hashable = object()
+"""As the key of a removal: none, but look how large the cache is (a TTLCache changes in that)."""
 
 
 class Store:
@@ -57,8 +59,10 @@ class Store:
         # Guarded by the lock:
         self.cache = cache
         self.make = make  # a default cache can be replaced; None: the cache was given
-        self.changing = Lock()  # a flag that an interruption cannot leave set; nobody waits for it
-        self.busy: list[Hashable] | None = None  # the same, read without a call; may be left set
+        # To something that lives as long as the call that makes a change: no interruption can leave
+        # it alive.
+        self.busy: ref[set[Any]] | None = None
+        self.size: float = 0  # when the cache was asked for it last
         # Changes asked for while another one is made; made after it.
         self.pending: deque[tuple[Owner, Hashable, Entry[Any] | None]] = deque()
         # Written by callbacks of weak references, without the lock, wherever they run:
@@ -78,49 +82,48 @@ class Store:
         Whoever finds another change under way leaves its own to it: a change of the same thread, or
         of one that runs user code in there and has given up the lock meanwhile (see `_locks`).
         """
-        # There is no call between finding nobody at it and being at it: a signal handler could run
-        # there and give up the lock, and another thread be at it when this one has the lock again.
-        if self.pending or (self.busy is not None and self.changing.locked()):
+        if self.pending or not self._apply(owner, key, entry):
             self.pending.append((owner, key, entry))
-        else:
-            self.busy = mine = [key]
-            with self.changing: self._apply(owner, key, entry)  # fmt: skip
-            if self.busy is mine:
-                self.busy = None
         if self.pending:
-            self._make_pending()
-
-    def _make_pending(self) -> None:
-        while self.pending and not (self.busy is not None and self.changing.locked()):
-            self.busy = mine = [ALL]
-            with self.changing: self._catch_up()  # fmt: skip
-            if self.busy is mine:
-                self.busy = None
+            self._catch_up()
 
     def _catch_up(self) -> None:
-        """Make the change that waits for the longest time."""
-        try:
-            owner, key, entry = self.pending.popleft()
-            if entry is not None and owner.find(key) is not entry:
-                return  # another one has taken its place
-        except Exception:
-            return  # user code that ran in between has made it; or a key's __eq__ raised
-        self._apply(owner, key, entry)
+        """Make the changes that were left to others, in their order."""
+        while self.pending:
+            try:
+                change = owner, key, entry = self.pending.popleft()
+                if entry is not None and owner.find(key) is not entry:
+                    continue  # another one has taken its place
+            except Exception:
+                continue  # user code that ran in between has made it; or a key's __eq__ raised
+            if not self._apply(*change):
+                self.pending.appendleft(change)
+                return
 
-    def _apply(self, owner: Owner, key: Hashable, entry: Entry[Any] | None) -> None:
-        """Any user code may run in here."""
+    def _apply(self, owner: Owner, key: Hashable, entry: Entry[Any] | None) -> bool:
+        """Make a change, unless another one is under way; any user code may run in here."""
+        alive: set[Any] = set()
+        mine = ref(alive)
+        if self.busy is not None and self.busy() is not None:
+            return False
+        # Between finding nobody at it and being at it nothing is called or made, so that no signal
+        # handler or destructor runs there.
+        self.busy = mine
         cache = self.cache
         try:
             if entry is not None:
                 if self.dead:
                     self._bury()
-                for alive in self.rings:
-                    ring = alive()
+                for ring_of in self.rings:
+                    ring = ring_of()
                     if ring is not None and ring.slots != UNUSED:
                         ring.replay(cache)
                 cache[key] = entry
             elif key is ALL:
                 cache.clear()
+            elif key is SIZE:
+                size = getattr(cache, "currsize", None)
+                self.size = len(cache) if size is None else size
             else:
                 cache.pop(key, None)
         except ValueError as error:  # the cache's own word for a value that is too large
@@ -139,6 +142,10 @@ class Store:
             if self.make is None:
                 log.warning("%s: interrupted in mid-change; its cache may be broken", owner.name)
             raise
+        finally:
+            if self.busy is mine:
+                self.busy = None
+        return True
 
     def _bury(self) -> None:
         """Remove what dead instances left behind."""
@@ -158,24 +165,9 @@ class Store:
             owner.hide_all()
             log.warning("%s: %s in mid-change; its cache starts anew, empty", owner.name, cause)
 
-    def size(self) -> float | None:
-        """What the cache says of its size; ``None`` in the middle of a change."""
-        if self.busy is not None and self.changing.locked():
-            return None
-        self.busy = mine = [ALL]
-        with self.changing: size = self._size()  # fmt: skip
-        if self.busy is mine:
-            self.busy = None
-        self._make_pending()
-        return size
-
-    def _size(self) -> float:
-        size = getattr(self.cache, "currsize", None)
-        return len(self.cache) if size is None else size
-
     def forked(self, owner: Owner) -> None:
-        if self.changing.locked():
-            self.changing = Lock()
+        if self.busy is not None and self.busy() is not None:
+            self.busy = None
             self.pending.clear()
             if self.make is None:
                 self.change(owner, ALL, None)

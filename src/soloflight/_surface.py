@@ -84,7 +84,7 @@ class Core:
         """
         if args and self.defined_in_class():
             owner, _, name = self.loader.__qualname__.rpartition(".")
-            module = self.loader.__module__
+            module = getattr(self.loader, "__module__", None)
             first = args[0] if isinstance(args[0], type) else type(args[0])
             for cls in first.__mro__:
                 ours = cls.__qualname__ == owner and cls.__module__ == module
@@ -214,7 +214,7 @@ class CachedSurface(FlightSurface[P, R]):
     def _cache_info(self) -> CacheInfo:
         stats, shelf = self._stats(), self._core.shelf
         return CacheInfo(
-            stats.hits, stats.misses, getattr(shelf.cache, "maxsize", None), shelf.size
+            stats.hits, stats.misses, getattr(shelf.cache, "maxsize", None), shelf.size()
         )
 
 

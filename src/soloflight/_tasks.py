@@ -90,8 +90,7 @@ def _ring(signal: Future[None]) -> None:
 
 
 def board(flight: Flight, mine: Flight) -> None:
-    loop = mine.loop
-    assert loop is not None
+    loop: Any = mine.loop
     mine.signal = signal = loop.create_future()
     waiters = flight.waiters.get(loop)
     if waiters is None:
@@ -215,14 +214,14 @@ def start(
     kwargs: Mapping[str, Any],
 ) -> None:
     """Run the load of `flight` in a task of its own."""
+    if len(_loads) > _many:
+        _sweep()
     loop = get_running_loop()
     load = TaskLoad(loop)
     never_ran = partial(_never_ran, table, flight)
     run = _run(table, flight, load, never_ran, enter, loader, args, kwargs)
     plain = loop.get_task_factory() is None
     flight.load = load  # before the first step, which a task factory may take at once
-    if len(_loads) > _many:
-        _sweep()
     try:
         try:
             if plain and _EAGER:
@@ -245,8 +244,9 @@ def start(
 def _sweep() -> None:
     """Abandon the loads of event loops that were closed under them; they would stay for ever."""
     global _many
-    for task, never_ran in list(_loads.items()):
-        if task.get_loop().is_closed():
+    for task in list(_loads):
+        never_ran = _loads.get(task)
+        if never_ran is not None and task.get_loop().is_closed():
             never_ran(task)
     _many = max(64, 2 * len(_loads))
 
