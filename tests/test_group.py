@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from conftest import Caller, Gate, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _flight, _locks, _tasks, _threads
-from soloflight._flight import FlightTable
+from soloflight import FlightDeadlock, Group, _locks, _table, _tasks, _threads
 from soloflight._outcome import Error
+from soloflight._table import FlightTable
 
 OUR_FRAMES = 0 if sys.version_info >= (3, 11) else 2
 
@@ -800,7 +800,7 @@ def test_a_future_that_comes_when_its_flight_has_just_landed_gets_what_landed(
         return critical(lock, section, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_flight, "critical", late)
+        patch.setattr(_table, "critical", late)
         future = group.submit("k", lambda: 2)
     assert future.result(4) == 1
 

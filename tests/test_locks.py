@@ -14,7 +14,7 @@ from cachetools import TLRUCache
 
 from conftest import Caller, Clock, Gate, until, waiters
 from soloflight import Group, _locks, _threads, cached_singleflight
-from soloflight._flight import FlightTable
+from soloflight._table import FlightTable
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 

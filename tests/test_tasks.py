@@ -19,13 +19,13 @@ from soloflight import (
     FlightDeadlock,
     Group,
     WaitTimeout,
-    _flight,
     _locks,
+    _table,
     _tasks,
     cached_singleflight,
     singleflight,
 )
-from soloflight._flight import FlightTable
+from soloflight._table import FlightTable
 
 
 class Boom(Exception):
@@ -1088,7 +1088,7 @@ def test_a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed(
     async def two() -> int:
         return 2
 
-    monkeypatch.setattr(_flight, "critical", late)
+    monkeypatch.setattr(_table, "critical", late)
     assert asyncio.run(group.do_async("k", two)) == 1
 
 

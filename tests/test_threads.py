@@ -22,9 +22,10 @@ from soloflight import (
     cached_singleflight,
     singleflight,
 )
-from soloflight._flight import Flight, FlightTable
+from soloflight._flight import Flight
 from soloflight._locks import me
 from soloflight._outcome import Value
+from soloflight._table import FlightTable
 from soloflight._waits import Edge
 
 

@@ -11,11 +11,11 @@ from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 from . import _caches, _keys, _tasks, _threads
 from ._caches import UNSET
 from ._entry import check_callable, seconds
-from ._flight import FlightTable
 from ._function import CachedFunction, Function, decorated
 from ._outcome import Value
 from ._shelf import Shelf
 from ._surface import Core
+from ._table import FlightTable
 from ._template import Spec
 
 P = ParamSpec("P")

@@ -7,11 +7,12 @@ from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMappi
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from ._entry import Entry
-from ._flight import FlightInfo, FlightTable
+from ._flight import FlightInfo
 from ._instances import Instances
 from ._locks import critical
 from ._shelf import Shelf
 from ._stats import CacheInfo, Stats
+from ._table import FlightTable
 from ._template import Face, Spec, generate
 
 P = ParamSpec("P")

@@ -24,9 +24,10 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from ._flight import Flight, FlightTable, Outcome
+from ._flight import Flight, Outcome
 from ._locks import me
 from ._outcome import Error, Value
+from ._table import FlightTable
 from ._threads import POLL
 from ._waits import Edge, deadlock
 from .exceptions import WaitTimeout

@@ -8,9 +8,10 @@ from time import monotonic
 from types import CoroutineType, GeneratorType
 from typing import Any
 
-from ._flight import Flight, FlightTable, Outcome
+from ._flight import Flight, Outcome
 from ._locks import is_held, me, released
 from ._outcome import Error, Value
+from ._table import FlightTable
 from ._waits import Edge
 from .exceptions import WaitTimeout
 

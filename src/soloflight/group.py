@@ -11,8 +11,9 @@ from threading import Lock, Thread
 from typing import Any, ParamSpec, TypeVar, cast
 
 from . import _locks, _tasks, _threads
-from ._flight import Flight, FlightInfo, FlightTable, Outcome
+from ._flight import Flight, FlightInfo, Outcome
 from ._outcome import Error, Value
+from ._table import FlightTable
 
 P = ParamSpec("P")
 R = TypeVar("R")

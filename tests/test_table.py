@@ -14,9 +14,10 @@ import cachetools
 import pytest
 
 from conftest import Caller, Clock, Gate, until, waiters
-from soloflight import Group, _flight, _locks, _threads, cached_singleflight, singleflight
-from soloflight._flight import Flight, FlightTable
+from soloflight import Group, _locks, _table, _threads, cached_singleflight, singleflight
+from soloflight._flight import Flight
 from soloflight._outcome import Error
+from soloflight._table import FlightTable
 
 
 class Boom(Exception):
@@ -138,7 +139,7 @@ def test_who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_no
             seen.append(weakref.ref(leader.result()))
         return critical(lock, section, *args)
 
-    monkeypatch.setattr(_flight, "critical", late)
+    monkeypatch.setattr(_table, "critical", late)
     gc.collect()
     gc.disable()
     try:
@@ -170,7 +171,7 @@ def test_who_comes_when_its_flight_has_just_landed_leaves_the_next_one_alone(
         return critical(lock, section, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_flight, "critical", late)
+        patch.setattr(_table, "critical", late)
         assert group.do("k", int) == 1
     assert len(group) == 1, "the successor is still under way"
     next_gate.open()

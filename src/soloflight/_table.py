@@ -1,0 +1,287 @@
+"""The table of flights: every transition of the protocol.
+
+No I/O, no waiting, no asyncio, no cachetools. A call brings a `Flight` of its own and *claims* its
+key with it. It then hits, leads or follows:
+
+    claim ──> hit      a fresh entry was stored meanwhile
+          ├─> lead     the flight goes on the table; load, then land
+          └─> follow   another flight is on the table; wait until that is over
+
+    on the table ──land(Value | Error)──> over: stored, off the table, everyone woken
+                 ──land(None)───────────> over: abandoned, off the table, everyone woken
+                 ──forget, invalidate───> fenced: off the table, still flying; lands unstored
+
+Rules:
+
+1. At most one flight per key is on the table. It leaves by identity: a flight that was forgotten
+   never takes its successor off.
+2. Store the entry, then take the flight off, both in one critical section; then wake. So no call
+   falls between the end of a load and the cache.
+3. A flight's entry is stored only while the flight is on the table. That is the fence; no clock.
+4. `land` is idempotent and wakes again when it is called again: an interrupt may strike between any
+   two lines of it, and the callers of this module then land a second time.
+5. The lock is never held across a load, a wait, I/O or an await. A destructor, a key's ``__eq__``
+   or a signal handler may call the same function from inside of a critical section, which must
+   expect anything to have changed after it (see `_locks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from threading import RLock
+from time import monotonic
+from typing import Any, Protocol
+
+from ._entry import Entry
+from ._flight import Flight, FlightInfo, Outcome
+from ._locks import critical, is_held, me, register
+from ._outcome import Error, Found, Value
+from ._stats import Tally
+
+Board = Callable[[Flight, Flight], None]
+"""``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""
+
+
+class Shelf(Protocol):
+    """Where a table's entries are kept.
+
+    `entry`, `look` and `find` take no lock; the rest needs the table's.
+    """
+
+    ttu: Callable[[Hashable, Any, float], float] | None
+    """The cache's own "time to use" of an entry."""
+
+    @property
+    def lock(self) -> RLock: ...
+    def limit(self, key: Hashable, entry: Entry[Any]) -> bool: ...
+    def entry(self, value: Any) -> Value[Any]: ...
+    def look(self, key: Hashable) -> Entry[Any] | None: ...
+    def find(self, key: Hashable) -> Entry[Any] | None: ...
+    def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None: ...
+    def drop(self, key: Hashable) -> Entry[Any] | None: ...
+    def clear(self) -> None: ...
+    def forked(self) -> None: ...
+
+
+class FlightTable:
+    """The flights in progress of one function or one group."""
+
+    __slots__ = (
+        "__weakref__",
+        "errors",
+        "flights",
+        "joined",
+        "led",
+        "lock",
+        "name",
+        "shelf",
+    )
+
+    def __init__(self, name: str, shelf: Shelf | None = None) -> None:
+        self.name = name
+        self.shelf = shelf
+        # Guards what follows, every flight's waiters, and the shelf's cache.
+        self.lock: RLock = RLock() if shelf is None else shelf.lock
+        # Flights go on with one dict operation, and off under the lock.
+        self.flights: dict[Hashable, Flight] = {}
+        self.led = Tally()
+        self.joined = 0
+        self.errors = 0
+        register(self)
+
+    def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Entry[Any] | None:
+        """Hit, follow or lead.
+
+        Returns the entry of a hit. Otherwise ``mine.following`` is the flight to wait for, or
+        ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will
+        do; `aboard`: whether a leader is a waiter of its own flight (as tasks are).
+        """
+        first = mine.following is None  # False: what it followed was abandoned
+        mine.following = None
+        # Going on the table is one dict operation and needs no lock. The second look comes after
+        # it: whoever was on the table before stored its entry before it left.
+        flight = self.flights.setdefault(mine.key, mine)
+        if flight is not mine:
+            critical(self.lock, self._follow, flight, mine, board, first)
+            return None
+        mine.since = monotonic()
+        if look and self.shelf is not None:
+            entry = self.shelf.look(mine.key)
+            if entry is not None:
+                self.land(mine, Found(entry.value))
+                return entry
+        next(self.led.counter)
+        if aboard:
+            board(mine, mine)
+        return None
+
+    def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
+        mine.following = flight
+        self.joined += first
+        if not flight.over:
+            board(flight, mine)
+        elif self.flights.get(mine.key) is flight:
+            self.flights.pop(mine.key, None)  # a key's __eq__ raised when it landed
+
+    def land(self, flight: Flight, outcome: Outcome | None) -> None:
+        """End a flight with its outcome, or abandon it (``None``). Idempotent."""
+        thread = me.thread
+        before = thread.lock
+        try:
+            if is_held(before):
+                critical(self.lock, self._off, flight, outcome)
+            else:  # `critical` in line: this is a part of every miss
+                thread.lock = self.lock
+                with self.lock: self._off(flight, outcome)  # fmt: skip
+        finally:
+            thread.lock = before
+            if flight.over and flight.waiters:
+                for waiters in list(flight.waiters.values()):
+                    waiters.wake()
+                flight.waiters = {}  # only now: an interrupted landing wakes them again
+
+    def _off(self, flight: Flight, outcome: Outcome | None) -> None:
+        key, flights, shelf = flight.key, self.flights, self.shelf
+        stored = None
+        try:
+            if shelf is not None and not flight.over and flights.get(key) is flight:
+                if type(outcome) is Entry:
+                    if shelf.ttu is None or (
+                        shelf.limit(key, outcome) and flights.get(key) is flight
+                    ):
+                        stored = flight.outcome = outcome
+                        shelf.store(key, outcome, flight)
+                elif type(outcome) is Value:
+                    shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
+        finally:
+            # Whatever happened, those aboard are answered and the key is free.
+            if not flight.over:
+                flight.outcome = outcome
+                flight.over = True
+                if type(outcome) is Error:
+                    self.errors += 1
+            if flights.get(key) is flight:
+                flights.pop(key, None)  # a key's __eq__ may have taken it off in that very look
+            elif stored is not None and shelf is not None and shelf.find(key) is stored:
+                shelf.drop(key)  # user code that ran in there has fenced this flight
+
+    def recover(self, mine: Flight, outcome: Outcome | None) -> None:
+        """Make good after an interruption of the call that brought `mine`, wherever it struck.
+
+        A follower leaves. The caller of a task's load leaves. A thread that led lands with what it
+        has: the outcome, or nothing.
+        """
+        if mine.following is not None:
+            self.leave(mine.following, mine)
+        elif mine.load is not None:
+            self.leave(mine, mine)
+        else:
+            self.land(mine, outcome)
+
+    def abandon_gone(self, flight: Flight) -> bool:
+        """Abandon a flight whose event loop was closed under it, and can no longer land it."""
+        if flight.loop is None or not flight.loop.is_closed():
+            return False
+        self.land(flight, None)
+        if flight.load is not None:
+            flight.load.cancel()
+        return True
+
+    def leave(self, flight: Flight, mine: Flight) -> None:
+        """Take one caller off a flight. When the last one leaves a task's load, that ends too."""
+        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
+            flight.load.cancel()
+
+    def _leave(self, flight: Flight, mine: Flight) -> bool:
+        if flight.over:
+            return False
+        for waiters in list(flight.waiters.values()):
+            waiters.callers.pop(mine, None)
+        if flight.load is None or flight.aboard():
+            return False
+        # Off the table first, cancelled second: a newcomer must not join a dying flight.
+        self._off(flight, None)
+        return True
+
+    def forget(self, key: Hashable) -> bool:
+        """Take the flight of `key` off the table; whether there was one."""
+        return critical(self.lock, self._forget, key)
+
+    def _take_off(self, key: Hashable) -> Flight | None:
+        flight = self.flights.pop(key, None)
+        if flight is not None:
+            flight.fenced = True
+        return flight
+
+    def _forget(self, key: Hashable) -> bool:
+        flight = self._take_off(key)
+        if flight is None:
+            return False
+        if self.shelf is not None and self.shelf.find(key) is flight.outcome is not None:
+            self.shelf.drop(key)  # it is landing, and user code runs in there
+        return True
+
+    def invalidate(self, key: Hashable) -> bool:
+        """Drop the entry of `key` and fence its flight; whether there was either."""
+        fenced, entry = critical(self.lock, self._fence, key)
+        return fenced or entry is not None  # the entry is released here, outside the lock
+
+    def _fence(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
+        # The flight goes first, and once more at last. First: it must not land where user code that
+        # runs in here gives up the lock. Last: a claim takes no lock, and one that came between
+        # would find the old entry and hand it to those who follow it.
+        fenced = self._take_off(key) is not None
+        try:
+            entry = None if self.shelf is None else self.shelf.drop(key)
+        finally:
+            fenced = self._take_off(key) is not None or fenced
+        return fenced, entry
+
+    def put(self, key: Hashable, value: Value[Any]) -> None:
+        """Fence the flight of `key` and store an entry; a bare value only displaces the old."""
+        old = critical(self.lock, self._replace, key, value)
+        del old  # released outside the lock
+
+    def _replace(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
+        shelf = self.shelf
+        assert shelf is not None
+        self._take_off(key)  # first and last, as in `_fence`
+        try:
+            old = shelf.drop(key)
+            if type(value) is Entry and (shelf.ttu is None or shelf.limit(key, value)):
+                shelf.store(key, value)
+        finally:
+            self._take_off(key)
+        return old
+
+    def clear(self) -> None:
+        """Drop every entry and fence every flight."""
+        critical(self.lock, self._clear)
+
+    def _clear(self) -> None:
+        self._take_all_off()  # first and last, as in `_fence`
+        try:
+            if self.shelf is not None:
+                self.shelf.clear()
+        finally:
+            self._take_all_off()
+
+    def _take_all_off(self) -> None:
+        for flight in list(self.flights.values()):
+            flight.fenced = True
+        self.flights.clear()
+
+    def in_flight(self) -> tuple[FlightInfo, ...]:
+        """What is under way."""
+        now = monotonic()
+        return tuple(
+            FlightInfo(f.key, now - (f.since or now), f.aboard())
+            for f in list(self.flights.values())
+            if not self.abandon_gone(f)
+        )
+
+    def forked(self) -> None:
+        """Start anew in a child process: no flight."""
+        self.flights = {}
+        if self.shelf is not None:
+            self.shelf.forked()
