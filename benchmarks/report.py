@@ -51,7 +51,7 @@ class Figure:
         if self.unit != TIMES and value >= 10:
             return f"{value:.0f}"
         # One digit more where two would hide that it was missed.
-        close = self.missed and self.limit is not None and f"{value:.2f}" == f"{self.limit:.2f}"
+        close = self.missed and f"{self.value:.2f}" == f"{self.limit:.2f}"
         return f"{value:.3f}" if close else f"{value:.2f}"
 
 
