@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from soloflight import _locks, _tasks, _waits
+from soloflight import _locks, _table, _tasks, _waits
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something fails."""
@@ -95,6 +97,55 @@ def waiters(function: Any) -> int:
     """How many callers wait for the only flight of a function or group."""
     flights = function.in_flight()
     return int(flights[0].waiters) if flights else 0
+
+
+def follows_late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
+    """From now on, something happens between finding a flight and boarding it."""
+    critical = _locks.critical
+
+    def late(lock: Any, section: Any, *args: Any) -> Any:
+        if section.__name__ == "_follow":
+            meanwhile()
+        return critical(lock, section, *args)
+
+    monkeypatch.setattr(_table, "critical", late)
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+
+
+def in_child(check: Callable[[], bool]) -> None:
+    """Run a check in a forked child, which must end in time with success."""
+    child = fork()
+    if child == 0:
+        try:
+            ok = check()
+        except BaseException:
+            ok = False
+        os._exit(0 if ok else 1)
+    succeeds(child)
+
+
+def fork() -> int:
+    with warnings.catch_warnings():
+        # Python 3.12+ warns of forking with threads; that is the very case here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def succeeds(child: int) -> None:
+    done = threading.Event()
+    status: list[int] = []
+
+    def wait() -> None:
+        status.append(os.waitpid(child, 0)[1])
+        done.set()
+
+    Caller(wait)
+    if not done.wait(20):
+        os.kill(child, 9)
+        raise AssertionError("the child hangs")
+    assert status == [0]
 
 
 @pytest.fixture

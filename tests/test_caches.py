@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict, UserDict
 from typing import Any
 
 import cachetools
@@ -34,7 +35,6 @@ def test_a_timer_that_returns_no_number_is_refused() -> None:
 
 def test_hits_are_told_to_a_subclass_of_dict() -> None:
     """A subclass of dict may have an order of its own."""
-    from collections import OrderedDict
 
     class Lru(OrderedDict[Any, Any]):
         def __getitem__(self, key: Any) -> Any:
@@ -57,7 +57,6 @@ def test_hits_are_told_to_a_subclass_of_dict() -> None:
 
 
 def test_more_options() -> None:
-    from collections import UserDict
 
     with pytest.raises(ValueError, match="maxsize"):
         cached_singleflight(ttl=1, maxsize=float("nan"))

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Gate, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _locks, _table, _tasks, _threads
+from conftest import Caller, Gate, follows_late, until, until_async, waiters
+from soloflight import FlightDeadlock, Group, _locks, _tasks, _threads
 from soloflight._outcome import Error
 from soloflight._table import FlightTable
 
@@ -791,16 +791,8 @@ def test_a_future_that_comes_when_its_flight_has_just_landed_gets_what_landed(
     group = Group()
     leader = Caller(group.do, "k", lambda: [gate(), 1][1])
     gate.arrived()
-    critical = _locks.critical
-
-    def late(lock: Any, section: Any, *args: Any) -> Any:
-        if section.__name__ == "_follow":
-            gate.open()
-            leader.result()
-        return critical(lock, section, *args)
-
     with monkeypatch.context() as patch:
-        patch.setattr(_table, "critical", late)
+        follows_late(patch, lambda: (gate.open(), leader.result()))
         future = group.submit("k", lambda: 2)
     assert future.result(4) == 1
 
@@ -875,7 +867,6 @@ def test_the_exception_of_a_future_has_no_frame_of_ours(gate: Gate, follow: bool
 
 def test_a_submitted_load_that_asks_for_its_own_key_gets_a_deadlock_error() -> None:
     """A submitted load that asks for its own key."""
-    from soloflight import FlightDeadlock
 
     group = Group()
     future = group.submit("k", lambda: group.do("k", int))

@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 import pytest
 from cachetools import TLRUCache
 
-from conftest import Caller, Clock, Gate, until, waiters
+from conftest import Caller, Clock, Gate, fork, in_child, needs_fork, succeeds, until, waiters
 from soloflight import Group, _locks, _threads, cached_singleflight
 from soloflight._table import FlightTable
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
-
 
 # User code that runs inside a lock
 
 
-def test_user_code_inside_the_lock_may_follow_a_flight(gate: Gate) -> None:
+@pytest.mark.parametrize("change", ["load", "put"])
+def test_user_code_inside_the_lock_may_follow_a_flight(gate: Gate, change: str) -> None:
     """That flight needs the lock for its landing."""
 
     def getsizeof(value: str) -> int:
@@ -40,10 +38,11 @@ def test_user_code_inside_the_lock_may_follow_a_flight(gate: Gate) -> None:
 
     slow = Caller(load, "slow")
     gate.arrived()
-    outer = Caller(load, "outer")
+    outer = Caller(load.put, "outer", "outer") if change == "put" else Caller(load, "outer")
     until(lambda: any(info.waiters for info in load.in_flight()))
     gate.open()
-    assert (slow.result(), outer.result(), followed) == ("slow", "outer", ["slow"])
+    assert (slow.result(), followed) == ("slow", ["slow"])
+    assert outer.result() == (None if change == "put" else "outer")
     assert load.peek("slow") and load.peek("outer")
 
 
@@ -348,40 +347,6 @@ def test_a_caches_own_clock_for_entries_cannot_bring_back_what_was_fenced() -> N
 # Fork
 
 
-def in_child(check: Callable[[], bool]) -> None:
-    """Run a check in a forked child, which must end in time with success."""
-    child = fork()
-    if child == 0:
-        try:
-            ok = check()
-        except BaseException:
-            ok = False
-        os._exit(0 if ok else 1)
-    succeeds(child)
-
-
-def fork() -> int:
-    with warnings.catch_warnings():
-        # Python 3.12+ warns of forking with threads; that is the very case here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
-
-
-def succeeds(child: int) -> None:
-    done = threading.Event()
-    status: list[int] = []
-
-    def wait() -> None:
-        status.append(os.waitpid(child, 0)[1])
-        done.set()
-
-    Caller(wait)
-    if not done.wait(20):
-        os.kill(child, 9)
-        raise AssertionError("the child hangs")
-    assert status == [0]
-
-
 @needs_fork
 def test_a_child_does_not_wait_for_a_load_of_its_parent(gate: Gate) -> None:
     group = Group()
@@ -528,11 +493,9 @@ def test_a_child_does_not_get_the_lock_back_that_a_thread_of_its_parent_holds(
     forking.result()
 
 
+@needs_fork
 def test_a_fork_waits_for_the_end_of_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fork waits for a change that is nearly done."""
-    from time import monotonic
-
-    from test_locks import in_child
 
     gate, main = Gate(), threading.get_ident()
 
@@ -559,8 +522,8 @@ def test_a_fork_waits_for_the_end_of_a_change(monkeypatch: pytest.MonkeyPatch) -
     assert slow.result() == "slow"
 
 
+@needs_fork
 def test_functions_that_share_a_cache_share_a_lock_in_a_child() -> None:
-    from test_locks import in_child
 
     cache: dict[Any, Any] = {}
 
@@ -609,29 +572,12 @@ def test_the_patience_before_a_fork_is_one_for_all_the_locks(
     assert not _locks._forking.taken
 
 
-def test_user_code_inside_the_lock_of_put_may_follow_a_flight(gate: Gate) -> None:
-    def getsizeof(value: str) -> int:
-        if value == "outer":
-            followed.append(load("slow"))
-        return 1
+@pytest.mark.parametrize("act", ["load", "invalidate"])
+def test_a_signal_handler_may_ask_for_a_lock_while_its_thread_waits_for_one(
+    gate: Gate, act: str
+) -> None:
+    """Between "this thread asks for that lock" and having it."""
 
-    followed: list[str] = []
-
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
-    def load(key: str) -> str:
-        if key == "slow":
-            gate()
-        return key
-
-    slow = Caller(load, "slow")
-    gate.arrived()
-    outer = Caller(load.put, "outer", "outer")
-    until(lambda: waiters(load) == 1)
-    gate.open()
-    assert (slow.result(), outer.result(), followed) == ("slow", None, ["slow"])
-
-
-def test_a_signal_handler_may_invalidate_while_its_thread_waits_for_a_lock(gate: Gate) -> None:
     def getsizeof(value: str) -> int:
         if value == "outer":
             other("slow")
@@ -657,7 +603,10 @@ def test_a_signal_handler_may_invalidate_while_its_thread_waits_for_a_lock(gate:
         if event == "line" and thread is not None and thread.lock is table.lock and not struck:
             struck.append(True)
             sys.settrace(None)
-            other.invalidate("signal")
+            if act == "load":
+                other("signal")
+            else:
+                other.invalidate("signal")
         return trace
 
     def outer() -> str:

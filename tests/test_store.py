@@ -9,7 +9,7 @@ from typing import Any
 import cachetools
 import pytest
 
-from conftest import Caller, Gate
+from conftest import Caller, Gate, in_child, needs_fork
 from soloflight import _locks, cached_singleflight
 
 
@@ -49,11 +49,11 @@ def test_a_cache_that_starts_anew_shows_nothing_of_the_old_one() -> None:
     assert held
 
 
+@needs_fork
 def test_a_given_cache_in_mid_change_starts_empty_in_a_child(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A given cache that a fork caught in mid-change."""
-    from test_locks import in_child
 
     monkeypatch.setattr(_locks, "PATIENCE", 0.01)
     gate = Gate()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
+from functools import wraps
 from typing import Any
 
 import pytest
 
 from soloflight import cached_singleflight
+from soloflight._instances import Instances
 from soloflight._outcome import Error
 
 
@@ -16,9 +19,6 @@ class Boom(Exception):
 
 def test_an_instance_that_is_enrolled_twice_at_once_has_one_index() -> None:
     """Two threads that meet at the first call of an instance agree on its index."""
-    from collections import deque
-
-    from soloflight._instances import Instances
 
     class Instance:
         __slots__ = ("__weakref__",)
@@ -50,7 +50,6 @@ def test_an_entry_that_somebody_peeked_at_is_gone_with_the_cache() -> None:
 
 def test_an_instance_of_a_subclass_is_seen_through_another_decorator() -> None:
     """Under another decorator, an instance of a subclass is an instance."""
-    from functools import wraps
 
     def logged(function: Any) -> Any:
         @wraps(function)
@@ -122,8 +121,6 @@ def test_classes_are_told_apart_by_identity_under_an_outer_classmethod() -> None
 
         def __hash__(cls) -> int:
             return 1
-
-    from functools import wraps
 
     def logged(function: Any) -> Any:
         @wraps(function)

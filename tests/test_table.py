@@ -13,11 +13,12 @@ from typing import Any
 import cachetools
 import pytest
 
-from conftest import Caller, Clock, Gate, until, waiters
-from soloflight import Group, _locks, _table, _threads, cached_singleflight, singleflight
+from conftest import Caller, Clock, Gate, follows_late, in_child, needs_fork, until, waiters
+from soloflight import Group, _threads, cached_singleflight, singleflight
 from soloflight._flight import Flight
 from soloflight._outcome import Error
 from soloflight._table import FlightTable
+from test_interrupts import Interrupter
 
 
 class Boom(Exception):
@@ -131,15 +132,12 @@ def test_who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_no
     leader = Caller(group.do, "k", lambda: [gate(), Thing()][1])
     gate.arrived()
     seen: list[Any] = []
-    critical = _locks.critical
 
-    def late(lock: Any, section: Any, *args: Any) -> Any:
-        if section.__name__ == "_follow":
-            gate.open()
-            seen.append(weakref.ref(leader.result()))
-        return critical(lock, section, *args)
+    def land() -> None:
+        gate.open()
+        seen.append(weakref.ref(leader.result()))
 
-    monkeypatch.setattr(_table, "critical", late)
+    follows_late(monkeypatch, land)
     gc.collect()
     gc.disable()
     try:
@@ -160,18 +158,15 @@ def test_who_comes_when_its_flight_has_just_landed_leaves_the_next_one_alone(
     leader = Caller(group.do, "k", lambda: [gate(), 1][1])
     gate.arrived()
     successors: list[Caller] = []
-    critical = _locks.critical
 
-    def late(lock: Any, section: Any, *args: Any) -> Any:
-        if section.__name__ == "_follow":
-            gate.open()
-            leader.result()
-            successors.append(Caller(group.do, "k", lambda: [next_gate(), 2][1]))
-            next_gate.arrived()
-        return critical(lock, section, *args)
+    def land_and_lead_anew() -> None:
+        gate.open()
+        leader.result()
+        successors.append(Caller(group.do, "k", lambda: [next_gate(), 2][1]))
+        next_gate.arrived()
 
     with monkeypatch.context() as patch:
-        patch.setattr(_table, "critical", late)
+        follows_late(patch, land_and_lead_anew)
         assert group.do("k", int) == 1
     assert len(group) == 1, "the successor is still under way"
     next_gate.open()
@@ -258,7 +253,6 @@ def test_a_landing_inside_a_lock_does_not_hold_that_while_it_waits_for_its_own(
 
 def test_an_interrupt_at_any_line_of_a_landing_leaves_no_task_waiting() -> None:
     """An interrupted landing wakes them again: tasks too, which do not look by themselves."""
-    from test_interrupts import Interrupter
 
     async def anew() -> str:
         return "anew"
@@ -421,53 +415,6 @@ def test_a_fence_that_is_interrupted_while_it_drops_the_entry_fences_the_flight(
     assert load.peek("k") is None
 
 
-def test_a_signal_handler_may_load_while_its_thread_waits_for_a_lock(gate: Gate) -> None:
-    """Between "this thread asks for that lock" and having it."""
-
-    def getsizeof(value: str) -> int:
-        if value == "outer":
-            other("slow")
-        return 1
-
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
-    def load(key: str) -> str:
-        return key
-
-    @cached_singleflight(ttl=60)
-    def other(key: str) -> str:
-        if key == "slow":
-            gate()
-            load("x")
-        return key
-
-    struck: list[bool] = []
-
-    def trace(frame: Any, event: str, arg: object) -> Any:
-        if frame.f_code is not FlightTable.land.__code__:
-            return trace if frame.f_code is _threads.call.__code__ else None
-        thread, table = frame.f_locals.get("thread"), load._core.table
-        if event == "line" and thread is not None and thread.lock is table.lock and not struck:
-            struck.append(True)
-            sys.settrace(None)
-            other("signal")
-        return trace
-
-    def outer() -> str:
-        sys.settrace(trace)
-        try:
-            return load("outer")
-        finally:
-            sys.settrace(None)
-
-    slow = Caller(other, "slow")
-    gate.arrived()
-    caller = Caller(outer)
-    until(lambda: waiters(other) == 1)
-    gate.open()
-    assert (slow.result(), caller.result()) == ("slow", "outer")
-    assert struck
-
-
 def test_a_flight_that_has_just_gone_on_the_table_has_no_age() -> None:
     """A flight that went on the table this very moment is not as old as the machine."""
     table = FlightTable("f")
@@ -476,10 +423,10 @@ def test_a_flight_that_has_just_gone_on_the_table_has_no_age() -> None:
     table.flights.clear()
 
 
+@needs_fork
 def test_a_child_that_was_forked_in_mid_change_stores_in_its_cache(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from test_locks import in_child
 
     monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
     gate = Gate()

@@ -14,13 +14,11 @@ from typing import Any
 
 import pytest
 
-from conftest import PATIENCE, Caller, Clock, Gate, until, until_async, waiters
+from conftest import PATIENCE, Caller, Clock, Gate, follows_late, until, until_async, waiters
 from soloflight import (
     FlightDeadlock,
     Group,
     WaitTimeout,
-    _locks,
-    _table,
     _tasks,
     cached_singleflight,
     singleflight,
@@ -980,7 +978,6 @@ def test_an_interrupt_at_any_line_of_a_tasks_landing_leaves_nobody_waiting(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An interruption of the landing of a task's load."""
-    from soloflight import _tasks
 
     codes = {FlightTable.land.__code__, FlightTable._off.__code__}
 
@@ -1042,7 +1039,6 @@ def test_an_interrupt_at_any_line_of_a_tasks_landing_leaves_nobody_waiting(
 
 def test_the_poll_ends_when_everyone_of_its_loop_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody looks after a flight that everyone of this loop has left."""
-    from soloflight import _tasks
 
     monkeypatch.setattr(_tasks, "POLL", 0.001)
     group, stop = Group(), threading.Event()
@@ -1077,18 +1073,11 @@ def test_a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed(
     group = Group()
     leader = Caller(group.do, "k", lambda: [gate(), 1][1])
     gate.arrived()
-    critical = _locks.critical
-
-    def late(lock: Any, section: Any, *args: Any) -> Any:
-        if section.__name__ == "_follow":
-            gate.open()
-            leader.result()
-        return critical(lock, section, *args)
 
     async def two() -> int:
         return 2
 
-    monkeypatch.setattr(_table, "critical", late)
+    follows_late(monkeypatch, lambda: (gate.open(), leader.result()))
     assert asyncio.run(group.do_async("k", two)) == 1
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import soloflight
 from soloflight import cached_singleflight, singleflight
 
 
@@ -34,9 +37,6 @@ def test_a_type_error_of_a_key_function_is_its_own() -> None:
 @pytest.mark.parametrize("kind", ["thread", "task"])
 def test_an_error_has_no_frame_of_ours(kind: str, call: str) -> None:
     """Whatever it is called: the wrapper is named like the loader."""
-    from pathlib import Path
-
-    import soloflight
 
     ours = (str(Path(soloflight.__file__).parent), "<soloflight")
 
@@ -91,7 +91,6 @@ def test_an_unhashable_positional_argument_is_named_without_a_cache() -> None:
 
 def test_the_source_of_a_wrapper_is_shown() -> None:
     """Tracebacks and debuggers find the source of a wrapper."""
-    import linecache
 
     @cached_singleflight(ttl=60)
     def load(n: int) -> int:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from typing import Any
+from weakref import ref
 
 import pytest
 
-from conftest import Caller, Gate, until, until_async, waiters
-from soloflight import Group
+from conftest import Caller, Gate, in_child, needs_fork, until, until_async, waiters
+from soloflight import FlightDeadlock, Group, _tasks, _waits
 from soloflight._flight import Flight
 
 
 def test_a_cycle_that_is_gone_at_the_second_look_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edges that did not exist at the same time accuse nobody."""
-    from soloflight import _waits
 
     flight, other = Flight("k", "f"), Flight("l", "f")
     for looks in ([[flight], None], [[flight], [flight, other]]):
@@ -27,7 +27,6 @@ def test_a_cycle_that_is_gone_at_the_second_look_is_none(monkeypatch: pytest.Mon
 
 def test_an_edge_ends_with_its_wait() -> None:
     """An edge ends with its wait, also where that was refused; an inner one gives way."""
-    from soloflight import FlightDeadlock, _waits
 
     runner, outer, inner = object(), Flight("outer", "f"), Flight("inner", "f")
     mine = Flight("mine", "f")
@@ -49,9 +48,6 @@ def test_an_edge_ends_with_its_wait() -> None:
 
 def test_the_walk_ends_and_passes_no_flight_that_is_over() -> None:
     """A flight that is over holds nobody up; a cycle of others is not walked for ever."""
-    from weakref import ref
-
-    from soloflight import _waits
 
     runner, a, b = object(), object(), object()
     over = Flight("over", "f")
@@ -70,7 +66,6 @@ def test_the_walk_ends_and_passes_no_flight_that_is_over() -> None:
 
 def test_the_edge_is_there_when_the_walk_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """The edge first, the walk second."""
-    from soloflight import _waits
 
     runner, flight = object(), Flight("k", "f")
     seen: list[Any] = []
@@ -82,10 +77,9 @@ def test_the_edge_is_there_when_the_walk_begins(monkeypatch: pytest.MonkeyPatch)
     assert seen[0]() is flight
 
 
+@needs_fork
 def test_a_child_inherits_no_edge_and_no_task(gate: Gate) -> None:
     """A child inherits neither an edge nor a task."""
-    from soloflight import _tasks, _waits
-    from test_locks import in_child
 
     group = Group()
     leader = Caller(group.do, "k", gate)

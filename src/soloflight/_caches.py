@@ -20,7 +20,7 @@ _stores: WeakValueDictionary[int, Store] = WeakValueDictionary()
 """The stores of given caches, by id of the cache, which the store keeps alive. Under `_lock`."""
 _lock = Lock()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]
+    os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]  # no stub
 
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
 """The default of options for which ``None`` has a meaning."""

@@ -207,13 +207,11 @@ def _decorate(options: _Options, make_shelf: Callable[[str], Shelf] | None, load
     qualname = getattr(loader, "__qualname__", type(loader).__qualname__)
     name = options.name or f"{getattr(loader, '__module__', '?')}.{qualname}"
     bodies = loader, type(loader).__call__  # the second one: of an object that is no function
-    if any(map(inspect.isgeneratorfunction, bodies)) or any(
-        map(inspect.isasyncgenfunction, bodies)
-    ):
+    if any(inspect.isgeneratorfunction(b) or inspect.isasyncgenfunction(b) for b in bodies):
         raise TypeError(f"{name} is a generator function: its items cannot be shared by callers")
     params = _keys.parameters(loader, name)
     _keys.check_ignore(params, options.ignore, name)
-    is_async = any(map(inspect.iscoroutinefunction, bodies))
+    is_async = any(inspect.iscoroutinefunction(b) for b in bodies)
     shelf = None if make_shelf is None else make_shelf(name)
     spec = Spec(
         name=name,

@@ -128,7 +128,7 @@ def _in_child() -> None:
     taken = set(map(id, _forking.taken))
     for lock in _locks():
         if id(lock) not in taken and not is_held(lock):
-            lock._at_fork_reinit()  # type: ignore[attr-defined]  # its owner is not here
+            lock._at_fork_reinit()  # type: ignore[attr-defined]  # no stub; its owner is not here
     _in_parent()
     for table in tables():
         table.forked()

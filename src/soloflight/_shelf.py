@@ -17,18 +17,13 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from math import inf
 from threading import RLock
-from typing import Any, Protocol
+from typing import Any
 
 from ._entry import Entry, lifetime
+from ._flight import Flight
 from ._index import GONE, Index, Ref, Ring, Scoped
 from ._outcome import Value
 from ._store import ALL, SIZE, Cache, Store, log
-
-
-class Flight(Protocol):
-    """The load of an entry."""
-
-    fenced: bool
 
 
 class Shelf:

@@ -13,19 +13,19 @@ class Tally:
     It is read by counting once more, under the lock of whoever owns it.
     """
 
-    __slots__ = ("counter", "looks")
+    __slots__ = ("_looks", "counter")
 
     def __init__(self) -> None:
         self.counter = count()
-        self.looks = 0  # how often it counted only to be read
+        self._looks = 0  # how often it counted only to be read
 
     def look(self) -> int:
         """The number that comes next in `counter`, looks included."""
-        self.looks += 1
+        self._looks += 1
         return next(self.counter)
 
     def total(self) -> int:
-        return self.look() + 1 - self.looks
+        return self.look() + 1 - self._looks
 
 
 @dataclass(frozen=True)

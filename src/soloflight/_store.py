@@ -33,7 +33,7 @@ class Owner(Protocol):
 
 
 class SizeError(ValueError):
-    """``getsizeof`` raised; the cache itself is whole."""
+    """``getsizeof`` gave no size; the cache itself is whole."""
 
 
 ALL: Hashable = object()

@@ -207,12 +207,6 @@ class FlightTable:
         """Take the flight of `key` off the table; whether there was one."""
         return critical(self.lock, self._forget, key)
 
-    def _take_off(self, key: Hashable) -> Flight | None:
-        flight = self.flights.pop(key, None)
-        if flight is not None:
-            flight.fenced = True
-        return flight
-
     def _forget(self, key: Hashable) -> bool:
         flight = self._take_off(key)
         if flight is None:
@@ -265,6 +259,13 @@ class FlightTable:
                 self.shelf.clear()
         finally:
             self._take_all_off()
+
+    def _take_off(self, key: Hashable) -> Flight | None:
+        """Fence the flight of `key`."""
+        flight = self.flights.pop(key, None)
+        if flight is not None:
+            flight.fenced = True
+        return flight
 
     def _take_all_off(self) -> None:
         for flight in list(self.flights.values()):

@@ -87,7 +87,7 @@ class Group:
         """
         if not callable(fn):
             raise TypeError(f"fn must be callable, not {fn!r}")
-        hash(key)  # or nobody is aboard
+        hash(key)  # refuse it before anything holds the arguments
         load = partial(copy_context().run, partial(fn, *args, **kwargs))
         future: _SubmitFuture[R] = _SubmitFuture(self._table, key, load)
         future.claim()
