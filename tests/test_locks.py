@@ -41,8 +41,8 @@ def test_user_code_inside_the_lock_may_follow_a_flight(gate: Gate, change: str) 
     outer = Caller(load.put, "outer", "outer") if change == "put" else Caller(load, "outer")
     until(lambda: any(info.waiters for info in load.in_flight()))
     gate.open()
-    assert (slow.result(), followed) == ("slow", ["slow"])
-    assert outer.result() == (None if change == "put" else "outer")
+    result = None if change == "put" else "outer"
+    assert (slow.result(), outer.result(), followed) == ("slow", result, ["slow"])
     assert load.peek("slow") and load.peek("outer")
 
 
