@@ -19,6 +19,18 @@ PATIENCE = 20.0
 """Seconds after which a test that waits for something fails."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true", help="the test bench in full: minutes, not seconds"
+    )
+
+
+@pytest.fixture
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether a test that could go on for ever may take minutes."""
+    return bool(request.config.getoption("--thorough"))
+
+
 class Clock:
     """A ``timer`` that stands still until it is told."""
 
