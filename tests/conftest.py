@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough", action="store_true", help="the test bench in full: minutes, not seconds"
     )
+    parser.addoption("--seed", type=int, help="the only one for tests that have many")
 
 
 @pytest.fixture

@@ -154,16 +154,19 @@ class FlightTable:
                 elif type(outcome) is Value:
                     shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
         finally:
-            # Whatever happened, those aboard are answered and the key is free.
-            if not flight.over:
-                flight.outcome = outcome
-                flight.over = True
-                if type(outcome) is Error:
-                    self.errors += 1
-            if flights.get(key) is flight:
-                flights.pop(key, None)  # a key's __eq__ may have taken it off in that very look
-            elif stored is not None and shelf is not None and shelf.find(key) is stored:
-                shelf.drop(key)  # user code that ran in there has fenced this flight
+            # Whatever happened, the key is free and those aboard are answered; in this order: who
+            # follows looks without the lock at whether it is over.
+            try:
+                if flights.get(key) is flight:
+                    flights.pop(key, None)  # a key's __eq__ may have taken it off in that very look
+                elif stored is not None and shelf is not None and shelf.find(key) is stored:
+                    shelf.drop(key)  # user code that ran in there has fenced this flight
+            finally:
+                if not flight.over:
+                    flight.outcome = outcome
+                    flight.over = True
+                    if type(outcome) is Error:
+                        self.errors += 1
 
     def recover(self, mine: Flight, outcome: Outcome | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.

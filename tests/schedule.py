@@ -1,0 +1,285 @@
+"""Real threads under a scheduler: one runs at a time, and the seed decides which.
+
+Every line of ours is a point where another thread may go on, and so is a lock, a wait and the
+clock: these are replaced by ones that the scheduler knows. Half of the seeds choose a thread at
+random at each step; the other half give the threads priorities and change these at a few steps
+(PCT: Burckhardt et al., ASPLOS 2010), which finds an error that needs d changes of order with a
+probability of at least 1/(threads * steps^(d-1)).
+
+Time stands still while any thread can go on. Then it jumps to when the next wait ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from types import CodeType
+from typing import Any
+
+import soloflight
+from soloflight import _locks, _store, _table, _tasks, _threads, _waits, group
+
+OURS = str(Path(soloflight.__file__).parent)
+STEPS = 100_000
+"""After so many, the threads go round in circles."""
+
+
+class Hang(AssertionError):
+    """Nobody can go on, and no wait will end."""
+
+
+class Actor:
+    """A thread that runs when it is handed the baton."""
+
+    def __init__(self, scheduler: Scheduler, body: Callable[[], object]) -> None:
+        self.scheduler = scheduler
+        self.body = body
+        self.error: BaseException | None = None
+        self.over = False
+        self.ready: Callable[[], object] | None = None  # what it waits for
+        self.deadline: float | None = None
+        self.priority = scheduler.random.random()
+        self.baton = threading.Lock()
+        self.baton.acquire()
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        self.baton.acquire()
+        sys.settrace(self.scheduler.trace)
+        try:
+            self.body()
+        except BaseException as error:
+            self.error = error
+        finally:
+            sys.settrace(None)
+            self.over = True
+            self.scheduler.hand_on()
+
+    def can_go_on(self) -> bool:
+        if self.over:
+            return False
+        if self.ready is None or self.ready():
+            return True
+        return self.deadline is not None and self.scheduler.now >= self.deadline
+
+
+class Scheduler:
+    """Runs threads, one at a time, in an order that follows from the seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.now = 0.0
+        self.steps = 0
+        self.actors: list[Actor] = []
+        self.current: Actor | None = None
+        self.done = threading.Event()
+        self.failure: BaseException | None = None
+        if self.random.random() < 0.5:
+            self.switches = self.random.choice([0.01, 0.1, 0.4])
+            self.changes: set[int] = set()
+        else:
+            self.switches = 0.0
+            length = int(2 ** self.random.uniform(3, 11))
+            self.changes = {self.random.randrange(length) for _ in range(self.random.randrange(4))}
+        self._ours: dict[CodeType, bool] = {}
+
+    def run(self, *bodies: Callable[[], object]) -> None:
+        """Run all of them to their ends; the first of their errors is raised."""
+        enabled = gc.isenabled()
+        gc.disable()  # it would run anywhere
+        try:
+            for body in bodies:
+                self.spawn(body)
+            self.hand_on()
+            if not self.done.wait(60):
+                self.failure = Hang("a thread blocks outside of the scheduler")
+        finally:
+            if enabled:
+                gc.enable()
+        errors = [actor.error for actor in self.actors if actor.error is not None]
+        if self.failure is None and errors:
+            self.failure = errors[0]
+        if self.failure is not None:
+            # The threads that hang stay where they are; nothing of theirs is left to others.
+            for table in _locks.tables():
+                table.flights.clear()  # type: ignore[attr-defined]
+            _waits._waiting.clear()
+            raise self.failure
+
+    def spawn(self, body: Callable[[], object]) -> None:
+        self.actors.append(Actor(self, body))
+
+    def trace(self, frame: Any, event: str, arg: object) -> Any:
+        ours = self._ours.get(frame.f_code)
+        if ours is None:
+            ours = frame.f_code.co_filename.startswith((OURS, "<soloflight"))
+            self._ours[frame.f_code] = ours
+        return self._line if ours else None
+
+    def _line(self, frame: Any, event: str, arg: object) -> Any:
+        if event == "line":
+            self.step()
+        return self._line
+
+    def step(self) -> None:
+        """A point where another thread may go on."""
+        me = self.current
+        assert me is not None
+        self.steps += 1
+        if self.steps in self.changes:
+            me.priority = -self.steps
+        elif self.switches and self.random.random() >= self.switches:
+            return
+        self._switch(me, self._choose())
+
+    def wait(self, ready: Callable[[], object], timeout: float | None = None) -> bool:
+        """Wait until `ready`; whether it came true in time."""
+        me = self.current
+        assert me is not None
+        me.deadline = None if timeout is None else self.now + timeout
+        me.ready = ready
+        self._switch(me, self._choose())
+        me.ready = me.deadline = None
+        return bool(ready())
+
+    def sleep(self, seconds: float) -> None:
+        self.wait(lambda: False, seconds)
+
+    def hand_on(self) -> None:
+        """Go on with another thread, as this one is over."""
+        if all(actor.over for actor in self.actors):
+            self.done.set()
+        else:
+            self._switch(None, self._choose())
+
+    def _choose(self) -> Actor | None:
+        able = [actor for actor in self.actors if actor.can_go_on()]
+        if not able:
+            deadlines = [a.deadline for a in self.actors if not a.over and a.deadline is not None]
+            if deadlines:
+                self.now = min(deadlines)
+                able = [actor for actor in self.actors if actor.can_go_on()]
+        if not able or self.steps > STEPS:
+            self.failure = Hang("nobody can go on" if not able else "going round in circles")
+            self.done.set()
+            return None
+        if self.switches:
+            return self.random.choice(able)
+        return max(able, key=lambda actor: actor.priority)
+
+    def _switch(self, me: Actor | None, to: Actor | None) -> None:
+        if me is to:
+            return
+        self.current = to
+        if to is not None:
+            to.baton.release()
+        if me is not None:
+            me.baton.acquire()
+
+
+_active: Scheduler | None = None
+
+
+class Lock:
+    """A plain lock, as the scheduler sees it."""
+
+    def __init__(self) -> None:
+        self._locked = False
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if self._locked:
+            if not blocking or _active is None:
+                return False
+            if not _active.wait(lambda: not self._locked, None if timeout < 0 else timeout):
+                return False
+        self._locked = True
+        return True
+
+    def release(self) -> None:
+        if not self._locked:
+            raise RuntimeError("release unlocked lock")
+        self._locked = False
+
+    def locked(self) -> bool:
+        return self._locked
+
+
+class RLock(type(threading.RLock())):  # type: ignore[misc]
+    """A re-entrant lock, as the scheduler sees it."""
+
+    depth = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        if not super().acquire(False):
+            if not blocking:
+                return False
+            assert _active is not None
+            _active.wait(lambda: self.depth == 0)
+            assert super().acquire(False)
+        self.depth += 1
+        return True
+
+    __enter__ = acquire
+
+    def release(self) -> None:
+        super().release()
+        self.depth -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _release_save(self) -> Any:
+        depth, self.depth = self.depth, 0
+        return depth, super()._release_save()
+
+    def _acquire_restore(self, state: Any) -> None:
+        if self.depth:
+            assert _active is not None
+            _active.wait(lambda: self.depth == 0)
+        self.depth = state[0]
+        super()._acquire_restore(state[1])
+
+
+class Thread:
+    """A thread that the library starts."""
+
+    def __init__(self, *, target: Callable[..., object], args: tuple[Any, ...], **_: Any) -> None:
+        self._body = lambda: target(*args)
+
+    def start(self) -> None:
+        assert _active is not None
+        _active.spawn(self._body)
+
+
+def _monotonic() -> float:
+    return 0.0 if _active is None else _active.now
+
+
+PATCHES: list[tuple[Any, str, Any]] = [
+    *((module, "monotonic", _monotonic) for module in (_locks, _table, _tasks, _threads)),
+    *((module, "RLock", RLock) for module in (_locks, _store, _table)),
+    (_locks, "_RLock", RLock),
+    (_threads, "Lock", Lock),
+    (group, "Thread", Thread),
+]
+
+
+@contextmanager
+def scheduled(seed: int) -> Iterator[Scheduler]:
+    """What is decorated in here can be run under the scheduler of a seed."""
+    global _active
+    before = [(module, name, getattr(module, name)) for module, name, _ in PATCHES]
+    for module, name, replacement in PATCHES:
+        setattr(module, name, replacement)
+    _active = Scheduler(seed)
+    try:
+        yield _active
+    finally:
+        _active = None
+        for module, name, original in before:
+            setattr(module, name, original)
