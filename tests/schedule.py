@@ -4,7 +4,8 @@ Every line of ours is a point where another thread may go on, and so is a lock, 
 clock: these are replaced by ones that the scheduler knows. Half of the seeds choose a thread at
 random at each step; the other half give the threads priorities and change these at a few steps
 (PCT: Burckhardt et al., ASPLOS 2010), which finds an error that needs d changes of order with a
-probability of at least 1/(threads * steps^(d-1)).
+probability of at least 1/(threads * steps^(d-1)). Instead of a seed there may be a few *holds*,
+lines of ours: whoever is the first to come to one waits there until nobody else can go on.
 
 Time stands still while any thread can go on. Then it jumps to when the next wait ends.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -25,6 +26,9 @@ import soloflight
 from soloflight import _locks, _store, _table, _tasks, _threads, _waits, group
 
 OURS = str(Path(soloflight.__file__).parent)
+Place = tuple[str, int]
+"""A line of ours."""
+
 STEPS = 100_000
 """After so many, the threads go round in circles."""
 
@@ -43,7 +47,9 @@ class Actor:
         self.over = False
         self.ready: Callable[[], object] | None = None  # what it waits for
         self.deadline: float | None = None
-        self.priority = scheduler.random.random()
+        self.priority = -len(scheduler.actors) / 100
+        if scheduler.holds is None:
+            self.priority = scheduler.random.random()
         self.baton = threading.Lock()
         self.baton.acquire()
         threading.Thread(target=self._run, daemon=True).start()
@@ -69,21 +75,26 @@ class Actor:
 
 
 class Scheduler:
-    """Runs threads, one at a time, in an order that follows from the seed."""
+    """Runs threads, one at a time, in an order that follows from the seed, or from the holds."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, holds: Iterable[Place] | None = None) -> None:
         self.random = Random(seed)
+        self.holds = None if holds is None else list(holds)
+        self.places: dict[Place, None] = {}  # that were come to
         self.now = 0.0
         self.steps = 0
         self.actors: list[Actor] = []
         self.current: Actor | None = None
+        self.released = False  # others may be able to go on, or have to, since the last choice
         self.done = threading.Event()
         self.failure: BaseException | None = None
-        if self.random.random() < 0.5:
+        self.changes: set[int] = set()
+        self.switches = 0.0
+        if holds is not None:
+            pass
+        elif self.random.random() < 0.5:
             self.switches = self.random.choice([0.01, 0.1, 0.4])
-            self.changes: set[int] = set()
         else:
-            self.switches = 0.0
             length = int(2 ** self.random.uniform(3, 11))
             self.changes = {self.random.randrange(length) for _ in range(self.random.randrange(4))}
         self._ours: dict[CodeType, bool] = {}
@@ -113,6 +124,7 @@ class Scheduler:
 
     def spawn(self, body: Callable[[], object]) -> None:
         self.actors.append(Actor(self, body))
+        self.released = True
 
     def trace(self, frame: Any, event: str, arg: object) -> Any:
         ours = self._ours.get(frame.f_code)
@@ -123,19 +135,28 @@ class Scheduler:
 
     def _line(self, frame: Any, event: str, arg: object) -> Any:
         if event == "line":
-            self.step()
+            self.step((frame.f_code.co_filename, frame.f_lineno))
         return self._line
 
-    def step(self) -> None:
+    def step(self, place: Place) -> None:
         """A point where another thread may go on."""
         me = self.current
         assert me is not None
         self.steps += 1
-        if self.steps in self.changes:
+        if self.holds is not None:
+            self.places[place] = None
+            if place in self.holds:
+                self.holds.remove(place)
+                me.priority = -self.steps
+                self.released = True
+        elif self.switches:
+            self.released = self.random.random() < self.switches
+        elif self.steps in self.changes:
             me.priority = -self.steps
-        elif self.switches and self.random.random() >= self.switches:
-            return
-        self._switch(me, self._choose())
+            self.released = True
+        if self.released:
+            self.released = False
+            self._switch(me, self._choose())
 
     def wait(self, ready: Callable[[], object], timeout: float | None = None) -> bool:
         """Wait until `ready`; whether it came true in time."""
@@ -185,6 +206,11 @@ class Scheduler:
 _active: Scheduler | None = None
 
 
+def released() -> None:
+    if _active is not None:
+        _active.released = True
+
+
 class Lock:
     """A plain lock, as the scheduler sees it."""
 
@@ -204,6 +230,7 @@ class Lock:
         if not self._locked:
             raise RuntimeError("release unlocked lock")
         self._locked = False
+        released()
 
     def locked(self) -> bool:
         return self._locked
@@ -229,12 +256,14 @@ class RLock(type(threading.RLock())):  # type: ignore[misc]
     def release(self) -> None:
         super().release()
         self.depth -= 1
+        released()
 
     def __exit__(self, *_: object) -> None:
         self.release()
 
     def _release_save(self) -> Any:
         depth, self.depth = self.depth, 0
+        released()
         return depth, super()._release_save()
 
     def _acquire_restore(self, state: Any) -> None:
@@ -270,13 +299,13 @@ PATCHES: list[tuple[Any, str, Any]] = [
 
 
 @contextmanager
-def scheduled(seed: int) -> Iterator[Scheduler]:
-    """What is decorated in here can be run under the scheduler of a seed."""
+def scheduled(seed: int, holds: Iterable[Place] | None = None) -> Iterator[Scheduler]:
+    """What is decorated in here can be run under the scheduler."""
     global _active
     before = [(module, name, getattr(module, name)) for module, name, _ in PATCHES]
     for module, name, replacement in PATCHES:
         setattr(module, name, replacement)
-    _active = Scheduler(seed)
+    _active = Scheduler(seed, holds)
     try:
         yield _active
     finally:
