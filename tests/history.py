@@ -82,16 +82,14 @@ class State(NamedTuple):
             return None if self.flight else self._replace(flight=number)
         if name == "look":
             return self if flag or self.entry is None or not mine else None
-        if name == "store":
-            return self.stored(number) if mine else self
+        if name in ("store", "put"):
+            return self.stored(number) if mine or name == "put" else self
         if name == "off":
             return self._replace(flight=None) if mine else self
         if name == "see":
             return self if mine or (self.entry == number and not flag) else None
         if name == "peek":
             return self if self.entry == number else None
-        if name == "put":
-            return self.stored(number)._replace(flight=None)
         if name == "stamp":
             assert number is not None
             return self._replace(stamped=self.stamped | {number})
@@ -99,7 +97,7 @@ class State(NamedTuple):
             return self._replace(entry=None, stamped=frozenset())
         if name == "forget":
             return self._replace(flight=None)
-        assert name in ("invalidate", "clear"), name
+        assert name == "invalidate", name
         return self._replace(entry=None, flight=None)
 
     def stored(self, number: int | None) -> State:
@@ -154,16 +152,17 @@ class History:
             if call.name in ("call", "refresh"):
                 if call.got is not None and call.led is None:
                     yield Event("see", began, ended, call.got, call.name == "refresh")
-            elif call.name == "put":
-                # Whoever takes no lock may see that the old entry is gone and the new one not there.
-                yield Event("invalidate", began, ended)
-                yield Event("stamp", began, ended, call.got)
-                yield Event("put", began, ended, call.got)
+            elif call.name in ("put", "invalidate", "clear"):
+                # Not one moment, to those without the lock: a load may begin as there is no entry
+                # any more. It is fenced in the end.
+                n = -began if call.got is None else call.got
+                yield Event("invalidate", began, ended, n)
+                if call.name == "put":
+                    yield Event("stamp", began, ended, n)
+                    yield Event("put", began, ended, n)
+                yield Event("forget", began, ended, n)
             else:
                 yield Event(call.name, began, ended, call.got)
-                if call.name in ("invalidate", "clear"):
-                    # A load that began in between, as there was no entry any more, is fenced too.
-                    yield Event("forget", began, ended)
         for load in self.loads:
             if load.key == key:
                 yield from self._events_of(load)
@@ -186,7 +185,12 @@ class History:
         return "\n".join(line for _, line in sorted(lines))
 
 
-ORDER = {"board": 1, "look": 2, "stamp": 3, "store": 4, "off": 5, "put": 4}
+ORDER = {
+    name: place
+    for place, name in enumerate(
+        ["board", "look", "stamp", "invalidate", "store", "put", "off", "forget"]
+    )
+}
 """Of the events of one number, one comes after the other."""
 
 

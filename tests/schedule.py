@@ -147,16 +147,18 @@ class Scheduler:
             self.places[place] = None
             if place in self.holds:
                 self.holds.remove(place)
-                me.priority = -self.steps
-                self.released = True
+                self._hold(me)
         elif self.switches:
             self.released = self.random.random() < self.switches
         elif self.steps in self.changes:
-            me.priority = -self.steps
-            self.released = True
+            self._hold(me)
         if self.released:
             self.released = False
             self._switch(me, self._choose())
+
+    def _hold(self, actor: Actor) -> None:
+        actor.priority = -self.steps
+        self.released = True
 
     def wait(self, ready: Callable[[], object], timeout: float | None = None) -> bool:
         """Wait until `ready`; whether it came true in time."""
