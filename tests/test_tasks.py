@@ -7,6 +7,7 @@ import gc
 import sys
 import threading
 import traceback
+import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import wraps
@@ -1127,3 +1128,17 @@ def test_a_task_that_is_cancelled_before_its_first_step_answers_its_caller() -> 
         assert not load.in_flight()
 
     asyncio.run(main())
+
+
+@in_loop
+async def test_a_refresh_that_is_cancelled_before_its_first_step_leaves_no_coroutine() -> None:
+    @cached_singleflight(ttl=60)
+    async def load() -> None: ...
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        (refresher,) = in_tasks(1, load.refresh)
+        refresher.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await refresher
+    assert not caught

@@ -163,16 +163,17 @@ class CachedSurface(FlightSurface[P, R]):
 
         To be awaited where the loader is an ``async def``.
         """
-        outcome = self._core.miss(*self._bind(args, kwargs), look=False)
+        bound = self._bind(args, kwargs)
         if self._core.spec.is_async:
-            return cast("R", _value(outcome))
+            return cast("R", _refresh(self._core.miss, bound))
+        outcome = self._core.miss(*bound, look=False)
         try:
             return cast("R", outcome.value)
         except BaseException as error:
             outcome.reset(error)
             raise
         finally:
-            del outcome  # an exception holds its traceback, that this frame
+            del outcome, bound  # an exception holds its traceback, that this frame
 
     @overload
     def put(
@@ -219,12 +220,13 @@ class CachedSurface(FlightSurface[P, R]):
         )
 
 
-async def _value(load: Any) -> Any:
-    outcome = await load
+async def _refresh(miss: Callable[..., Any], bound: Bound) -> Any:
+    # The load's coroutine is made in here: a task may be cancelled before it ever came this far.
+    outcome = await miss(*bound, look=False)
     try:
         return outcome.value
     except BaseException as error:
         outcome.reset(error)
         raise
     finally:
-        del outcome, load
+        del outcome, bound
