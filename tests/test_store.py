@@ -160,3 +160,27 @@ def test_all_the_changes_that_had_to_wait_are_made() -> None:
 
     load("other")
     assert set(load.cache) == {"other", "k"}
+
+
+@pytest.mark.parametrize("why", ["too large", "no size", "no time to use"])
+def test_what_a_refused_value_was_to_replace_does_not_stay_in_the_cache(why: str) -> None:
+    """It would be seen by nobody, and by no `invalidate` either."""
+    values = iter([1, 5])
+
+    def getsizeof(value: int) -> int:
+        return value if why == "too large" or value == 1 else -1
+
+    def ttu(_: object, entry: Any, now: float) -> float:
+        return now + 60 if entry.value == 1 else float("nan") + "never"  # type: ignore[operator]
+
+    options: dict[str, Any] = {"ttl": 60, "maxsize": 2, "getsizeof": getsizeof}
+    if why == "no time to use":
+        options = {"cache": cachetools.TLRUCache(2, ttu)}
+
+    @cached_singleflight(**options)
+    def load() -> int:
+        return next(values)
+
+    assert load() == 1
+    assert load.refresh() == 5
+    assert len(load.cache) == 0

@@ -159,6 +159,7 @@ class Shelf:
             return True
         except Exception as error:
             self._hide(key, error)
+            self._store.change(self, key, None)
             return False
 
     def _hide(self, key: Hashable, error: Exception) -> None:

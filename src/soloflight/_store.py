@@ -129,6 +129,7 @@ class Store:
         except ValueError as error:  # the cache's own word for a value that is too large
             if entry is not None:
                 owner.refused(key, entry)
+                self.pending.appendleft((owner, key, None))  # what was there before is out of date
             if isinstance(error, SizeError):
                 owner.failed(error)
         except Exception as error:
