@@ -849,3 +849,13 @@ def test_a_call_heeds_the_time_to_use_of_a_given_cache() -> None:
     clock.advance(5)
     assert load() == 2
     assert held
+
+
+def test_who_reads_the_stats_does_not_change_what_was_hit_last() -> None:
+    load = squares(cachetools.LRUCache(2))
+    for n in (1, 2, 1, 2):
+        load(n)
+    for _ in range(7):
+        load.stats()
+    load(3)
+    assert load.peek(2) is not None

@@ -61,9 +61,15 @@ class Ring(Tally):
         self.slots = UNUSED.copy()
         self._replayed = 0
 
+    def look(self) -> int:
+        # It takes a place among the last hits, in which an older one must not stay.
+        now = super().look()
+        self.slots[now % RING] = GONE
+        return now
+
     def replay(self, cache: MutableMapping[Any, Any]) -> None:
         """Tell the cache which keys were hit since the last time, unless it is `UNUSED` since."""
-        now = self.look()
+        now = super().look()
         last, slots = GONE, self.slots
         for i in range(max(self._replayed, now - RING), now):
             noted = slots[i % RING]
