@@ -1,0 +1,185 @@
+"""Decorated functions of every kind and with all options, for `test_properties`."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Hashable
+from datetime import timedelta
+from typing import Any
+
+from cachetools import Cache, FIFOCache, LFUCache, LRUCache, RRCache, TLRUCache, TTLCache
+from hypothesis import strategies as st
+
+from conftest import Clock
+from properties import reference
+from properties.reference import UNSET, Arguments, Config, Model
+from soloflight import cached_singleflight, singleflight
+from soloflight._index import Scoped
+
+CACHES: dict[str, Any] = {
+    "TTLCache": lambda room, clock: TTLCache(room, 10, clock),
+    "LRUCache": lambda room, clock: LRUCache(room),
+    "LFUCache": lambda room, clock: LFUCache(room),
+    "FIFOCache": lambda room, clock: FIFOCache(room),
+    "RRCache": lambda room, clock: RRCache(room),
+    "TLRUCache": lambda room, clock: TLRUCache(room, reference.used_until, clock),
+    "dict": lambda room, clock: {},
+}
+KEYED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "ignore": {"ignore": {"session"}},
+    "typed": {"typed": True},
+    "key": {"key": reference.first},
+}
+
+
+@st.composite
+def configs(draw: st.DrawFn) -> Config:
+    kind = draw(st.sampled_from(["method", "function", "classmethod", "method", "staticmethod"]))
+    owned = kind in ("method", "classmethod")
+    cache = draw(st.sampled_from(["default", "default", "default", *CACHES, None]))
+    ttls: list[Any] = [10, None, reference.varies]
+    if cache == "TTLCache":
+        ttls = [UNSET, 5, reference.varies]
+    elif cache != "default":
+        ttls.append(UNSET)
+    given = cache not in ("default", None)
+    return Config(
+        kind=kind,
+        per_instance=draw(st.sampled_from([UNSET, True, False, "tenant"])) if owned else UNSET,
+        keyed=draw(st.sampled_from(list(KEYED))),
+        cache=cache,
+        ttl=draw(st.sampled_from(ttls)),
+        maxsize=draw(st.sampled_from([1024, 2, 3, 2, 1, 0, 1024 if given else None])),
+        sized=cache == "default" and draw(st.booleans()),
+        shared=given and draw(st.booleans()),
+    )
+
+
+class Subject:
+    """A decorated function and its model."""
+
+    def __init__(self, config: Config, world: Any, clock: Clock, cache: Any) -> None:
+        self.config = config
+        self.model = Model(config, clock)
+        self.owners: list[Any] = [None]
+        self.tokens: list[Hashable] = [None]
+        self.keys: dict[Any, Hashable] = {}  # of the model -> of the cache
+        self.graves: list[Hashable] = []  # keys of dead instances
+        decorate = self._decorator(clock, cache)
+        if config.kind == "function":
+            self.function = decorate(world.function())
+            return
+        if config.kind == "staticmethod":
+            self.owner = type("Owner", (), {"load": decorate(staticmethod(world.function()))})
+        elif config.kind == "method":
+            self.owner = world.repository(decorate)
+            self.owners = [self.owner(tenant) for tenant in "ppq"]
+        else:
+            self.owner = world.repository(lambda loader: decorate(classmethod(loader)))
+            others = [type("Other", (self.owner,), {"tenant": tenant}) for tenant in "pq"]
+            self.owners = [self.owner, *others]
+        self.function = vars(self.owner)["load"]
+        self.tokens = [object() for _ in self.owners]
+
+    def _decorator(self, clock: Clock, cache: Any) -> Any:
+        config = self.config
+        options = dict(KEYED[config.keyed])
+        if config.per_instance is not UNSET:
+            tenant = config.per_instance == "tenant"
+            options["per_instance"] = reference.tenant if tenant else config.per_instance
+        if config.cache is None:
+            return singleflight(**options)
+        if config.ttl is not UNSET:
+            seconds = isinstance(config.ttl, int)
+            options["ttl"] = timedelta(seconds=config.ttl) if seconds else config.ttl
+        if config.cache not in ("TTLCache", "TLRUCache"):  # those have it
+            options["timer"] = clock
+        if cache is not None:
+            options["cache"] = cache
+        else:
+            options["maxsize"] = config.maxsize
+            options["getsizeof"] = reference.size if config.sized else None
+        return cached_singleflight(**options)
+
+    def spelled(
+        self, owner: int, arguments: Arguments, style: str
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """The function as its owner has it, and the arguments: one call in several spellings."""
+        a, b, session = arguments
+        instance = self.owners[owner]
+        target = self.function if self.config.kind == "function" else None
+        args: tuple[Any, ...] = ()
+        if self.config.kind == "staticmethod":
+            target = self.owner().load if style == "keywords" else self.owner.load
+        elif self.config.kind == "method" and style == "keywords":
+            target, args = self.owner.load, (instance,)
+        elif target is None:
+            target = instance.load
+        if style == "keywords":
+            return target, args, {"session": session, "b": b, "a": a}
+        short: dict[str, Any] = {} if session is None else {"session": session}
+        if style == "short" and b == 0:
+            return target, (*args, a), short
+        return target, (*args, a, b), short
+
+    def key(self, owner: int, arguments: Arguments) -> Hashable:
+        tenant = getattr(self.owners[owner], "tenant", "")
+        key = self.model.key(self.tokens[owner], tenant, arguments)
+        if key not in self.keys:
+            target, args, kwargs = self.spelled(owner, arguments, "short")
+            self.keys[key] = target.cache_key(*args, **kwargs)
+        return key
+
+    def waiters(self, key: Hashable) -> int:
+        mine = self.keys[key]
+        return sum(info.waiters for info in self.function.in_flight() if info.key == mine)
+
+    def shown(self) -> dict[Hashable, Any]:
+        """What a look without a lock finds: the keys and their fresh entries."""
+        shelf = self.function._core.shelf
+        found: dict[Hashable, Any] = {}
+        for index in (shelf.index, *shelf.instances()):
+            scoped = shelf.shared or index is not shelf.index
+            for short, ref in list(index.items()):
+                entry = ref()
+                if entry is not None and entry.is_fresh(self.model.now()):
+                    found[Scoped(index, short) if scoped else short] = entry
+        return found
+
+    def held(self, key: Hashable) -> Any:
+        """The entry in the cache, which does not notice."""
+        return self.held_as(self.keys[key])
+
+    def held_as(self, key: Hashable) -> Any:
+        cache = self.function.cache
+        try:
+            return cache[key] if isinstance(cache, dict) else Cache.__getitem__(cache, key)
+        except KeyError:
+            return None
+
+    def replace(self, pick: int, in_rings: bool) -> None:
+        """An instance dies, and there is another one."""
+        token, tenant = self.tokens[pick], self.owners[pick].tenant
+        watch = weakref.ref(self.owners[pick])
+        self.owners[pick] = None
+        if in_rings and watch() is not None:
+            gc.collect()
+        assert watch() is None, "something keeps a dead instance alive"
+        self.owners[pick], self.tokens[pick] = self.owner(tenant), object()
+        for key in [key for key in self.keys if key[0] is token]:
+            self.graves.append(self.keys.pop(key))
+            self.model.entries.pop(key, None)
+
+
+class Aim:
+    """What a step is about: a call in some spelling."""
+
+    def __init__(self, subject: Subject, owner: int, arguments: Arguments, style: str) -> None:
+        self.subject, self.owner, self.arguments = subject, owner, arguments
+        self.target, self.args, self.kwargs = subject.spelled(owner, arguments, style)
+        self.key = subject.key(owner, arguments)
+
+    def ask(self, method: str, *first: Any) -> Any:
+        return getattr(self.target, method)(*first, *self.args, **self.kwargs)
