@@ -1,0 +1,5 @@
+"""What `test_properties` is made of."""
+
+import pytest
+
+pytest.register_assert_rewrite("properties.bench", "properties.subjects")
