@@ -7,6 +7,7 @@ import gc
 import sys
 import threading
 import weakref
+from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
@@ -460,3 +461,20 @@ def test_a_flight_that_user_code_forgets_in_the_middle_of_its_store_is_not_store
     assert load("k") == "old"
     assert load.peek("k") is None
     assert len(load.cache) == 0
+
+
+def test_a_flight_is_over_only_when_its_key_is_free() -> None:
+    """Whoever follows looks without the lock, and may call again at once."""
+
+    class Flights(dict[Hashable, Flight]):
+        def pop(self, *args: Any) -> Any:
+            assert not mine.over
+            return super().pop(*args)
+
+    table = FlightTable("f")
+    table.flights = Flights()
+    mine = Flight("k", "f")
+    table.claim(mine, _threads.board, look=False, aboard=False)
+    table.land(mine, Error(ValueError(), None))
+    assert mine.over
+    assert not table.flights

@@ -748,3 +748,27 @@ def test_wait_timeout_is_one_deadline_for_all_the_flights_of_a_call(
         second.open()
     errors = [follower.error for follower in followers if not follower.is_alive()]
     assert any(isinstance(error, WaitTimeout) for error in errors)
+
+
+def test_a_refresh_loads_though_the_flight_it_joined_only_found_an_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call that missed, and then finds what was stored meanwhile, has loaded nothing."""
+    loads: list[int] = []
+
+    @cached_singleflight(ttl=60)
+    def load() -> int:
+        loads.append(1)
+        return len(loads)
+
+    assert load() == 1
+    shelf, late = load._core.shelf, Gate()
+    look = shelf.look
+    monkeypatch.setattr(shelf, "look", lambda key: late() or look(key))
+    call = Caller(load._core.miss, load.cache_key(), (), {})  # it missed before that was stored
+    late.arrived()
+    refresher = Caller(load.refresh)
+    until(lambda: waiters(load) == 1)
+    late.open()
+    assert call.result().value == 1
+    assert refresher.result() == 2
