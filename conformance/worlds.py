@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import itertools
 import sys
 import threading
 import time
@@ -49,12 +48,12 @@ class Loads:
     gate: Any  # of threading or of asyncio
     count: int = 0
     cancelled: int = 0
-    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # guards count
 
     def begin(self) -> int:
-        number: int = next(self._numbers)
-        self.count = max(self.count, number)
-        return number
+        with self._lock:
+            self.count += 1
+            return self.count
 
     def open(self) -> None:
         self.gate.set()

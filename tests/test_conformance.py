@@ -13,8 +13,11 @@ from conftest import Clock, needs_fork
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
 
+import board
+import run
 import worlds
 from adapters import Library, Soloflight
+from board import Result
 from cases import CASES
 from kit import ASYNCIO, THREADS, Case, Hang, Made, Options
 from worlds import WORLDS, World
@@ -138,3 +141,32 @@ def test_a_lock_per_key_fails_what_it_should(monkeypatch: pytest.MonkeyPatch) ->
     assert set(failed) == {*COMMON, "fence", "leader-cancelled", "nothing-left"}
     hangs = {name for name, error in failed.items() if isinstance(error, Hang)}
     assert hangs == {"own-key", "cycle"}
+
+
+def a_run(name: str) -> run.Job:
+    return run.Job("soloflight", THREADS, next(case for case in CASES if case.name == name))
+
+
+def test_a_case_runs_in_a_process_of_its_own() -> None:
+    assert run.once(a_run("herd")) == Result("pass")
+
+
+def test_a_process_that_does_not_end_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LIMIT", 0.01)
+    assert run.once(a_run("herd")).verdict == "hang"
+
+
+def test_a_process_that_dies_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    assert run.once(a_run("herd")) == Result("fail", "the process ended with 1: ")
+
+
+def test_the_board_shows_who_passes_what() -> None:
+    job = a_run("herd")
+    cells = {(job.library, job.world, job.case.name): Result("fail", "two | <loads>")}
+    scores = board.Scores([Soloflight()], {"other": "not installed"}, [job.case], cells)
+    text = board.markdown(scores)
+    assert "| 0 | 1 | 0 | 1 |" in text, "fails with threads, not offered in asyncio"
+    assert "other did not take part: not installed." in text
+    assert f"| {job.case.title} | ✗ |" in text
+    assert "- threads, `herd`: two \\| &lt;loads>" in text
