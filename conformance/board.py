@@ -72,10 +72,7 @@ def installed(kinds: Iterable[type[Library]]) -> tuple[list[Library], dict[str, 
         library = kind()
         world = next(world for world in WORLDS if getattr(library, world) is not None)
         try:
-            version(library.distribution)
             library.make(_load if world == "threads" else _load_async, world, Options())
-        except PackageNotFoundError:
-            absent[library.distribution] = "not installed"
         except Exception as error:
             absent[library.distribution] = f"{type(error).__name__}: {error}"
         else:
@@ -89,6 +86,13 @@ def _load(key: str) -> str:
 
 async def _load_async(key: str) -> str:
     return key
+
+
+def version_of(library: Library) -> str:
+    try:
+        return version(library.distribution)
+    except PackageNotFoundError:
+        return "from the source tree"
 
 
 def surroundings() -> str:
@@ -108,7 +112,7 @@ def markdown(scores: Scores) -> str:
         totals = scores.totals(library)
         counts = [str(totals[verdict]) for verdict in SIGNS]
         name, usage = library.distribution, f"`{library.usage}`"
-        rows.append([name, version(name), usage, *counts, library.note])
+        rows.append([name, version_of(library), usage, *counts, library.note])
     lines += [f"{surroundings()}.", ""]
     lines += table(["library", "version", "used as", *SIGNS.values(), "note"], rows)
     lines += [f"{name} did not take part: {why}." for name, why in scores.absent.items()]

@@ -137,11 +137,12 @@ async def loop_after_loop(w: World) -> None:
 
     f = w.make(load)
 
-    async def main() -> list[Any]:
-        return await asyncio.gather(*(w.do(f.call, "k") for _ in range(3)))
+    async def main(*keys: str) -> list[Any]:
+        return await asyncio.gather(*(w.do(f.call, key) for key in keys))
 
-    caller = in_thread(lambda: asyncio.run(main()) + asyncio.run(main()))
-    assert await w.values([caller]) == [["k"] * 6]
+    first, second = ("a", "a", "b", "b"), ("a", "a", "c", "c")
+    caller = in_thread(lambda: (asyncio.run(main(*first)), asyncio.run(main(*second))))
+    assert await w.values([caller]) == [(list(first), list(second))]
 
 
 @case(11, "One run that was cut short must not break the next.", worlds=(ASYNCIO,))
@@ -173,7 +174,7 @@ async def loop_ended(w: World) -> None:
 
     caller = in_thread(run)
     await w.finish([caller])
-    if isinstance(caller.error, TimeoutError):
+    if isinstance(caller.error, asyncio.TimeoutError):
         raise Hang("the next run hangs")
     assert await w.values([caller]) == [2]
 

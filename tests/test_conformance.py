@@ -1,4 +1,4 @@
-"""The kit of the scoreboard: we pass every case that we offer, and every case can fail."""
+"""The kit of the scoreboard: we pass every case, and caches that everybody writes do not."""
 
 from __future__ import annotations
 
