@@ -46,7 +46,7 @@ async def other_keys(w: World) -> None:
     await w.until(lambda: load.count == 1)
     other = w.start(f.call, "other")
     try:
-        await w.until(lambda: other.ended, patience=2)
+        await w.until(lambda: other.ended)
     except Hang:
         raise AssertionError("another key waits until the slow load has ended") from None
     finally:

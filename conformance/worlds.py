@@ -110,8 +110,8 @@ class World:
         result = function(*args, **kwargs)
         return await result if inspect.isawaitable(result) else result
 
-    async def until(self, condition: Callable[[], object], patience: float | None = None) -> None:
-        deadline = time.monotonic() + (patience or PATIENCE)
+    async def until(self, condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
                 raise Hang("what was waited for did not come")
