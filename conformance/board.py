@@ -30,6 +30,9 @@ this; that counts neither way. A ✗ says what happens, not that a promise was b
 promise anything for most of these cases, and the laws are ours. We wrote the cases, so that we pass
 them is no surprise; that they can fail is tested (`tests/test_conformance.py`).
 
+The order is that of the ✓. A library for one world only, or one that shares loads and caches
+nothing, is offered fewer cases: compare its ✓ with its ✗ and ∞, not with another library's.
+
 Every cell is a process of its own with a time limit. What did not pass ran a second time, and the
 second result counts.
 

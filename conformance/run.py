@@ -5,7 +5,8 @@
 Each case of each library runs in a process of its own with a time limit, so that a hang is a
 result; two processes run at a time. What fails or hangs runs once more, and the second result
 counts: a machine that was busy is no fault of anybody. Writes `scoreboard.md` and `scoreboard.svg`
-into DIR (default: docs), the latter where matplotlib is installed.
+into DIR, the latter where matplotlib is installed. Without DIR it writes into docs if everything
+ran, and nothing if not.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -58,11 +60,16 @@ def judge(library: str, world: str, name: str) -> None:
             verdict, reason = "fail", str(error)
         except BaseException as error:
             verdict, reason = "fail", f"{type(error).__name__}: {error}"
-        reason = " ".join(reason.split())[:200]
-        print(f"\n{MARK}{json.dumps([verdict, reason])}", flush=True)
+        print(f"\n{MARK}{json.dumps([verdict, plain(reason)])}", flush=True)
         os._exit(0)
 
     WORLDS[world](found()).run(replace(case, run=run))
+
+
+def plain(reason: str) -> str:
+    """Without what differs from run to run and from machine to machine: paths and addresses."""
+    short = re.sub(r"(/[\w.-]+)+/| at 0x[0-9a-f]+", "", " ".join(reason.split()))
+    return short if len(short) <= 120 else short[:120] + " …"
 
 
 def once(job: Job) -> Result:
@@ -89,6 +96,17 @@ def twice(job: Job) -> Result:
     return result
 
 
+def write(scores: board.Scores, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "scoreboard.md").write_text(board.markdown(scores), encoding="utf-8")
+    try:
+        import picture
+    except ImportError as error:
+        print(f"no picture: {error}", file=sys.stderr)
+    else:
+        picture.draw(scores, out / "scoreboard.svg")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -98,7 +116,7 @@ def main() -> int:
     parser.add_argument("--library", nargs="+", choices=libraries, metavar="NAME",
                         help=", ".join(libraries))  # fmt: skip
     parser.add_argument("--case", nargs="+", choices=names, metavar="NAME", help=", ".join(names))
-    parser.add_argument("--out", type=Path, metavar="DIR", default=board.DOCS)
+    parser.add_argument("--out", type=Path, metavar="DIR")
     parser.add_argument("--judge", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.judge:
@@ -116,15 +134,9 @@ def main() -> int:
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         results = dict(zip(jobs, pool.map(twice, jobs), strict=True))
     cells = {(j.library, j.world, j.case.name): r for j, r in results.items()}
-    options.out.mkdir(parents=True, exist_ok=True)
-    scores = board.Scores(present, absent, cases, cells)
-    (options.out / "scoreboard.md").write_text(board.markdown(scores), encoding="utf-8")
-    try:
-        import picture
-    except ImportError as error:
-        print(f"no picture: {error}", file=sys.stderr)
-    else:
-        picture.draw(scores, options.out / "scoreboard.svg")
+    everything = not (options.library or options.case)
+    if out := options.out or (board.DOCS if everything else None):
+        write(board.Scores(present, absent, cases, cells), out)
     ours = [r for (library, *_), r in cells.items() if library == "soloflight"]
     return 1 if any(r.verdict != "pass" for r in ours) else 0
 

@@ -196,15 +196,18 @@ DEADLOCK = {"cycle", "own-key"}
             DEADLOCK,
         ),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Library) else "",
+    ids=["naive-threads", "naive-asyncio", "lock-per-key", "one-lock", "task-per-key"],
 )  # fmt: skip
 def test_what_everybody_writes_fails_what_it_should(
     library: Library,
     world: str,
     fails: set[str],
     hangs: set[str],
+    thorough: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if not thorough and not isinstance(library, LockPerKey):
+        pytest.skip("it takes a few seconds: --thorough runs it")
     monkeypatch.setattr(worlds, "PATIENCE", 0.5)
     failed = broken(library, world)
     assert {name for name, error in failed.items() if not isinstance(error, Hang)} == fails
@@ -238,3 +241,7 @@ def test_the_board_shows_who_passes_what() -> None:
     assert "other did not take part: not installed." in text
     assert f"| {job.case.title} | ✗ |" in text
     assert "- threads, `herd`: two \\| &lt;loads>" in text
+
+
+def test_a_reason_names_no_path_and_no_address() -> None:
+    assert run.plain("<load at 0x7f00>\n at /home/me/kit.py:3") == "<load> at kit.py:3"
