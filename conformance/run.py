@@ -73,7 +73,9 @@ def plain(reason: str) -> str:
 
 
 def once(job: Job) -> Result:
-    command = [sys.executable, __file__, "--judge", job.library, job.world, job.case.name]
+    # A warning is no verdict, whatever PYTHONWARNINGS says.
+    python = [sys.executable, "-W", "ignore", __file__]
+    command = [*python, "--judge", job.library, job.world, job.case.name]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=LIMIT
