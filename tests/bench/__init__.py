@@ -1,0 +1,1 @@
+"""What the tests of schedules and histories share: a scheduler, a loop, programs, histories."""

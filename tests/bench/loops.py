@@ -1,0 +1,61 @@
+"""An event loop whose time is virtual, and that runs what is ready in any order."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+from .schedule import Hang, Scheduler
+
+
+class Loop(asyncio.BaseEventLoop):
+    """Runs one of the ready callbacks at a time, whichever the seed says.
+
+    It waits under the scheduler where a thread of that runs it; otherwise by itself.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        super().__init__()
+        self._scheduler = scheduler
+        self._random = Random(scheduler.random.random())
+        self._selector = self
+        self.errors: list[dict[str, Any]] = []
+        self.set_exception_handler(lambda _, context: self.errors.append(context))
+
+    @property
+    def ready(self) -> int:
+        """How many callbacks can be run."""
+        return len(self._ready)  # type: ignore[attr-defined]  # no stub
+
+    def time(self) -> float:
+        return self._scheduler.now
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout == 0:
+            return []
+        if self._scheduler.current is not None:
+            self._scheduler.wait(lambda: self._ready, timeout)
+        elif timeout is None:
+            raise Hang("nobody can go on")
+        else:
+            self._scheduler.now += timeout
+        return []
+
+    def _run_once(self) -> None:
+        ready: Any = self._ready
+        chosen = self._random.randrange(len(ready)) if ready else 0
+        others = [ready.popleft() for _ in range(chosen)]
+        first = ready.popleft() if ready else None
+        others += ready
+        ready.clear()
+        if first is not None:
+            ready.append(first)
+        super()._run_once()  # type: ignore[misc]  # no stub
+        ready.extend(others)
+
+    def _process_events(self, events: list[Any]) -> None:
+        """There are none."""
+
+    def _write_to_self(self) -> None:
+        """Nobody waits in a system call."""

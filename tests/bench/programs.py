@@ -1,0 +1,100 @@
+"""What the callers of a program do, and what its loads bring; each seed makes another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from .history import Call, History, Load
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Failed(Exception):
+    """What a loader raises; its number is what it brought."""
+
+
+class Mix(NamedTuple):
+    """What callers do and loads bring, and how often in proportion."""
+
+    operations: Mapping[str, int]
+    loads: Mapping[str, int] = MappingProxyType({"value": 1})
+    ttl: float | None = None
+    wait_timeout: float | None = None  # there are loads that take longer
+    keys: str = "a"
+
+
+ALL = {"call": 6, "refresh": 2, "invalidate": 1, "put": 1, "clear": 1, "forget": 1, "peek": 1}
+EVERYTHING = Mix(
+    {**ALL, "expire": 1}, {"value": 4, "error": 1, "interruption": 1}, ttl=10, keys="ab"
+)
+MIXES = {
+    "one flight": Mix({"call": 1}),
+    "order of landing": Mix({"call": 3, "peek": 1}, keys="ab"),
+    "errors": Mix({"call": 1}, {"value": 1, "error": 2}),
+    "interruptions": Mix({"call": 1}, {"value": 2, "interruption": 1}),
+    "leaving": Mix({"call": 1}, {"value": 3, "error": 1}, wait_timeout=1),
+    "fence": Mix(ALL),
+    "fence, two keys": Mix(ALL, keys="ab"),
+    "refresh": Mix({"call": 2, "refresh": 2, "invalidate": 1}, {"value": 2, "error": 1}),
+    "expiry": Mix({"call": 4, "expire": 1, "peek": 1}, ttl=10),
+    "everything": EVERYTHING,
+}
+
+Operation = tuple[str, str]
+"""What to do, and with which key."""
+
+
+class Program:
+    """Callers that use a decorated function as the seed says, and what became of it."""
+
+    function: Any
+
+    def __init__(self, mix: Mix, seed: float) -> None:
+        self.mix = mix
+        self.random = Random(seed)
+        self.history = History()
+        self.time = 0.0
+
+    def callers(self) -> list[list[Operation]]:
+        """What each caller does, one after the other."""
+        return [
+            [
+                (self.pick(self.mix.operations), self.random.choice(self.mix.keys))
+                for _ in range(self.random.randint(1, 3))
+            ]
+            for _ in range(self.random.randint(2, 4))
+        ]
+
+    def pick(self, weights: Mapping[str, int]) -> str:
+        return self.random.choices(list(weights), list(weights.values()))[0]
+
+    def begin(self, name: str, key: str) -> Call:
+        return self.history.call(name, "" if name in ("clear", "expire") else key)
+
+    def change(self, call: Call) -> None:
+        """An operation that waits for nobody."""
+        if call.name == "put":
+            call.got = self.history.number()
+            self.function.put(call.got, call.key)
+        elif call.name == "peek":
+            entry = self.function.peek(call.key)
+            call.got = entry and entry.value
+        elif call.name == "clear":
+            self.function.clear()
+        elif call.name == "expire":
+            self.time += 10
+        else:
+            getattr(self.function, call.name)(call.key)
+
+    def bring(self, load: Load, outcome: str, interruption: type[BaseException]) -> int:
+        """The end of a load."""
+        load.ended = self.history.now()
+        if outcome == "error":
+            raise Failed(load.number)
+        if outcome == "interruption":
+            raise interruption
+        load.stored = True
+        return load.number

@@ -1,0 +1,163 @@
+"""The laws for tasks, in thousands of schedules and histories; see `bench`.
+
+Each seed makes a program (what a few tasks do, one after the other), the order in which the loop
+runs what is ready, and which callers are cancelled at which await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+import pytest
+
+from bench.loops import Loop
+from bench.programs import MIXES, Failed, Mix, Operation, Program
+from bench.schedule import Scheduler, scheduled
+from soloflight import WaitTimeout, _tasks, cached_singleflight
+
+
+class Awaits:
+    """Awaits a coroutine, counts how often, and at one of its awaits has its task cancelled."""
+
+    def __init__(self, work: Coroutine[Any, Any, None], cancel_at: int | None) -> None:
+        self.work = work
+        self.cancel_at = cancel_at
+        self.count = 0
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        task = asyncio.current_task()
+        assert task is not None
+        step: Callable[[Any], Any] = self.work.send
+        sent: Any = None
+        while True:
+            try:
+                wanted = step(sent)
+            except StopIteration:
+                return
+            if self.count == self.cancel_at:
+                asyncio.get_running_loop().call_soon(task.cancel)
+            self.count += 1
+            try:
+                step, sent = self.work.send, (yield wanted)
+            except BaseException as error:
+                step, sent = self.work.throw, error
+
+
+Place = tuple[int, int]
+"""The number of a caller, and that of one of its operations."""
+
+
+class Tasks(Program):
+    """A program whose callers are tasks."""
+
+    def __init__(self, mix: Mix, scheduler: Scheduler) -> None:
+        super().__init__(mix, scheduler.random.random())
+        self.function = cached_singleflight(
+            ttl=mix.ttl, wait_timeout=mix.wait_timeout, timer=lambda: self.time
+        )(self.loader)
+        self.cancel: dict[Place, int] = {}  # at which of its awaits
+        self.awaits: dict[Place, int] = {}  # how many it had
+
+    async def loader(self, key: str) -> int:
+        load = self.history.load()
+        outcome = self.pick(self.mix.loads)
+        try:
+            for _ in range(self.random.randint(0, 2)):
+                await asyncio.sleep(0)
+            if self.mix.wait_timeout:
+                await asyncio.sleep(self.random.choice([0, 0, self.mix.wait_timeout]))
+        except asyncio.CancelledError:
+            load.ended = load.began  # it may have been off the table ever since
+            raise
+        return self.bring(load, outcome, asyncio.CancelledError)
+
+    async def operation(self, name: str, key: str, place: Place) -> None:
+        call = self.begin(name, key)
+        try:
+            if name == "call":
+                call.got = await self.function(key)
+            elif name == "refresh":
+                call.got = await self.function.refresh(key)
+            else:
+                self.change(call)
+        except Failed as error:
+            call.got = error.args[0]
+        except asyncio.CancelledError:
+            interrupted = call.led is not None and not call.led.stored
+            assert place in self.cancel or interrupted, "cancelled with another one"
+        except WaitTimeout:
+            assert self.mix.wait_timeout, "waited for nothing"
+        finally:
+            call.ended = self.history.now()
+
+    async def caller(self, number: int, operations: list[Operation]) -> None:
+        for n, operation in enumerate(operations):
+            place = number, n
+
+            async def run(operation: Operation = operation, place: Place = place) -> None:
+                awaits = Awaits(self.operation(*operation, place), self.cancel.get(place))
+                await awaits
+                self.awaits[place] = awaits.count
+
+            task = asyncio.get_running_loop().create_task(run())
+            if self.cancel.get(place) == -1:
+                task.cancel()  # before its first step
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+
+    async def all(self, callers: list[list[Operation]]) -> None:
+        await asyncio.gather(*(self.caller(*each) for each in enumerate(callers)))
+
+    def run(self, scheduler: Scheduler, callers: list[list[Operation]]) -> None:
+        loop = Loop(scheduler)
+        loop.run_until_complete(self.all(callers))
+        while asyncio.all_tasks(loop) or loop.ready:  # a load that everyone has left
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        assert not loop.errors, loop.errors
+        assert not self.function.in_flight(), "something is left on the table"
+        assert not _tasks._loads, "a load is still known of"
+        self.history.check()
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_what_the_tasks_saw_can_be_explained(
+    mix: str, thorough: bool, request: pytest.FixtureRequest
+) -> None:
+    seed = request.config.getoption("--seed")
+    for number in [seed] if seed is not None else range(5000 if thorough else 250):
+        with scheduled(number) as scheduler:
+            try:
+                program = Tasks(MIXES[mix], scheduler)
+                callers = program.callers()
+                for i, operations in enumerate(callers):
+                    for n in range(len(operations)):
+                        if program.random.random() < 0.3:
+                            program.cancel[i, n] = program.random.randint(-1, 3)
+                program.run(scheduler, callers)
+            except BaseException as error:
+                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_any_caller_may_be_cancelled_at_any_await(mix: str, thorough: bool) -> None:
+    for seed in range(200 if thorough else 10):
+
+        def run(cancel: dict[Place, int], seed: int = seed) -> dict[Place, int]:
+            with scheduled(seed) as scheduler:
+                program = Tasks(MIXES[mix], scheduler)
+                program.cancel = cancel
+                try:
+                    program.run(scheduler, program.callers())
+                except BaseException as error:
+                    raise AssertionError(
+                        f"seed {seed}, cancelled at {cancel}: {error!r}"
+                    ) from error
+                return program.awaits
+
+        for place, awaits in run({}).items():
+            for at in range(-1, awaits):
+                run({place: at})
