@@ -93,6 +93,30 @@ def test_a_call_that_missed_just_before_a_load_ended_hits_after_all(kind: str) -
     assert (load.stats().hits, load.stats().misses) == (1, 2)
 
 
+def test_who_wakes_finds_the_entry_and_the_key_free(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is done in the very moment of waking up: stored, off the table, then woken."""
+    wake = _threads.ThreadWaiters.wake
+    seen: list[Any] = []
+
+    def look_and_wake(waiters: _threads.ThreadWaiters) -> None:
+        seen.append((load.peek().value, load.in_flight()))  # type: ignore[union-attr]
+        wake(waiters)
+
+    @cached_singleflight(ttl=60)
+    def load() -> int:
+        gate()
+        return 1
+
+    callers = [Caller(load) for _ in range(2)]
+    until(lambda: waiters(load) == 1)
+    monkeypatch.setattr(_threads.ThreadWaiters, "wake", look_and_wake)
+    gate.open()
+    assert [caller.result() for caller in callers] == [1, 1]
+    assert seen and all(found == (1, ()) for found in seen)
+
+
 def test_a_follower_of_an_abandoned_flight_is_counted_once(gate: Gate) -> None:
     second = Gate()
     loads: list[int] = []
