@@ -35,9 +35,11 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 PATIENCE = 5.0
 """Seconds that a test waits for what does not come: many a fault ends like that."""
-SILENCE = 15
-"""Seconds after which a test hangs. Without a fault none takes more than a few."""
-LIMIT = 300
+SOON = 15
+"""Seconds after which the test that is known to kill a fault hangs. It takes one or two."""
+SILENCE = 120
+"""Seconds after which any test hangs: some explore a lot."""
+LIMIT = 600
 """Seconds for all the tests together, should the interpreter not end."""
 
 HARMLESS = {"test_architecture.py", "test_demo.py", "test_frameworks.py", "test_readme.py"}
@@ -75,10 +77,10 @@ class Copy:
         finally:
             path.write_text(whole, encoding="utf-8")
 
-    def test(self, tests: Sequence[str]) -> Run:
+    def test(self, tests: Sequence[str], silence: int = SILENCE) -> Run:
         """Run tests until one fails."""
         command = [sys.executable, "-W", "error", "-m", "pytest", "-vx", "--tb=short", "-rN"]
-        command += ["-p", "no:cacheprovider", "-o", f"faulthandler_timeout={SILENCE}"]
+        command += ["-p", "no:cacheprovider", "-o", f"faulthandler_timeout={silence}"]
         command += ["-o", "faulthandler_exit_on_timeout=true", *tests]
         # No bytecode is written: that of another fault may be of the same size and time.
         environment = os.environ | {
@@ -111,7 +113,7 @@ class Copy:
     def kill(self, fault: Fault, everything: Sequence[str]) -> Run:
         """See which test notices a fault."""
         with self.faulty(fault):
-            first = self.test([fault.test])
+            first = self.test([fault.test], SOON)
             if first.how:
                 return first
             run = self.test(everything)
