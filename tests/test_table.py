@@ -341,6 +341,41 @@ def test_a_fenced_load_does_not_displace_what_was_stored_after_the_fence(
     assert len(loads) == number
 
 
+def test_a_claim_whose_key_is_compared_during_a_clear_can_be_taken_off_again(gate: Gate) -> None:
+    """A dict that was cleared in the middle of an insertion loses what is inserted (CPython 3.11 to
+    3.13, where keys are no strings): nobody finds it there, and nobody takes it off.
+    """
+
+    class Key:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if armed:
+                armed.pop()
+                Caller(load.clear).result()
+            return self is other
+
+    armed: list[bool] = []
+    first, second = Key(), Key()
+
+    @cached_singleflight(ttl=60)
+    def load(key: Key) -> Key:
+        if key is first:
+            gate()
+        return key
+
+    leader = Caller(load, first)
+    gate.arrived()
+    armed.append(True)
+    assert load(second) is second
+    assert not armed
+    assert load.in_flight() == ()
+    assert load.peek(second) is not None
+    gate.open()
+    assert leader.result() is first
+
+
 def test_landing_twice_counts_an_error_once() -> None:
     table = FlightTable("f")
     mine = Flight("k", "f")
