@@ -69,24 +69,48 @@ FAULTS = [
         "off-by-key",
         "_table.py",
         """\
-            if flights.get(key) is flight:
-                flights.pop(key, None)  # a key's""",
+                if flights.get(key) is flight:
+                    flights.pop(key, None)  # a key's""",
         """\
-            if True:
-                flights.pop(key, None)  # a key's""",
+                if True:
+                    flights.pop(key, None)  # a key's""",
         "1, one flight: a forgotten flight takes its successor off; a third load starts beside it",
         "group::a_forgotten_flight_never_takes_its_successor_off_the_table",
+    ),
+    Fault(
+        "over-before-removal",
+        "_table.py",
+        """\
+            try:
+                if flights.get(key) is flight:
+""",
+        """\
+            try:
+                if not flight.over:
+                    flight.outcome = outcome
+                    flight.over = True
+                    self.errors += type(outcome) is Error
+                if flights.get(key) is flight:
+""",
+        "2, order of landing: who calls again as soon as it has the value finds the old flight",
+        "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
     ),
     Fault(
         "wake-before-removal",
         "_table.py",
         """\
-                flight.over = True
+            try:
+                if flights.get(key) is flight:
 """,
         """\
-                flight.over = True
-                for waiters in list(flight.waiters.values()):
-                    waiters.wake()
+            try:
+                if not flight.over:
+                    flight.outcome = outcome
+                    flight.over = True
+                    self.errors += type(outcome) is Error
+                    for waiters in list(flight.waiters.values()):
+                        waiters.wake()
+                if flights.get(key) is flight:
 """,
         "4, the key is free before anyone wakes: who tries again at once gets the old error again",
         "table::who_wakes_finds_the_entry_and_the_key_free",
@@ -95,26 +119,26 @@ FAULTS = [
         "over-before-outcome",
         "_table.py",
         """\
-                flight.outcome = outcome
-                flight.over = True
+                    flight.outcome = outcome
+                    flight.over = True
 """,
         """\
-                flight.over = True
-                flight.outcome = outcome
+                    flight.over = True
+                    flight.outcome = outcome
 """,
         "3, hand-over: who looks in between takes the flight for abandoned and loads again",
-        "table::a_flight_that_is_over_has_its_outcome_at_every_line",
+        "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
     ),
     Fault(
         "land-is-not-idempotent",
         "_table.py",
         """\
-            if not flight.over:
-                flight.outcome = outcome
+                if not flight.over:
+                    flight.outcome = outcome
 """,
         """\
-            if True:
-                flight.outcome = outcome
+                if True:
+                    flight.outcome = outcome
 """,
         "3, hand-over: a second landing takes the outcome away from those who have not read it yet",
         "table::landing_twice_counts_an_error_once",
@@ -261,11 +285,11 @@ FAULTS = [
         "errors-stay-on-the-table",
         "_table.py",
         """\
-            if flights.get(key) is flight:
-                flights.pop(key, None)  # a key's""",
+                if flights.get(key) is flight:
+                    flights.pop(key, None)  # a key's""",
         """\
-            if flights.get(key) is flight and type(outcome) is not Error:
-                flights.pop(key, None)  # a key's""",
+                if flights.get(key) is flight and type(outcome) is not Error:
+                    flights.pop(key, None)  # a key's""",
         "4, errors are never cached: who tries again gets the old error without a load",
         "threads::the_key_is_free_before_anyone_wakes",
     ),
@@ -570,6 +594,22 @@ FAULTS = [
         "if self.shelf is not None:",
         "10, refresh is a flight: refresh() returns the old value and loads nothing",
         "threads::refresh_loads_now_and_stores",
+    ),
+    Fault(
+        "refresh-takes-a-hit-for-a-load-in-threads",
+        "_threads.py",
+        "if not look and type(outcome) is Found:",
+        "if False:",
+        "10, refresh is a flight: refresh() that follows a caller who hit after all loads nothing",
+        "table::a_refresh_that_follows_a_caller_who_hits_after_all_loads",
+    ),
+    Fault(
+        "refresh-takes-a-hit-for-a-load-in-tasks",
+        "_tasks.py",
+        "if not look and type(outcome) is Found:",
+        "if False:",
+        "10, refresh is a flight: refresh() that follows a caller who hit after all loads nothing",
+        "table::a_refresh_that_follows_a_caller_who_hits_after_all_loads",
     ),
     # The cache
     Fault(
