@@ -91,6 +91,14 @@ def test_keys_are_equal_exactly_where_the_bound_arguments_are(
         assert (keys[0] == keys[1]) is same
 
 
+def test_the_order_of_keyword_arguments_does_not_matter() -> None:
+    @cached_singleflight(ttl=60)
+    def load(**fields: int) -> dict[str, int]:
+        return fields
+
+    assert load(a=1, b=2) is load(b=2, a=1)
+
+
 def test_an_unhashable_argument_is_named() -> None:
     @cached_singleflight(ttl=60)
     def load(user: int, filters: list[int]) -> int:

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from cachetools import TLRUCache
+from cachetools import LRUCache, TLRUCache
 
 from conftest import Caller, Clock, Gate, fork, in_child, needs_fork, succeeds, until, waiters
 from soloflight import Group, _locks, _threads, cached_singleflight
@@ -238,6 +238,52 @@ def test_a_fence_holds_though_user_code_gives_up_the_lock_in_the_middle_of_it(fe
     assert (entry and entry.value) == ("new" if fence == "put" else None)
 
 
+@pytest.mark.parametrize("fence", ["invalidate", "clear", "put"])
+def test_a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already(fence: str) -> None:
+    """The cache itself asks another function there, and so gives up the lock."""
+    inside, old_landed, loading, goes_on = (threading.Event() for _ in range(4))
+
+    @cached_singleflight(ttl=60)
+    def other() -> None:
+        inside.set()
+        assert old_landed.wait(20)
+
+    class Asking(LRUCache[Any, Any]):
+        def pop(self, *args: Any) -> Any:
+            if fence != "put":
+                other()
+            return super().pop(*args)
+
+        def __setitem__(self, key: Any, entry: Any) -> None:
+            if entry.value == "new":
+                other()
+            super().__setitem__(key, entry)
+
+    @cached_singleflight(ttl=60, cache=Asking(10))
+    def load(key: str) -> str:
+        loading.set()
+        assert goes_on.wait(20)
+        return "old"
+
+    goes_on.set()
+    load("k")
+    loading.clear()
+    goes_on.clear()
+    old = Caller(load.refresh, "k")
+    assert loading.wait(20)
+    if fence == "put":
+        fencing = Caller(load.put, "new", "k")
+    else:
+        fencing = Caller(*((load.invalidate, "k") if fence == "invalidate" else (load.clear,)))
+    assert inside.wait(20)
+    goes_on.set()
+    assert old.result() == "old"
+    old_landed.set()
+    fencing.result()
+    entry = load.peek("k")
+    assert (entry and entry.value) == ("new" if fence == "put" else None)
+
+
 def test_forget_holds_though_the_flight_is_landing() -> None:
     inside, goes_on = threading.Event(), threading.Event()
 
@@ -266,15 +312,16 @@ def test_forget_holds_though_the_flight_is_landing() -> None:
     assert load.peek().value == "new"  # type: ignore[union-attr]
 
 
-def test_a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown() -> None:
+@pytest.mark.parametrize("fence", ["invalidate", "clear"])
+def test_a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown(fence: str) -> None:
     """Of two that collide, the one that is stored gets compared, and its ``__eq__`` asks others."""
-    asked, invalidated, inside, goes_on = (threading.Event() for _ in range(4))
+    asked, fenced, inside, goes_on = (threading.Event() for _ in range(4))
 
     @cached_singleflight(ttl=60)
     def other(step: str) -> None:
         if step == "compare":
             asked.set()
-            assert invalidated.wait(20)
+            assert fenced.wait(20)
         else:
             inside.set()
             assert goes_on.wait(20)
@@ -307,8 +354,11 @@ def test_a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown()
     landing = Caller(load, Key("b"))
     assert asked.wait(20)
     value = "new"
-    assert load.invalidate(Key("b")) is True
-    invalidated.set()
+    if fence == "clear":
+        load.clear()
+    else:
+        assert load.invalidate(Key("b")) is True
+    fenced.set()
     until(lambda: inside.is_set() or not landing.is_alive())
     assert load(Key("b")) == "new"
     goes_on.set()

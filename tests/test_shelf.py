@@ -14,6 +14,7 @@ import pytest
 
 from conftest import Clock
 from soloflight import Entry, cached_singleflight
+from soloflight._index import GONE, Index
 
 CACHES = {
     "default": lambda: None,
@@ -612,6 +613,25 @@ def test_the_sweep_spares_what_was_stored_since() -> None:
     load("k")
     assert loads == ["k", "k"]
     assert kept() is None
+
+
+def test_what_is_shown_while_everything_is_cleared_is_found_and_can_be_hidden() -> None:
+    """In CPython 3.11 to 3.13 a plain dict would lose it."""
+
+    class Key:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            index.clear()
+            return self is other
+
+    index = Index()
+    first, second = Key(), Key()
+    index[first] = GONE
+    index[second] = GONE
+    assert index.pop(second, None) is GONE
+    assert not index
 
 
 @pytest.mark.parametrize("given", [True, False])

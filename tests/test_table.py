@@ -94,6 +94,73 @@ def test_a_call_that_missed_just_before_a_load_ended_hits_after_all(kind: str) -
     assert (load.stats().hits, load.stats().misses) == (1, 2)
 
 
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_a_refresh_that_follows_a_caller_who_hits_after_all_loads(kind: str) -> None:
+    """The caller looks at the clock twice: it misses, then hits what was stored meanwhile."""
+    clock, loads = Clock(), []
+    steps: list[Any] = []
+    caller = threading.current_thread()
+
+    def timer() -> float:
+        now = clock.now
+        if steps and threading.current_thread() is caller:
+            steps.pop(0)()
+        return now
+
+    def loader(key: str) -> int:
+        loads.append(key)
+        return len(loads)
+
+    async def async_loader(key: str) -> int:
+        return loader(key)
+
+    load: Any = cached_singleflight(ttl=10, timer=timer)(
+        loader if kind == "thread" else async_loader
+    )
+
+    def run(call: Any) -> Any:
+        return call("k") if kind == "thread" else asyncio.run(call("k"))
+
+    followers: list[Caller] = []
+
+    def refresh_in_between() -> None:
+        Caller(run, load.refresh).result()
+
+    def follow() -> None:
+        followers.append(Caller(run, load.refresh))
+        until(lambda: waiters(load) == 1)
+
+    assert run(load) == 1
+    clock.advance(10)
+    steps += [refresh_in_between, follow]
+    assert run(load) == 2
+    assert followers[0].result() == 3
+
+
+def test_who_wakes_finds_the_entry_and_the_key_free(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is done in the very moment of waking up: stored, off the table, then woken."""
+    wake = _threads.ThreadWaiters.wake
+    seen: list[Any] = []
+
+    def look_and_wake(waiters: _threads.ThreadWaiters) -> None:
+        seen.append((load.peek().value, load.in_flight()))  # type: ignore[union-attr]
+        wake(waiters)
+
+    @cached_singleflight(ttl=60)
+    def load() -> int:
+        gate()
+        return 1
+
+    callers = [Caller(load) for _ in range(2)]
+    until(lambda: waiters(load) == 1)
+    monkeypatch.setattr(_threads.ThreadWaiters, "wake", look_and_wake)
+    gate.open()
+    assert [caller.result() for caller in callers] == [1, 1]
+    assert seen and all(found == (1, ()) for found in seen)
+
+
 def test_a_follower_of_an_abandoned_flight_is_counted_once(gate: Gate) -> None:
     second = Gate()
     loads: list[int] = []
@@ -318,6 +385,41 @@ def test_a_fenced_load_does_not_displace_what_was_stored_after_the_fence(
     assert len(loads) == number
 
 
+def test_a_claim_whose_key_is_compared_during_a_clear_can_be_taken_off_again(gate: Gate) -> None:
+    """A dict that was cleared in the middle of an insertion loses what is inserted (CPython 3.11 to
+    3.13, where keys are no strings): nobody finds it there, and nobody takes it off.
+    """
+
+    class Key:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if armed:
+                armed.pop()
+                Caller(load.clear).result()
+            return self is other
+
+    armed: list[bool] = []
+    first, second = Key(), Key()
+
+    @cached_singleflight(ttl=60)
+    def load(key: Key) -> Key:
+        if key is first:
+            gate()
+        return key
+
+    leader = Caller(load, first)
+    gate.arrived()
+    armed.append(True)
+    assert load(second) is second
+    assert not armed
+    assert load.in_flight() == ()
+    assert load.peek(second) is not None
+    gate.open()
+    assert leader.result() is first
+
+
 def test_landing_twice_counts_an_error_once() -> None:
     table = FlightTable("f")
     mine = Flight("k", "f")
@@ -327,15 +429,16 @@ def test_landing_twice_counts_an_error_once() -> None:
     assert table.errors == 1
 
 
-def test_a_flight_that_is_over_has_its_outcome_at_every_line() -> None:
-    """A thread looks at `over` without the lock, and then at the outcome."""
+def test_a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line() -> None:
+    """A thread looks at `over` without the lock, takes the outcome, and may call again."""
     seen: list[bool] = []
 
     def trace(frame: Any, event: str, arg: object) -> Any:
         if frame.f_code is not FlightTable._off.__code__:
             return None if frame.f_code is not FlightTable.land.__code__ else trace
         flight = frame.f_locals["flight"]
-        seen.append(flight.over and flight.outcome is None)
+        stays = flight in load._core.table.flights.values()
+        seen.append(flight.over and (flight.outcome is None or stays))
         return trace
 
     @singleflight

@@ -33,6 +33,18 @@ class Index(dict[Hashable, Ref]):
     __ne__ = object.__ne__
     __repr__ = object.__repr__
 
+    def clear(self) -> None:
+        """Remove every entry.
+
+        One by one: a dict that is cleared while a key is compared for an insertion loses what is
+        inserted (CPython 3.11 to 3.13, where keys are no strings); nobody finds it there any more.
+        """
+        try:
+            while True:
+                self.popitem()
+        except KeyError:
+            pass  # it is empty
+
 
 class Scoped(NamedTuple):
     """The key of an entry that shares its cache with entries of other functions or instances."""

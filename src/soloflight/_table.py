@@ -271,9 +271,12 @@ class FlightTable:
         return flight
 
     def _take_all_off(self) -> None:
-        for flight in list(self.flights.values()):
-            flight.fenced = True
-        self.flights.clear()
+        # One by one: see `Index.clear`.
+        try:
+            while True:
+                self.flights.popitem()[1].fenced = True
+        except KeyError:
+            pass  # it is empty
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is under way."""

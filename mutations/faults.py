@@ -1,0 +1,842 @@
+"""Faults that somebody could make in the protocol; a test must notice each of them.
+
+A fault replaces one piece of text, which occurs exactly once in its file. What changes nothing that
+anybody could see is no fault, and is not in here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    name: str
+    file: str  # in src/soloflight
+    old: str
+    new: str
+    breaks: str  # which law of the protocol, and what a user would see
+    by: str  # the test that is known to kill it: "table::x" is test_x in tests/test_table.py
+
+    @property
+    def test(self) -> str:
+        file, name = self.by.split("::")
+        return f"tests/test_{file}.py::test_{name}"
+
+
+FAULTS = [
+    # One flight, and the order of landing
+    Fault(
+        "remove-before-store",
+        "_table.py",
+        """\
+                        stored = flight.outcome = outcome
+                        shelf.store(key, outcome, flight)
+""",
+        """\
+                        flights.pop(key, None)
+                        shelf.store(key, outcome, flight)
+""",
+        "2, order of landing: a call that falls between loads a second time",
+        "locks::forget_holds_though_the_flight_is_landing",
+    ),
+    Fault(
+        "no-second-look",
+        "_table.py",
+        "if look and self.shelf is not None:",
+        "if False:",
+        "2, order of landing: who missed just before a load ended loads once more",
+        "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
+    ),
+    Fault(
+        "second-look-takes-what-expired",
+        "_shelf.py",
+        "if entry is None or not self._timer() < entry.fresh_until:",
+        "if entry is None:",
+        "2, order of landing: an expired entry is served for ever, as long as the cache has it",
+        "decorators::any_real_number_is_a_duration",
+    ),
+    Fault(
+        "second-look-keeps-the-key",
+        "_table.py",
+        """\
+                self.land(mine, Found(entry.value))
+""",
+        "",
+        "8, nothing is left behind: the next call that misses follows a flight that nobody runs",
+        "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
+    ),
+    Fault(
+        "off-by-key",
+        "_table.py",
+        """\
+                if flights.get(key) is flight:
+                    flights.pop(key, None)  # a key's""",
+        """\
+                if True:
+                    flights.pop(key, None)  # a key's""",
+        "1, one flight: a forgotten flight takes its successor off; a third load starts beside it",
+        "group::a_forgotten_flight_never_takes_its_successor_off_the_table",
+    ),
+    Fault(
+        "over-before-removal",
+        "_table.py",
+        """\
+            try:
+                if flights.get(key) is flight:
+""",
+        """\
+            try:
+                if not flight.over:
+                    flight.outcome = outcome
+                    flight.over = True
+                    self.errors += type(outcome) is Error
+                if flights.get(key) is flight:
+""",
+        "2, order of landing: who calls again as soon as it has the value finds the old flight",
+        "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
+    ),
+    Fault(
+        "wake-before-removal",
+        "_table.py",
+        """\
+            try:
+                if flights.get(key) is flight:
+""",
+        """\
+            try:
+                if not flight.over:
+                    flight.outcome = outcome
+                    flight.over = True
+                    self.errors += type(outcome) is Error
+                    for waiters in list(flight.waiters.values()):
+                        waiters.wake()
+                if flights.get(key) is flight:
+""",
+        "4, the key is free before anyone wakes: who tries again at once gets the old error again",
+        "table::who_wakes_finds_the_entry_and_the_key_free",
+    ),
+    Fault(
+        "over-before-outcome",
+        "_table.py",
+        """\
+                    flight.outcome = outcome
+                    flight.over = True
+""",
+        """\
+                    flight.over = True
+                    flight.outcome = outcome
+""",
+        "3, hand-over: who looks in between takes the flight for abandoned and loads again",
+        "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
+    ),
+    Fault(
+        "land-is-not-idempotent",
+        "_table.py",
+        """\
+                if not flight.over:
+                    flight.outcome = outcome
+""",
+        """\
+                if True:
+                    flight.outcome = outcome
+""",
+        "3, hand-over: a second landing takes the outcome away from those who have not read it yet",
+        "table::landing_twice_counts_an_error_once",
+    ),
+    Fault(
+        "emptied-before-woken",
+        "_table.py",
+        """\
+                for waiters in list(flight.waiters.values()):
+                    waiters.wake()
+                flight.waiters = {}""",
+        """\
+                woken, flight.waiters = flight.waiters, {}
+                for waiters in woken.values():
+                    waiters.wake()""",
+        "5, interruptions are personal: a Ctrl-C in a landing leaves tasks waiting for ever",
+        "table::an_interrupt_at_any_line_of_a_landing_leaves_no_task_waiting",
+    ),
+    Fault(
+        "board-what-is-over",
+        "_table.py",
+        """\
+        if not flight.over:
+            board(flight, mine)
+        elif self""",
+        """\
+        board(flight, mine)
+        if flight.over and self""",
+        "8, nothing is left behind: a late follower is a cycle that keeps the value alive",
+        "table::who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_nothing",
+    ),
+    Fault(
+        "wait-for-what-is-over",
+        "_tasks.py",
+        "                if not flight.over:\n                    if deadline",
+        "                if True:\n                    if deadline",
+        "9, no hangs: a task that comes when its flight has just landed waits for nothing",
+        "tasks::a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed",
+    ),
+    Fault(
+        "only-one-follower-wakes",
+        "_threads.py",
+        """\
+                waiters.wake()
+                return
+""",
+        """\
+                return
+""",
+        "3, hand-over: the second thread behind the turnstile waits for ever",
+        "threads::followers_are_woken_and_need_not_look_by_themselves",
+    ),
+    Fault(
+        "the-other-loop-is-not-woken",
+        "_tasks.py",
+        "self.loop.call_soon_threadsafe(self._ring)",
+        "self.loop.call_soon(self._ring)",
+        "11, any caller: a task of another loop hears of the landing when its loop wakes by itself",
+        "group::a_task_joins_the_flight_of_a_thread",
+    ),
+    Fault(
+        "a-task-that-left-stops-the-bell",
+        "_tasks.py",
+        """\
+            if not signal.done():
+                signal.set_result(None)
+""",
+        """\
+            signal.set_result(None)
+""",
+        "6, leaving: a task that was cancelled as the flight landed leaves the others waiting",
+        "tasks::a_caller_that_is_cancelled_as_the_flight_lands_keeps_nobody_waiting",
+    ),
+    # Hand-over
+    Fault(
+        "follower-looks-at-the-cache",
+        "_threads.py",
+        "outcome = flight.outcome",
+        "outcome = flight.outcome if table.shelf is None else table.shelf.look(key)",
+        "3, hand-over: a value that the cache refuses is loaded once for every follower",
+        "threads::followers_get_a_value_that_is_not_stored",
+    ),
+    Fault(
+        "nobody-leads-anew",
+        "_threads.py",
+        "outcome = flight.outcome",
+        "outcome = flight.outcome or Error(WaitTimeout('abandoned'), None)",
+        "5, interruptions are personal: a Ctrl-C in the leader is an error of all who follow",
+        "threads::an_interruption_is_personal_and_one_follower_leads_anew",
+    ),
+    Fault(
+        "ttl-from-the-start-in-threads",
+        "_threads.py",
+        """\
+        value = loader(*args, **kwargs)
+""",
+        """\
+        entry = enter(None)
+        value = loader(*args, **kwargs)
+        enter = lambda value: setattr(entry, "value", value) or entry
+""",
+        "3, hand-over: what took longer to load than its ttl is never served from the cache",
+        "threads::ttl_counts_from_the_end_of_the_load",
+    ),
+    Fault(
+        "ttl-from-the-start-in-tasks",
+        "_tasks.py",
+        """\
+            outcome = enter(await loader(*args, **kwargs))
+""",
+        """\
+            entry = enter(None)
+            entry.value = await loader(*args, **kwargs)
+            outcome = entry
+""",
+        "3, hand-over: what took longer to load than its ttl is never served from the cache",
+        "tasks::ttl_counts_from_the_end_of_the_load",
+    ),
+    Fault(
+        "none-is-a-miss",
+        "_template.py",
+        'f"if {sf}entry is not None{fresh}:\\n"',
+        'f"if {sf}entry is not None and {sf}entry.value is not None{fresh}:\\n"',
+        "16, a hit is cheap: a loader that returns None pays a miss for every call",
+        "threads::a_hit_takes_no_lock",
+    ),
+    Fault(
+        "a-failed-store-is-raised",
+        "_store.py",
+        """\
+            self._renew(owner, repr(error))
+            owner.failed(error)
+""",
+        """\
+            self._renew(owner, repr(error))
+            owner.failed(error)
+            raise
+""",
+        "3, hand-over: a cache that fails turns a value that was loaded into an error",
+        "shelf::a_default_cache_that_was_interrupted_in_mid_change_is_replaced",
+    ),
+    # Errors
+    Fault(
+        "errors-stay-on-the-table",
+        "_table.py",
+        """\
+                if flights.get(key) is flight:
+                    flights.pop(key, None)  # a key's""",
+        """\
+                if flights.get(key) is flight and type(outcome) is not Error:
+                    flights.pop(key, None)  # a key's""",
+        "4, errors are never cached: who tries again gets the old error without a load",
+        "threads::the_key_is_free_before_anyone_wakes",
+    ),
+    Fault(
+        "frames-of-ours-in-tracebacks",
+        "_outcome.py",
+        """\
+        if error is self.exception:
+            error.with_traceback(self.traceback)
+""",
+        "",
+        "4, the loader's traceback: every error shows frames of this library",
+        "threads::an_error_has_the_traceback_of_the_loader_alone",
+    ),
+    # Interruptions
+    Fault(
+        "interruptions-land-in-threads",
+        "_threads.py",
+        "    except Exception as error:\n        # Without",
+        "    except BaseException as error:\n        # Without",
+        "5, interruptions are personal: one Ctrl-C or SystemExit is raised in every thread aboard",
+        "threads::an_interruption_is_personal_and_one_follower_leads_anew",
+    ),
+    Fault(
+        "interruptions-land-in-tasks",
+        "_tasks.py",
+        "        except Exception as error:\n            # Without",
+        "        except BaseException as error:\n            # Without",
+        "5, interruptions are personal: one CancelledError is raised in every task aboard",
+        "tasks::an_interruption_is_personal_and_one_follower_leads_anew",
+    ),
+    Fault(
+        "interruption-for-a-follower",
+        "_tasks.py",
+        "if outcome is None and flight is mine:\n                    raise_interruption(mine)",
+        "if outcome is None and flight.load is not None:\n"
+        "                    raise_interruption(flight)",
+        "5, interruptions are personal: who wakes first gets what the load was interrupted by",
+        "tasks::an_interruption_goes_to_its_starter_though_another_one_wakes_first",
+    ),
+    Fault(
+        "one-future-for-all",
+        "_tasks.py",
+        "    waiters.callers[mine] = signal",
+        "    mine.signal = waiters.callers[mine] = next(iter(waiters.callers.values()), signal)",
+        "5, interruptions are personal: cancelling one task cancels every task that waits with it",
+        "tasks::cancelling_any_caller_changes_nothing_for_the_rest",
+    ),
+    Fault(
+        "no-recovery-in-threads",
+        "_threads.py",
+        """\
+        table.recover(mine, outcome)
+""",
+        "",
+        "5, interruptions are personal: a Ctrl-C in the leader leaves the key stuck for ever",
+        "threads::an_interruption_is_personal_and_one_follower_leads_anew",
+    ),
+    Fault(
+        "no-recovery-in-tasks",
+        "_tasks.py",
+        """\
+        table.recover(mine, outcome)
+""",
+        "",
+        "6, leaving: a load goes on when every task that wanted it was cancelled",
+        "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
+    ),
+    Fault(
+        "recovery-forgets-the-follower",
+        "_table.py",
+        """\
+            self.leave(mine.following, mine)
+        elif""",
+        """\
+            pass
+        elif""",
+        "6, leaving: a follower that left is counted and kept until the flight ends",
+        "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
+    ),
+    Fault(
+        "recovery-loses-the-outcome",
+        "_table.py",
+        "            self.land(mine, outcome)\n\n    def abandon_gone",
+        "            self.land(mine, None)\n\n    def abandon_gone",
+        "5, interruptions are personal: a Ctrl-C right after a load throws away what was loaded",
+        "table::an_interrupt_between_load_and_landing_lands_what_was_loaded",
+    ),
+    Fault(
+        "nobody-lands-a-task-that-never-ran",
+        "_tasks.py",
+        """\
+        task.add_done_callback(never_ran)
+""",
+        "",
+        "9, no hangs: a load cancelled before its first step leaves its callers waiting for ever",
+        "tasks::a_task_that_is_cancelled_before_its_first_step_is_abandoned",
+    ),
+    # Leaving
+    Fault(
+        "a-leaver-ends-the-flight",
+        "_table.py",
+        """\
+            self.leave(mine.following, mine)
+        elif""",
+        """\
+            self.land(mine.following, None)
+        elif""",
+        "6, leaving: the wait_timeout of one caller makes all the others load again",
+        "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
+    ),
+    Fault(
+        "the-starter-takes-its-load-along",
+        "_table.py",
+        "if flight.load is None or flight.aboard():",
+        "if flight.load is None or (flight.aboard() and mine is not flight):",
+        "5, no caller owns the load: cancelling the first caller makes the others load again",
+        "tasks::cancelling_any_caller_changes_nothing_for_the_rest",
+    ),
+    Fault(
+        "a-waiter-is-kept",
+        "_table.py",
+        "            waiters.callers.pop(mine, None)",
+        "            pass",
+        "6, leaving: an async load is never cancelled, and in_flight() counts who has left",
+        "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
+    ),
+    Fault(
+        "the-load-runs-on",
+        "_table.py",
+        """\
+        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
+            flight.load.cancel()
+""",
+        """\
+        critical(self.lock, self._leave, flight, mine)
+""",
+        "6, leaving: an async load that nobody wants any more runs to its end",
+        "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
+    ),
+    Fault(
+        "newcomers-board-a-dying-flight",
+        "_table.py",
+        """\
+        self._off(flight, None)
+        return True
+""",
+        """\
+        return True
+""",
+        "6, leaving: a newcomer waits for the clean-up of a cancelled load before it loads",
+        "tasks::a_newcomer_never_joins_a_dying_flight",
+    ),
+    Fault(
+        "a-cancelled-future-stays-aboard",
+        "group.py",
+        """\
+                self._table.leave(mine.following or mine, mine)
+        return True
+""",
+        """\
+                pass
+        return True
+""",
+        "6, leaving: cancelling the last future of a task's load does not cancel the load",
+        "group::cancelling_the_last_future_cancels_the_load_of_a_task",
+    ),
+    Fault(
+        "a-new-deadline-for-each-wait",
+        "_threads.py",
+        "wait(table, flight, mine.signal, deadline)",
+        "wait(table, flight, mine.signal, "
+        "None if wait_timeout is None else monotonic() + wait_timeout)",
+        "the surface, one deadline for the whole call: wait_timeout starts anew with each flight",
+        "threads::wait_timeout_is_one_deadline_for_all_the_flights_of_a_call",
+    ),
+    # The fence
+    Fault(
+        "a-fenced-load-displaces",
+        "_table.py",
+        "if shelf is not None and not flight.over and flights.get(key) is flight:",
+        "if shelf is not None and not flight.over:",
+        "7, the fence: a load from before put() or invalidate() throws out what came after it",
+        "table::a_fenced_load_does_not_displace_what_was_stored_after_the_fence",
+    ),
+    Fault(
+        "forget-leaves-it-on-the-table",
+        "_table.py",
+        "flight = self.flights.pop(key, None)",
+        "flight = self.flights.get(key)",
+        "7, the fence: a call after forget() or invalidate() joins the load from before it",
+        "threads::a_load_that_began_before_the_fence_is_neither_seen_nor_joined",
+    ),
+    Fault(
+        "a-fence-leaves-no-mark",
+        "_table.py",
+        """\
+        if flight is not None:
+            flight.fenced = True
+        return flight
+""",
+        """\
+        return flight
+""",
+        "7, the fence: what user code fenced while its entry was shown is put into the cache",
+        "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
+    ),
+    Fault(
+        "clear-leaves-no-mark",
+        "_table.py",
+        """\
+                self.flights.popitem()[1].fenced = True
+""",
+        """\
+                self.flights.popitem()
+""",
+        "7, the fence: what user code cleared while its entry was shown is put into the cache",
+        "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
+    ),
+    Fault(
+        "a-fence-in-a-store-is-not-looked-for",
+        "_shelf.py",
+        "if flight is not None and flight.fenced:",
+        "if False:",
+        "7, the fence: what user code fenced while its entry was shown is put into the cache",
+        "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
+    ),
+    Fault(
+        "forget-leaves-what-is-landing",
+        "_table.py",
+        "if self.shelf is not None and self.shelf.find(key) is flight.outcome is not None:",
+        "if False:",
+        "7, the fence: what was forgotten in the middle of its store is served afterwards",
+        "locks::forget_holds_though_the_flight_is_landing",
+    ),
+    Fault(
+        "invalidate-fences-only-last",
+        "_table.py",
+        "        fenced = self._take_off(key) is not None\n        try:",
+        "        fenced = False\n        try:",
+        "7, the fence: a load lands in the middle of invalidate() and its value is served after it",
+        "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
+    ),
+    Fault(
+        "invalidate-fences-only-first",
+        "_table.py",
+        "            fenced = self._take_off(key) is not None or fenced",
+        "            pass",
+        "7, the fence: who claims in the middle of invalidate() hands on the old entry after it",
+        "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
+    ),
+    Fault(
+        "put-fences-only-last",
+        "_table.py",
+        "        self._take_off(key)  # first and last, as in `_fence`\n",
+        "",
+        "7, the fence: a load lands in the middle of put() and its value wins",
+        "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
+    ),
+    Fault(
+        "put-fences-only-first",
+        "_table.py",
+        """\
+        finally:
+            self._take_off(key)
+        return old
+""",
+        """\
+        finally:
+            pass
+        return old
+""",
+        "7, the fence: who claims in the middle of put() hands on the old entry after it",
+        "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
+    ),
+    Fault(
+        "clear-fences-only-last",
+        "_table.py",
+        "        self._take_all_off()  # first and last, as in `_fence`\n",
+        "",
+        "7, the fence: a load lands in the middle of clear() and its value is served after it",
+        "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
+    ),
+    Fault(
+        "clear-fences-only-first",
+        "_table.py",
+        """\
+        finally:
+            self._take_all_off()
+""",
+        """\
+        finally:
+            pass
+""",
+        "7, the fence: who claims in the middle of clear() hands on an old entry after it",
+        "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
+    ),
+    Fault(
+        "refresh-takes-what-is-there",
+        "_table.py",
+        "if look and self.shelf is not None:",
+        "if self.shelf is not None:",
+        "10, refresh is a flight: refresh() returns the old value and loads nothing",
+        "threads::refresh_loads_now_and_stores",
+    ),
+    Fault(
+        "refresh-takes-a-hit-for-a-load-in-threads",
+        "_threads.py",
+        "if not look and type(outcome) is Found:",
+        "if False:",
+        "10, refresh is a flight: refresh() that follows a caller who hit after all loads nothing",
+        "table::a_refresh_that_follows_a_caller_who_hits_after_all_loads",
+    ),
+    Fault(
+        "refresh-takes-a-hit-for-a-load-in-tasks",
+        "_tasks.py",
+        "if not look and type(outcome) is Found:",
+        "if False:",
+        "10, refresh is a flight: refresh() that follows a caller who hit after all loads nothing",
+        "table::a_refresh_that_follows_a_caller_who_hits_after_all_loads",
+    ),
+    # The cache
+    Fault(
+        "the-sweep-goes-by-key",
+        "_shelf.py",
+        "                if index.get(short) is gone:\n",
+        "                if True:\n",
+        "16, a hit is cheap: what was just reloaded is not seen and is loaded again",
+        "shelf::the_sweep_spares_what_was_stored_since",
+    ),
+    Fault(
+        "a-refusal-goes-by-key",
+        "_shelf.py",
+        "        if self.find(key) is entry:\n",
+        "        if True:\n",
+        "7, the fence: a refused value hides what user code stored after it",
+        "shelf::a_refusal_spares_what_was_stored_since",
+    ),
+    Fault(
+        "drop-only-hides",
+        "_shelf.py",
+        """\
+        self.ring.forget(gone)
+        self._store.change(self, key, None)
+""",
+        """\
+        self.ring.forget(gone)
+""",
+        "7, the fence: what was invalidated fills the cache and stays alive in it",
+        "shelf::clear_and_invalidate_empty_the_cache",
+    ),
+    Fault(
+        "clear-spares-the-instances",
+        "_shelf.py",
+        "        for index in (self.index, *self.instances()):\n            index.clear()",
+        "        for index in (self.index,):\n            index.clear()",
+        "7, the fence: clear() of a method leaves entries that somebody holds to be seen",
+        "shelf::clear_hides_the_entries_of_all_instances",
+    ),
+    Fault(
+        "hits-are-not-replayed",
+        "_store.py",
+        "                        ring.replay(cache)",
+        "                        pass",
+        "16, a hit is cheap, but counts: the hottest key is evicted as if nobody asked for it",
+        "shelf::what_was_hit_lately_stays",
+    ),
+    Fault(
+        "a-waiting-store-is-not-looked-at-again",
+        "_store.py",
+        "if entry is not None and owner.find(key) is not entry:",
+        "if False:",
+        "7, the fence: what was invalidated before its turn came is put into the cache",
+        "store::a_store_that_had_to_wait_is_dropped_with_the_cache_that_broke",
+    ),
+    # No hangs, no false alarms
+    Fault(
+        "no-look-for-a-cycle",
+        "_waits.py",
+        """\
+            self.check()
+        except""",
+        """\
+            pass
+        except""",
+        "9, no hangs: a loader that asks for its own key waits for half a second, or for ever",
+        "tasks::a_loader_that_asks_for_its_own_key_gets_a_deadlock_error",
+    ),
+    Fault(
+        "look-before-the-edge",
+        "_waits.py",
+        """\
+            _waiting[self._runner] = ref(self._flight)
+            self.check()
+""",
+        """\
+            self.check()
+            _waiting[self._runner] = ref(self._flight)
+""",
+        "9, no hangs: two that close a cycle at the same moment both see none",
+        "waits::the_edge_is_there_when_the_walk_begins",
+    ),
+    Fault(
+        "no-look-at-the-path-again",
+        "_waits.py",
+        "if path is not None and _cycle(self._runner, self._flight) == path:",
+        "if path is not None:",
+        "9, no false alarms: waits that did not exist at the same time are called a deadlock",
+        "waits::a_cycle_that_is_gone_at_the_second_look_is_none",
+    ),
+    Fault(
+        "an-edge-stays",
+        "_waits.py",
+        "            _waiting.pop(self._runner, None)",
+        "            pass",
+        "9, no false alarms: a thread that gave up waiting is accused as long as that flight flies",
+        "waits::an_edge_ends_with_its_wait",
+    ),
+    Fault(
+        "a-blocked-loop-is-no-runner",
+        "_waits.py",
+        "(last.load.task, last.thread) if last.load",
+        "(last.load.task,) if last.load",
+        "9, no hangs: a thread that blocks the loop which must run its leader hangs",
+        "group::a_thread_that_would_block_the_loop_that_runs_its_leader_gets_a_deadlock_error",
+    ),
+    Fault(
+        "tasks-have-no-edges",
+        "_tasks.py",
+        "with Edge(task, flight) if task in _loads else nullcontext():",
+        "with nullcontext():",
+        "9, no hangs: two async loads that wait for each other hang",
+        "tasks::a_cycle_of_two_loads_gets_a_deadlock_error",
+    ),
+    Fault(
+        "a-loop-waits-for-its-own-thread",
+        "_tasks.py",
+        "if flight.loop is None and flight.thread == me.thread:",
+        "if False:",
+        "9, no hangs: an event loop that runs inside a loader and asks for its key hangs",
+        "group::a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error",
+    ),
+    # Any caller
+    Fault(
+        "threads-do-not-look-for-closed-loops",
+        "_threads.py",
+        """\
+            if table.abandon_gone(flight):
+                return
+""",
+        "",
+        "11, any caller: a thread that follows a load whose loop was closed waits for ever",
+        "group::who_waits_for_the_flight_of_a_loop_that_is_closed_leads_anew",
+    ),
+    Fault(
+        "tasks-do-not-look-for-closed-loops",
+        "_tasks.py",
+        "                waiters.watch(table, flight)",
+        "                pass",
+        "11, any caller: a task that follows a load whose loop was closed waits for ever",
+        "tasks::the_flight_of_a_loop_that_was_merely_closed_is_abandoned",
+    ),
+    Fault(
+        "load-under-the-lock",
+        "_threads.py",
+        "if is_held(mine.thread.lock):",
+        "if False:",
+        "9, no hangs: a destructor that loads holds up every caller of the function it ended in",
+        "locks::user_code_inside_the_lock_may_lead_and_holds_nobody_up",
+    ),
+    Fault(
+        "wait-under-the-lock",
+        "_threads.py",
+        "if is_held(thread.lock):",
+        "if False:",
+        "9, no hangs: a destructor that follows a flight keeps that from landing",
+        "locks::user_code_inside_the_lock_may_follow_a_flight",
+    ),
+    Fault(
+        "a-lock-inside-a-lock",
+        "_locks.py",
+        "    if is_held(before):\n        again",
+        "    if False:\n        again",
+        "9, no hangs: two functions whose values end in each other's caches lock each other out",
+        "locks::user_code_inside_two_locks_may_change_what_the_other_one_guards",
+    ),
+    # Keys and instances
+    Fault(
+        "keywords-have-an-order",
+        "_keys.py",
+        'f"frozenset({p.name}.items())"',
+        'f"(*{p.name}.items(),)"',
+        "12, keys are the bound arguments: f(a=1, b=2) and f(b=2, a=1) load twice",
+        "keys::the_order_of_keyword_arguments_does_not_matter",
+    ),
+    Fault(
+        "an-address-is-an-instance",
+        "_instances.py",
+        """\
+            looks.pop(address, None)
+""",
+        "",
+        "13, methods: an instance at a reused address is served the values of a dead one",
+        "store::nothing_is_left_of_a_dead_instance",
+    ),
+    Fault(
+        "the-dead-are-not-buried",
+        "_store.py",
+        "                    self._bury()",
+        "                    pass",
+        "13, methods: the entries of dead instances fill the cache",
+        "shelf::the_entries_of_a_dead_instance_go_at_the_next_store",
+    ),
+    # Fork
+    Fault(
+        "a-child-has-its-parents-flights",
+        "_table.py",
+        """\
+        self.flights = {}
+        if self.shelf""",
+        """\
+        if self.shelf""",
+        "14, fork: a child waits for a load that nobody runs",
+        "locks::a_child_does_not_wait_for_a_load_of_its_parent",
+    ),
+    Fault(
+        "a-child-has-its-parents-locks",
+        "_locks.py",
+        "            lock._at_fork_reinit()",
+        "            pass",
+        "14, fork: a child waits for a lock that nobody holds",
+        "locks::a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds",
+    ),
+    Fault(
+        "no-lock-is-taken-for-a-fork",
+        "_locks.py",
+        "        if lock.acquire(timeout=max(0.0, deadline - monotonic())):",
+        "        if False:",
+        "14, fork: a child gets a cache in the middle of a change",
+        "locks::a_fork_waits_for_the_end_of_a_change",
+    ),
+    Fault(
+        "a-fork-waits-without-end",
+        "_locks.py",
+        "lock.acquire(timeout=max(0.0, deadline - monotonic()))",
+        "lock.acquire()",
+        "14, fork: who forks inside a slow change of a cache hangs",
+        "locks::a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds",
+    ),
+]

@@ -1,0 +1,206 @@
+"""Put one fault at a time into a copy of soloflight, and see which test notices.
+
+    python mutations/run.py [--list] [--fault NAME ...] [--workers N]
+
+The copy without a fault is tested first, and must pass. Then each fault of `faults.py` is applied
+to a copy, and tests run until one fails: first the one that is known to kill it, then, should it
+pass, all that could. Printed for each fault: the test that killed it, and after how many seconds. A
+test that gives no answer for too long hangs: that kills a fault too, and is printed as such.
+
+The exit code is 1 where a fault survives or no longer applies. With ``--fault`` only the known
+tests run without a fault, and all that the tests print is shown. Needs pytest 9.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import NamedTuple
+
+from faults import FAULTS, Fault
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = 2
+PATIENCE = 5.0
+"""Seconds that a test waits for what does not come: many a fault ends like that."""
+SOON = 15
+"""Seconds after which the test that is known to kill a fault hangs. It takes one or two."""
+SILENCE = 120
+"""Seconds after which any test hangs: some explore a lot."""
+LIMIT = 600
+"""Seconds for all the tests together, should the interpreter not end."""
+
+HARMLESS = {"test_architecture.py", "test_demo.py", "test_frameworks.py", "test_readme.py"}
+"""They look at other things than the protocol."""
+
+STARTED = re.compile(r"^tests/\S+::\S+", re.MULTILINE)
+FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+::.+?)(?: - .*)?$", re.MULTILINE)
+
+
+class Run(NamedTuple):
+    """What came of some tests: the one that did not pass, if any, and what it did instead."""
+
+    killer: str
+    how: str
+    seconds: float
+    output: str
+
+
+class Copy:
+    """The source and its tests in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        no_bytecode = shutil.ignore_patterns("__pycache__")
+        for name in ("src", "tests"):
+            shutil.copytree(ROOT / name, folder / name, ignore=no_bytecode)
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        replace(folder / "tests/conftest.py", "PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")
+
+    @contextmanager
+    def faulty(self, fault: Fault) -> Iterator[None]:
+        path = self.folder / "src/soloflight" / fault.file
+        whole = replace(path, fault.old, fault.new)
+        try:
+            yield
+        finally:
+            path.write_text(whole, encoding="utf-8")
+
+    def test(self, tests: Sequence[str], silence: int = SILENCE) -> Run:
+        """Run tests until one fails."""
+        command = [sys.executable, "-W", "error", "-m", "pytest", "-vx", "-rfE", "--tb=short"]
+        command += ["-p", "no:cacheprovider", "-o", f"faulthandler_timeout={silence}"]
+        command += ["-o", "faulthandler_exit_on_timeout=true", *tests]
+        # No bytecode is written: that of another fault may be of the same size and time.
+        environment = os.environ | {
+            "PYTHONPATH": str(self.folder / "src"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # they take longer than most of the tests
+        }
+        start = time.monotonic()
+        with (self.folder / "output").open("w+", encoding="utf-8", errors="replace") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # what it forks ends with it
+            )
+            code = None
+            try:
+                code = process.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            output.seek(0)
+            text = output.read()
+        return Run(*verdict(code, text), time.monotonic() - start, text)
+
+    def kill(self, fault: Fault, everything: Sequence[str]) -> Run:
+        """See which test notices a fault."""
+        try:
+            with self.faulty(fault):
+                first = self.test([fault.test], SOON)
+                if first.how:
+                    return first
+                run = self.test(everything)
+                return run._replace(seconds=first.seconds + run.seconds)
+        except LookupError as error:
+            return Run("", f"no longer applies: {error}", 0, "")
+
+
+def replace(path: Path, old: str, new: str) -> str:
+    """Replace the only occurrence of a text in a file; returns what the file was before."""
+    text = path.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        raise LookupError(f"{old!r} is in {path.name} {text.count(old)} times, not once")
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return text
+
+
+def verdict(code: int | None, output: str) -> tuple[str, str]:
+    """Which test did not pass, and what it did instead; nothing where all did."""
+    if code == 0:
+        return "", ""
+    if failed := FAILED.search(output):
+        return failed[1], "fails"
+    if started := STARTED.findall(output):
+        return started[-1], "hangs" if code is None or "Timeout (" in output else "breaks off"
+    return "", "no test ran"
+
+
+def report(fault: Fault, run: Run) -> bool:
+    """Print what became of a fault; whether it was killed by a test."""
+    if not run.how:
+        print(f"SURVIVES      {fault.name}: {fault.breaks}", flush=True)
+    elif not run.killer:
+        print(f"BROKEN        {fault.name}: {run.how}", flush=True)
+    else:
+        how = "" if run.how == "fails" else f" {run.how}"
+        late = "" if run.killer.startswith(fault.test) else f" (and not {fault.by})"
+        print(f"killed {run.seconds:4.1f} s {fault.name}: {run.killer}{how}{late}", flush=True)
+    return bool(run.killer)
+
+
+def main() -> int:
+    assert __doc__ is not None
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    names = [fault.name for fault in FAULTS]
+    parser.add_argument("--list", action="store_true", help="print the faults and end")
+    parser.add_argument("--fault", nargs="+", choices=names, metavar="NAME", help="only these")
+    parser.add_argument("--workers", type=int, default=WORKERS, metavar="N")
+    options = parser.parse_args()
+    faults = [fault for fault in FAULTS if not options.fault or fault.name in options.fault]
+    if options.list:
+        for fault in faults:
+            print(f"{fault.name} ({fault.file})\n    {fault.breaks}")
+        return 0
+    tests = (path.name for path in (ROOT / "tests").glob("test_*.py"))
+    everything = [f"tests/{name}" for name in sorted(tests) if name not in HARMLESS]
+    start = time.monotonic()
+    mine = threading.local()
+
+    def equip(folder: str) -> None:
+        mine.copy = Copy(Path(mkdtemp(dir=folder)))
+
+    with (
+        TemporaryDirectory() as folder,
+        ThreadPoolExecutor(options.workers, initializer=equip, initargs=(folder,)) as pool,
+    ):
+        first = sorted({fault.test for fault in faults}) if options.fault else everything
+        parts = [first[i :: options.workers] for i in range(options.workers)]
+        for run in pool.map(lambda tests: mine.copy.test(tests), filter(None, parts)):
+            if run.how:
+                print(run.output, f"without a fault: {run.killer} {run.how}", sep="\n")
+                return 1
+        print(f"passes without a fault ({time.monotonic() - start:.0f} s)", flush=True)
+        runs = pool.map(lambda fault: mine.copy.kill(fault, everything), faults)
+        killed = []
+        for fault, run in zip(faults, runs, strict=True):
+            if options.fault:
+                print(run.output)
+            killed.append(report(fault, run))
+    print(f"{sum(killed)} of {len(faults)} killed in {time.monotonic() - start:.0f} s")
+    return 0 if all(killed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
