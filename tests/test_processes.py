@@ -181,8 +181,17 @@ def test_the_workers_of_a_pre_forking_server_load_for_themselves(tmp_path: Path)
             connection.close()
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--preload", "--workers=2", "--timeout=20"]
-        + [f"--bind=fd://{listening.fileno()}", "--log-level=warning", "server:app"],
+        [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--preload",
+            "--workers=2",
+            "--timeout=20",
+            f"--bind=fd://{listening.fileno()}",
+            "--log-level=warning",
+            "server:app",
+        ],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
