@@ -79,9 +79,11 @@ class LoopWaiters:
                 signal.set_result(None)
 
     def watch(self, table: FlightTable, flight: Flight) -> None:
-        """Look now and then whether another loop, that runs `flight`, is gone."""
+        """Look now and then whether `flight` is over unnoticed, or its event loop is gone."""
         self.poll = None
-        if self.callers and not (flight.over or table.abandon_gone(flight)):
+        if flight.over:
+            self._ring()
+        elif self.callers and not table.abandon_gone(flight):
             self.poll = self.loop.call_later(POLL, self.watch, table, flight)
 
 
@@ -190,7 +192,7 @@ async def wait(
             raise deadlock([flight])  # its loader runs this very loop
         # Only what runs a load can be part of a cycle.
         with Edge(task, flight) if task in _loads else nullcontext():
-            waiters = None if flight.loop in (loop, None) else flight.waiters.get(loop)
+            waiters = None if flight.loop is loop else flight.waiters.get(loop)
             if isinstance(waiters, LoopWaiters) and waiters.poll is None:
                 waiters.watch(table, flight)
             timer = None if left is None else loop.call_later(left, _ring, signal)
