@@ -10,6 +10,8 @@ import tempfile
 from pathlib import Path
 from textwrap import dedent
 
+NO_SIGUSR1 = not hasattr(signal, "SIGUSR1")
+
 LIMIT = 20.0
 """Seconds. A program that hangs says where, and ends."""
 
