@@ -136,7 +136,13 @@ async def call(
 ) -> Outcome:
     """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
-    loop = get_running_loop()
+    try:
+        loop = get_running_loop()
+    except RuntimeError:  # trio's, say, or none
+        raise RuntimeError(
+            f"{table.name}: an async function needs asyncio's event loop, and none is running here "
+            "(under trio: decorate a plain function, and call it with trio.to_thread.run_sync)"
+        ) from None
     mine = Flight(key, table.name, loop)
     flight: Flight | None = mine
     outcome: Outcome | None = None
