@@ -243,8 +243,9 @@ def start(
             flight.load = None  # `recover` lands it
             run.close()
             raise
-        _loads[task] = never_ran
+        # First what takes it off again: an interrupt may strike in between.
         task.add_done_callback(never_ran)
+        _loads[task] = never_ran
     finally:
         # What an eager load raised holds its traceback, that this frame below it.
         del table, flight, load, never_ran, run
