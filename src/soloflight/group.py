@@ -199,6 +199,7 @@ class _SubmitFuture(Future[R]):
             table.leave(flight, mine)
             table.recover(mine, None)
             _locks.critical(table.lock, _disband, flight, crew)
+            crew.wake()  # its thread, if it has one
             crew.callers.pop(mine, None)
             crew.deliver(flight.outcome)  # the others look for a thread of their own
             mine.signal = None  # it holds this ticket
