@@ -10,7 +10,7 @@ import programs
 
 COMMON = dedent(
     """
-    import asyncio, atexit, threading
+    import asyncio, atexit, sys, threading
     from conftest import until, until_async, waiters
     from soloflight import Group, cached_singleflight
 
@@ -103,7 +103,7 @@ def test_threads_that_outlive_the_main_thread_are_answered() -> None:
         threading.main_thread().join()
         opened.set()
 
-    in_threads(False, lambda: print(load("k")))
+    in_threads(False, lambda: sys.stdout.write(load("k") + "\n"))
     until(lambda: waiters(load) == 2)
     threading.Thread(target=open_late, daemon=True).start()
     """
