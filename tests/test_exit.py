@@ -10,7 +10,7 @@ import programs
 
 COMMON = dedent(
     """
-    import asyncio, atexit, sys, threading
+    import asyncio, atexit, threading
     from conftest import until, until_async, waiters
     from soloflight import Group, cached_singleflight
 
@@ -103,11 +103,11 @@ def test_threads_that_outlive_the_main_thread_are_answered() -> None:
         threading.main_thread().join()
         opened.set()
 
-    in_threads(False, lambda: sys.stdout.write(load("k") + "\n"))
+    in_threads(False, lambda: print(load("k"), end=""))
     until(lambda: waiters(load) == 2)
     threading.Thread(target=open_late, daemon=True).start()
     """
-    assert programs.run(COMMON + dedent(code)) == "k\n" * 3
+    assert programs.run(COMMON + dedent(code)) == "kkk"
 
 
 def test_a_function_may_be_called_at_exit() -> None:
