@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict, UserDict
+from collections.abc import Callable
 from typing import Any
 
 import cachetools
 import pytest
 
-from conftest import Clock
+from conftest import Caller, Clock
 from soloflight import cached_singleflight, singleflight
 
 
@@ -71,3 +72,38 @@ def test_more_options() -> None:
         cached_singleflight(ttl=1, maxsize=True)
     with pytest.raises(TypeError, match="takes a function"):  # D9
         singleflight(1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("act", ["load", "evicted", "invalidate", "clear", "put", "refresh"])
+def test_an_eviction_hook_may_call_the_function(act: str) -> None:
+    """A cache's own ``popitem`` runs inside of the lock, in the middle of a store."""
+    hooked: list[str] = []
+
+    class Hooked(cachetools.LRUCache[Any, Any]):
+        def popitem(self) -> Any:
+            item = super().popitem()
+            hooked.append(act)
+            if len(hooked) == 1:
+                acts[act]()
+            return item
+
+    @cached_singleflight(cache=Hooked(2), ttl=60)
+    def load(key: str) -> str:
+        return key
+
+    acts: dict[str, Callable[[], object]] = {
+        "load": lambda: load("other"),
+        "evicted": lambda: load("a"),
+        "invalidate": lambda: load.invalidate("b"),
+        "clear": load.clear,
+        "put": lambda: load.put("put", "b"),
+        "refresh": lambda: load.refresh("b"),
+    }
+    for key in "abc":
+        assert Caller(load, key).result() == key
+    assert hooked
+    assert not load.in_flight()
+    assert len(load.cache) <= 2
+    load.invalidate("b")
+    assert Caller(load, "b").result() == "b"
+    assert Caller(load, "b").result() == "b"

@@ -179,7 +179,19 @@ class FlightTable:
         elif mine.load is not None:
             self.leave(mine, mine)
         else:
-            self.land(mine, outcome)
+            try:
+                self.land(mine, outcome)
+            finally:
+                if not mine.over:  # no room on the stack for that, and for not one frame more
+                    mine.outcome = outcome
+                    mine.over = True  # those aboard look now and then
+                    # Not to be waited for here: this thread may hold another lock.
+                    if self.lock.acquire(False):
+                        try:
+                            if self.flights.get(mine.key) is mine:
+                                self.flights.pop(mine.key, None)
+                        finally:
+                            self.lock.release()
 
     def abandon_gone(self, flight: Flight) -> bool:
         """Abandon a flight whose event loop was closed under it, and can no longer land it."""

@@ -79,9 +79,11 @@ class LoopWaiters:
                 signal.set_result(None)
 
     def watch(self, table: FlightTable, flight: Flight) -> None:
-        """Look now and then whether another loop, that runs `flight`, is gone."""
+        """Look now and then whether `flight` is over unnoticed, or its event loop is gone."""
         self.poll = None
-        if self.callers and not (flight.over or table.abandon_gone(flight)):
+        if flight.over:
+            self._ring()
+        elif self.callers and not table.abandon_gone(flight):
             self.poll = self.loop.call_later(POLL, self.watch, table, flight)
 
 
@@ -134,7 +136,13 @@ async def call(
 ) -> Outcome:
     """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
-    loop = get_running_loop()
+    try:
+        loop = get_running_loop()
+    except RuntimeError:  # trio's, say, or none
+        raise RuntimeError(
+            f"{table.name}: an async function needs asyncio's event loop, and none is running here "
+            "(under trio: decorate a plain function, and call it with trio.to_thread.run_sync)"
+        ) from None
     mine = Flight(key, table.name, loop)
     flight: Flight | None = mine
     outcome: Outcome | None = None
@@ -192,7 +200,7 @@ async def wait(
             raise deadlock([flight])  # its loader runs this very loop
         # Only what runs a load can be part of a cycle.
         with Edge(task, flight) if task in _loads else nullcontext():
-            waiters = None if flight.loop in (loop, None) else flight.waiters.get(loop)
+            waiters = None if flight.loop is loop else flight.waiters.get(loop)
             if isinstance(waiters, LoopWaiters) and waiters.poll is None:
                 waiters.watch(table, flight)
             timer = None if left is None else loop.call_later(left, _ring, signal)
@@ -237,8 +245,9 @@ def start(
             flight.load = None  # `recover` lands it
             run.close()
             raise
-        _loads[task] = never_ran
+        # First what takes it off again: an interrupt may strike in between.
         task.add_done_callback(never_ran)
+        _loads[task] = never_ran
     finally:
         # What an eager load raised holds its traceback, that this frame below it.
         del table, flight, load, never_ran, run

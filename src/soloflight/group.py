@@ -150,6 +150,11 @@ def _board(flight: Flight, mine: Flight) -> None:
     future.crew = crew
 
 
+def _disband(flight: Flight, crew: _Crew) -> None:
+    if flight.waiters.get(_Crew) is crew:  # not that of others, where this one has not boarded
+        del flight.waiters[_Crew]
+
+
 class _SubmitFuture(Future[R]):
     """One caller of `Group.submit`. It ends once, by `finish` or by `cancel`."""
 
@@ -190,10 +195,11 @@ class _SubmitFuture(Future[R]):
             elif crew.manned.acquire(False):
                 crew.start(table.name, flight, partial(_threads.wait, table, flight, crew, None))
         except BaseException:  # no thread could be started, say
-            flight = mine.following or mine
+            flight, crew = mine.following or mine, self.crew
             table.leave(flight, mine)
             table.recover(mine, None)
-            _locks.critical(table.lock, flight.waiters.pop, _Crew, None)
+            _locks.critical(table.lock, _disband, flight, crew)
+            crew.wake()  # its thread, if it has one
             crew.callers.pop(mine, None)
             crew.deliver(flight.outcome)  # the others look for a thread of their own
             mine.signal = None  # it holds this ticket

@@ -1,0 +1,106 @@
+"""Rings of loads, each of which waits for the next: law 9 in every mix of threads and tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import product
+from typing import Any
+
+import pytest
+
+from conftest import PATIENCE, Caller, until, until_async
+from soloflight import FlightDeadlock, Group, singleflight
+
+# How a member leads. The first three load in a thread, the others in a task.
+KINDS = ("def", "do", "submit", "async def", "do_async")
+
+
+def rings(length: int) -> list[tuple[str, ...]]:
+    """Every ring, once for all its rotations, in which each member can ask for the next."""
+    return sorted(
+        {
+            min(ring[i:] + ring[:i] for i in range(length))
+            for ring in product(KINDS, repeat=length)
+            # A thread has no way to wait for an async def but a loop of its own.
+            if all(
+                not (kind in KINDS[:3] and ring[(i + 1) % length] == "async def")
+                for i, kind in enumerate(ring)
+            )
+        }
+    )
+
+
+class Ring:
+    """Loads that all begin before any of them asks for the next one."""
+
+    def __init__(self, kinds: tuple[str, ...]) -> None:
+        self.kinds = kinds
+        self.group = Group()
+        self.begun: set[int] = set()
+        self.plain: Any = singleflight(name="plain")(self.load)
+        self.coroutine: Any = singleflight(name="coroutine")(self.load_async)
+
+    def everybody(self) -> bool:
+        return len(self.begun) == len(self.kinds)
+
+    def load(self, member: int) -> Any:
+        self.begun.add(member)
+        until(self.everybody)
+        return self.ask((member + 1) % len(self.kinds))
+
+    async def load_async(self, member: int) -> Any:
+        self.begun.add(member)
+        await until_async(self.everybody)
+        member = (member + 1) % len(self.kinds)
+        if self.kinds[member] == "def":
+            return self.ask(member)  # which blocks the loop
+        return await self.ask_async(member)
+
+    def ask(self, member: int) -> Any:
+        """Lead or follow in a thread."""
+        if self.kinds[member] == "def":
+            return self.plain(member)
+        return self.group.do(member, self.load, member)
+
+    def ask_async(self, member: int) -> Awaitable[Any]:
+        """Lead or follow in a task."""
+        if self.kinds[member] == "async def":
+            return self.coroutine(member)
+        return self.group.do_async(member, self.load_async, member)
+
+    async def lead_async(self, members: list[int]) -> list[Any]:
+        asking = asyncio.gather(*map(self.ask_async, members), return_exceptions=True)
+        return await asyncio.wait_for(asking, PATIENCE)
+
+    def start(self, one_loop: bool) -> list[Callable[[], list[Any]]]:
+        """Let every member lead; returns what waits for their outcomes."""
+        in_tasks = [i for i, kind in enumerate(self.kinds) if kind in KINDS[3:]]
+        loops = [in_tasks] if one_loop else [[i] for i in in_tasks]
+        results = [Caller(asyncio.run, self.lead_async(loop)).result for loop in loops if loop]
+        for member, kind in enumerate(self.kinds):
+            if kind == "submit":
+                future = self.group.submit(member, self.load, member)
+                results.append(lambda future=future: [future.exception(PATIENCE)])
+            elif member not in in_tasks:
+                results.append(Caller(self.outcome, member).result)
+        return results
+
+    def outcome(self, member: int) -> list[Any]:
+        try:
+            return [self.ask(member)]
+        except Exception as error:
+            return [error]
+
+
+@pytest.mark.parametrize("one_loop", [False, True], ids=["loops", "one-loop"])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_everyone_in_a_ring_gets_a_deadlock_error(length: int, one_loop: bool) -> None:
+    for kinds in rings(length):
+        ring = Ring(kinds)
+        outcomes = [outcome for result in ring.start(one_loop) for outcome in result()]
+        assert [type(outcome) for outcome in outcomes] == [FlightDeadlock] * length, kinds
+        if not one_loop:  # there, what blocks the loop may close a shorter cycle
+            assert all(f"[{member}]" in str(outcomes[0]) for member in range(length)), kinds
+        for table in (ring.group, ring.plain, ring.coroutine):
+            assert not table.in_flight(), kinds

@@ -1,0 +1,126 @@
+"""An interpreter that exits with loads in progress: in time, and without a word on stderr."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+
+import programs
+
+COMMON = dedent(
+    """
+    import asyncio, atexit, threading
+    from conftest import until, until_async, waiters
+    from soloflight import Group, cached_singleflight
+
+    group, opened = Group(), threading.Event()
+
+    @cached_singleflight(ttl=60)
+    def load(key):
+        opened.wait()
+        return key
+
+    @cached_singleflight(ttl=60)
+    async def load_async(key):
+        await asyncio.Event().wait()
+
+    def in_threads(daemon, call, *args):
+        for _ in range(3):
+            threading.Thread(target=call, args=args, daemon=daemon).start()
+    """
+)
+
+
+@pytest.mark.parametrize(
+    "loads",
+    [
+        pytest.param(
+            """
+            in_threads(True, load, "k")
+            until(lambda: waiters(load) == 2)
+            """,
+            id="daemon-threads",
+        ),
+        pytest.param(
+            """
+            futures = [group.submit("k", opened.wait) for _ in range(3)]
+            futures[0].add_done_callback(print)
+            assert waiters(group) == 3
+            """,
+            id="submitted",
+        ),
+        pytest.param(
+            """
+            async def main():
+                tasks = [asyncio.ensure_future(load_async("k")) for _ in range(3)]
+                await until_async(lambda: waiters(load_async) == 3)
+
+            asyncio.run(main())
+            """,
+            id="asyncio-run",
+        ),
+        pytest.param(
+            """
+            in_threads(True, lambda: asyncio.run(load_async("k")))
+            until(lambda: waiters(load_async) == 3)
+            """,
+            id="loops-in-daemon-threads",
+        ),
+        pytest.param(
+            """
+            async def main():
+                global tasks
+                tasks = [asyncio.ensure_future(load_async("k")) for _ in range(3)]
+                await until_async(lambda: waiters(load_async) == 3)
+
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(main())
+            loop.close()
+            """,
+            id="closed-loop",
+        ),
+        pytest.param(
+            """
+            async def main():
+                leader = asyncio.ensure_future(group.do_async("k", asyncio.Event().wait))
+                await until_async(lambda: waiters(group) == 4)
+
+            in_threads(True, lambda: (until(group.in_flight), group.do("k", opened.wait)))
+            asyncio.run(main())
+            """,
+            id="daemon-threads-that-lead-anew",
+        ),
+    ],
+)
+def test_nobody_waits_for_what_will_never_land(loads: str) -> None:
+    programs.run(COMMON + dedent(loads))
+
+
+def test_threads_that_outlive_the_main_thread_are_answered() -> None:
+    code = """
+    def open_late():
+        threading.main_thread().join()
+        opened.set()
+
+    in_threads(False, lambda: print(load("k"), end=""))
+    until(lambda: waiters(load) == 2)
+    threading.Thread(target=open_late, daemon=True).start()
+    """
+    assert programs.run(COMMON + dedent(code)) == "kkk"
+
+
+def test_a_function_may_be_called_at_exit() -> None:
+    code = """
+    @atexit.register
+    def say_goodbye():
+        opened.set()
+        print(load("k"), group.do("k", int), asyncio.run(group.do_async("k", one)))
+
+    async def one():
+        return 1
+
+    in_threads(True, load, "k")
+    until(lambda: waiters(load) == 2)
+    """
+    assert programs.run(COMMON + dedent(code)) == "k 0 1\n"
