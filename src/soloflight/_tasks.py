@@ -303,6 +303,7 @@ async def _run(
             # It goes to the caller that started the load; where that has left, to the event loop.
             waiters = flight.waiters.get(load.loop)
             unheard = waiters is None or flight not in waiters.callers
+            del waiters
         _loads.pop(task, None)
         table.land(flight, outcome)
         if unheard:
