@@ -26,7 +26,7 @@ from typing import Any
 
 from ._flight import Flight, Outcome
 from ._locks import me
-from ._outcome import Error, Value
+from ._outcome import Error, Value, for_another
 from ._table import FlightTable
 from ._threads import POLL
 from ._waits import Edge, deadlock
@@ -153,7 +153,7 @@ async def call(
                         await mine.signal
                     else:
                         await wait(table, flight, mine.signal, deadline)
-                outcome = flight.outcome
+                outcome = flight.outcome if flight.loop is loop else for_another(flight.outcome)
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
         return outcome

@@ -10,7 +10,7 @@ from typing import Any
 
 from ._flight import Flight, Outcome
 from ._locks import is_held, me, released
-from ._outcome import Error, Value
+from ._outcome import Error, Value, for_another
 from ._table import FlightTable
 from ._waits import Edge
 from .exceptions import WaitTimeout
@@ -82,7 +82,7 @@ def call(
                     table.land(mine, outcome)
                 else:
                     wait(table, flight, mine.signal, deadline)
-                    outcome = flight.outcome
+                    outcome = for_another(flight.outcome)
         return outcome
     except BaseException:
         table.recover(mine, outcome)
