@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary, ref
 
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
-from ._entry import Entry, check_callable, is_number, lifetime
+from ._entry import Entry, check_callable, is_number, lifetime, new_entry
 from ._shelf import Shelf
 from ._store import SizeError, Store
 
@@ -135,7 +135,7 @@ def _at_most(most: float, ttl: Callable[[Any], object]) -> Callable[[Any], objec
 
 def _probe(cache: MutableMapping[Hashable, Any]) -> None:
     """Refuse a mapping that stores copies (shelve) or keeps nothing alive: entries are objects."""
-    key, entry = ("soloflight", object()), Entry(None, 0.0)
+    key, entry = ("soloflight", object()), new_entry(None, 0.0)
     kept = ref(entry)
     try:
         cache[key] = entry

@@ -6,7 +6,7 @@ from collections.abc import Hashable, MutableMapping
 from typing import Any, NamedTuple
 from weakref import ref
 
-from ._entry import Entry
+from ._entry import new_entry
 from ._stats import Tally
 
 RING = 8
@@ -20,7 +20,7 @@ class Ref(ref):  # type: ignore[type-arg]
     key: Hashable
 
 
-GONE: Ref = Ref(Entry(None, 0.0))
+GONE: Ref = Ref(new_entry(None, 0.0))
 """A dead reference: what an `Index` has for an unknown key."""
 
 

@@ -12,7 +12,10 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 V = TypeVar("V")
 
-SHARED = sys.version_info >= (3, 14) or getattr(sys, "_is_gil_enabled", lambda: True)()
+GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether this Python has its interpreter lock."""
+
+SHARED = GIL or sys.version_info >= (3, 14)
 """Whether all who are aboard may get one exception object.
 
 CPython 3.13 without the interpreter lock crashes where two threads raise one object at a time, as

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMapping
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from ._entry import Entry
+from ._entry import Entry, new_entry
 from ._flight import FlightInfo
 from ._instances import Instances
 from ._locks import critical
@@ -201,7 +201,7 @@ class CachedSurface(FlightSurface[P, R]):
         """The entry of this call, or ``None``. Never loads, and does not count as a hit."""
         entry = self._core.shelf.fresh(self._bind(args, kwargs)[0])
         # A copy: an entry of the cache is seen for as long as anybody holds it.
-        return None if entry is None else Entry(entry.value, entry.fresh_until)
+        return None if entry is None else new_entry(entry.value, entry.fresh_until)
 
     @property
     def cache(self) -> MutableMapping[Any, Any]:
