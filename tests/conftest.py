@@ -192,7 +192,7 @@ def of_flights() -> list[Any]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Law 8, after every test: no flight, waiter, task or thread, and no error logged by asyncio."""
+    """Law 8, after every test: no flight, waiter, task or thread, and asyncio logged no error."""
     yield
     logged = [record.name for record in caplog.get_records("call") if record.levelname == "ERROR"]
     caplog.get_records("call").clear()  # an exception holds its traceback, and that its frames

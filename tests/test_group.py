@@ -158,6 +158,7 @@ def test_a_thread_keeps_a_tasks_flight_alive_when_every_task_has_left() -> None:
         caller.cancel()
         await until_async(lambda: waiters(group) == 1)
         opened.set()
+        await until_async(lambda: len(group) == 0)  # it lands before the loop ends
         return await group.do_async("other", load)
 
     loop = Caller(lambda: asyncio.run(main()))

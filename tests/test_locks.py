@@ -218,16 +218,26 @@ def test_a_fence_holds_though_user_code_gives_up_the_lock_in_the_middle_of_it(fe
             return "old"
         return Doomed(other)
 
-    load.put(Doomed(other), "k")  # what the fence drops
-    load("doomed")
+    def fencing_thread() -> None:
+        # Makes what it drops: without the interpreter lock, a value ends where it was made.
+        load.put(Doomed(other), "k")
+        load("doomed")
+        made.set()
+        assert fences.wait(20)
+        if fence == "put":
+            load.put("new", "k")
+        else:
+            load.invalidate("k") if fence == "invalidate" else load.clear()
+
     armed = False
+    made, fences = threading.Event(), threading.Event()
+    fencing = Caller(fencing_thread)
+    assert made.wait(20)
     old = Caller(load.refresh, "k")
     assert loading.wait(20)
     armed = True
-    if fence == "put":
-        fencing = Caller(load.put, "new", "k")
-    else:
-        fencing = Caller(*((load.invalidate, "k") if fence == "invalidate" else (load.clear,)))
+    fences.set()
+    until(lambda: not load.in_flight())  # fenced
     if fence != "invalidate":  # that one releases the value when it has given up the lock for good
         assert in_user_code.wait(20)
     goes_on.set()

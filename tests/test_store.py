@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import sysconfig
 import weakref
 from typing import Any
 
@@ -102,6 +104,10 @@ def test_a_store_that_had_to_wait_is_dropped_with_the_cache_that_broke() -> None
     assert set(load.cache) == {load.cache_key("next")}
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 14) and bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    reason="Python 3.13 without the interpreter lock keeps functions and classes for ever",
+)
 def test_a_function_that_is_gone_leaves_no_ring_with_a_shared_cache() -> None:
     """A function that is gone is gone from the cache that it shared."""
     cache = cachetools.LRUCache(3)

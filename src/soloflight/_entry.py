@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from inspect import iscoroutinefunction
 from math import inf, isnan
 from numbers import Real
-from typing import TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
-from ._outcome import Value
+from ._outcome import GIL, Value
 
 V = TypeVar("V")
 
@@ -32,6 +34,32 @@ class Entry(Value[V]):
 
     def __repr__(self) -> str:
         return f"Entry(value={self.value!r}, fresh_until={self.fresh_until!r})"
+
+
+new_entry: Callable[[Any, float], Entry[Any]] = Entry
+"""Makes an entry that ends as soon as nobody holds it, whichever thread lets it go."""
+
+if not GIL:
+    # Without the interpreter lock an object belongs to the thread that made it. When another one
+    # lets it go, it ends as late as its owner next runs: the entry would be seen after the cache
+    # has dropped it. An object that its finalizer has brought back belongs to nobody (CPython's
+    # `_PyObject_ResurrectEnd`); that happens once. It is done in C, as an exception of a signal
+    # handler would be lost in a finalizer.
+    _back: list[Entry[Any]] = []
+    Entry.__del__ = property(partial(partial, _back.append))  # type: ignore[attr-defined]
+
+    def _new_entry(value: Any, fresh_until: float) -> Entry[Any]:
+        while True:
+            try:
+                entry = _back.pop()
+                break
+            except IndexError:
+                Entry(None, 0.0)  # ends at once, and is back
+        entry.value = value
+        entry.fresh_until = fresh_until
+        return entry
+
+    new_entry = _new_entry
 
 
 def check_callable(option: object, what: str, kind: str = "a callable") -> None:

@@ -6,10 +6,21 @@ knows nothing of flights. The idea is that of python-trio's ``outcome``.
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 V = TypeVar("V")
+
+GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
+"""Whether this Python has its interpreter lock."""
+
+SHARED = GIL or sys.version_info >= (3, 14)
+"""Whether all who are aboard may get one exception object.
+
+CPython 3.13 without the interpreter lock crashes where two threads raise one object at a time, as
+each sets its traceback (python/cpython#128421, mended in 3.14).
+"""
 
 
 class Value(Generic[V]):
@@ -30,14 +41,36 @@ class Found(Value[V]):
     __slots__ = ()
 
 
+_CHAIN = ("__cause__", "__context__", "__suppress_context__")
+
+
 class Error:
     """What a loader raised, and the traceback that it had at the loader's edge."""
 
-    __slots__ = ("exception", "traceback")
+    __slots__ = ("chain", "exception", "traceback")
 
     def __init__(self, exception: BaseException, traceback: TracebackType | None) -> None:
         self.exception = exception
         self.traceback = traceback
+        if not SHARED:  # the leader may raise it while it is copied
+            self.chain = {name: getattr(exception, name) for name in _CHAIN}
+
+    def copy(self) -> Error:
+        """The same with an exception of its own; with the same one where it cannot be copied."""
+        exception = self.exception
+        cls: Any = type(exception)
+        base: Any = next(c for c in cls.__mro__ if c.__module__ == "builtins")
+        try:
+            args = base.__reduce__(exception)[1]
+            # Not the class's own `__init__`: whoever wrote it decided what it takes, and does.
+            copy = base.__new__(cls, *args)
+            base.__init__(copy, *args)
+            vars(copy).update(vars(exception))
+            for name, value in self.chain.items():
+                object.__setattr__(copy, name, value)  # plain assigning might be refused
+        except Exception:
+            return self
+        return Error(copy, self.traceback)
 
     @property
     def value(self) -> NoReturn:
@@ -62,3 +95,13 @@ class Error:
         """
         if error is self.exception:
             error.with_traceback(self.traceback)
+
+
+def handed_over(outcome: Any, look: bool) -> Any:
+    """What a caller gets of a flight that another one led; None: it has to load itself.
+
+    `look`: whether an entry will do.
+    """
+    if type(outcome) is Found and not look:
+        return None  # it was no load: its leader hit after all
+    return outcome if SHARED or type(outcome) is not Error else outcome.copy()

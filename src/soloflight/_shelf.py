@@ -19,7 +19,7 @@ from math import inf
 from threading import RLock
 from typing import Any
 
-from ._entry import Entry, lifetime
+from ._entry import Entry, lifetime, new_entry
 from ._flight import Flight
 from ._index import GONE, Index, Ref, Ring, Scoped
 from ._outcome import Value
@@ -105,7 +105,9 @@ class Shelf:
         ttl = self._ttl
         if callable(ttl):
             ttl = lifetime(ttl(value), f"ttl() of {self.name}")
-        return Entry(value, self._timer() + ttl if ttl != inf else inf) if ttl > 0 else Value(value)
+        if not ttl > 0:
+            return Value(value)
+        return new_entry(value, self._timer() + ttl if ttl != inf else inf)
 
     def find(self, key: Hashable) -> Entry[Any] | None:
         """The entry of `key`, fresh or not. Takes no lock."""

@@ -26,7 +26,7 @@ from typing import Any
 
 from ._flight import Flight, Outcome
 from ._locks import me
-from ._outcome import Error, Found, Value
+from ._outcome import Error, Value, handed_over
 from ._table import FlightTable
 from ._threads import POLL
 from ._waits import Edge, deadlock
@@ -162,8 +162,8 @@ async def call(
                     else:
                         await wait(table, flight, mine.signal, deadline)
                 outcome = flight.outcome
-                if not look and type(outcome) is Found:
-                    outcome = None  # it was no load: its leader hit after all
+                if flight.loop is not loop or not look:
+                    outcome = handed_over(outcome, look)
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
         return outcome

@@ -10,7 +10,7 @@ from typing import Any
 
 from ._flight import Flight, Outcome
 from ._locks import is_held, me, released
-from ._outcome import Error, Found, Value
+from ._outcome import Error, Value, handed_over
 from ._table import FlightTable
 from ._waits import Edge
 from .exceptions import WaitTimeout
@@ -82,9 +82,7 @@ def call(
                     table.land(mine, outcome)
                 else:
                     wait(table, flight, mine.signal, deadline)
-                    outcome = flight.outcome
-                    if not look and type(outcome) is Found:
-                        outcome = None  # it was no load: its leader hit after all
+                    outcome = handed_over(flight.outcome, look)
         return outcome
     except BaseException:
         table.recover(mine, outcome)

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from . import _locks, _tasks, _threads
 from ._flight import Flight, FlightInfo, Outcome
-from ._outcome import Error, Value
+from ._outcome import Error, Value, handed_over
 from ._table import FlightTable
 
 P = ParamSpec("P")
@@ -212,7 +212,7 @@ class _SubmitFuture(Future[R]):
 
     def landed(self, outcome: Outcome | None) -> None:
         if outcome is not None:
-            self.finish(outcome)
+            self.finish(handed_over(outcome, True))
             return
         try:
             self.claim(self._mine)  # abandoned: somebody leads anew

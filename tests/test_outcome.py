@@ -1,0 +1,125 @@
+"""An exception for each caller, where one object cannot be raised by several threads at a time."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from conftest import Caller, Gate, until, waiters
+from soloflight import Group, _outcome, singleflight
+from soloflight._outcome import Error
+
+
+class ByKeyword(Exception):
+    made = 0
+
+    def __init__(self, *, reason: str) -> None:
+        type(self).made += 1
+        super().__init__(f"because {reason}")
+        self.reason = reason
+
+
+class Retagged(OSError):
+    def __init__(self, code: int, where: str) -> None:
+        super().__init__(code, f"at {where}", where)
+
+
+@dataclass(frozen=True)
+class Frozen(Exception):
+    code: int
+
+
+class Stubborn(Exception):
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("not for you")
+
+
+@pytest.fixture(autouse=True)
+def unshared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_outcome, "SHARED", False)
+
+
+def raised(exception: Exception) -> Error:
+    """The error of a load that raises it in an `except` and `from` another one."""
+    try:
+        try:
+            raise KeyError("context")
+        except KeyError:
+            raise exception from ValueError("cause")
+    except Exception as error:
+        return Error(error, error.__traceback__)
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        LookupError("a", 1),
+        FileNotFoundError(2, "No such file", "name"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        SyntaxError("invalid", ("file", 1, 2, "text")),
+        ByKeyword(reason="of that"),
+        Retagged(5, "here"),
+        Frozen(7),
+    ],
+    ids=lambda exception: type(exception).__name__,
+)
+def test_a_copy_tells_the_same(exception: Exception) -> None:
+    made = ByKeyword.made
+    error = raised(exception)
+    copy = error.copy().exception
+    assert copy is not exception
+    assert type(copy) is type(exception)
+    assert (str(copy), copy.args, vars(copy)) == (str(exception), exception.args, vars(exception))
+    assert getattr(copy, "filename", None) == getattr(exception, "filename", None)
+    told = traceback.format_exception(type(copy), copy, error.traceback)
+    assert told == traceback.format_exception(type(exception), exception, error.traceback)
+    assert ByKeyword.made == made, "the class's own __init__ is not asked again"
+
+
+def test_what_cannot_be_copied_is_shared() -> None:
+    error = raised(Stubborn())
+    assert error.copy() is error
+
+
+def test_whoever_follows_gets_a_copy_and_whoever_leads_the_original(gate: Gate) -> None:
+    original = LookupError("k")
+
+    @singleflight
+    def load(key: str) -> None:
+        gate()
+        raise original
+
+    leader = Caller(load, "k")
+    gate.arrived()
+    followers = [Caller(load, "k") for _ in range(3)]
+    until(lambda: waiters(load) == 3)
+    gate.open()
+    seen = []
+    for caller in (leader, *followers):
+        with pytest.raises(LookupError, match="k") as caught:
+            caller.result()
+        seen.append(caught.value)
+    assert seen[0] is original
+    assert len(set(map(id, seen))) == 4
+    for error in seen:
+        assert traceback.extract_tb(error.__traceback__)[-1].line == "raise original"
+
+
+def test_futures_get_copies(gate: Gate) -> None:
+    group = Group()
+
+    def fail() -> None:
+        gate()
+        raise LookupError("k")
+
+    futures = [group.submit("k", fail) for _ in range(3)]
+    gate.arrived()
+    until(lambda: waiters(group) == 3)
+    gate.open()
+    errors = [future.exception(20) for future in futures]
+    assert len(set(map(id, errors))) == 3
+    assert {str(error) for error in errors} == {"k"}
