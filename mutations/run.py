@@ -64,7 +64,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         no_bytecode = shutil.ignore_patterns("__pycache__")
-        for name in ("src", "tests"):
+        for name in ("src", "tests", "conformance"):
             shutil.copytree(ROOT / name, folder / name, ignore=no_bytecode)
         shutil.copy(ROOT / "pyproject.toml", folder)
         replace(folder / "tests/conftest.py", "PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")

@@ -7,43 +7,13 @@ runs what is ready, and which callers are cancelled at which await.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
-from typing import Any
 
 import pytest
 
-from bench.loops import Loop
+from bench.loops import Awaits, Loop
 from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.schedule import Scheduler, scheduled
 from soloflight import WaitTimeout, _tasks, cached_singleflight
-
-
-class Awaits:
-    """Awaits a coroutine, counts how often, and at one of its awaits has its task cancelled."""
-
-    def __init__(self, work: Coroutine[Any, Any, None], cancel_at: int | None) -> None:
-        self.work = work
-        self.cancel_at = cancel_at
-        self.count = 0
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        task = asyncio.current_task()
-        assert task is not None
-        step: Callable[[Any], Any] = self.work.send
-        sent: Any = None
-        while True:
-            try:
-                wanted = step(sent)
-            except StopIteration:
-                return
-            if self.count == self.cancel_at:
-                asyncio.get_running_loop().call_soon(task.cancel)
-            self.count += 1
-            try:
-                step, sent = self.work.send, (yield wanted)
-            except BaseException as error:
-                step, sent = self.work.throw, error
-
 
 Place = tuple[int, int]
 """The number of a caller, and that of one of its operations."""

@@ -128,6 +128,16 @@ class History:
         self.calls.append(call)
         return call
 
+    def current(self) -> Call | None:
+        """The call whose load this thread or task runs."""
+        return self._call.get(None)
+
+    def over(self, call: Call, before: Call | None) -> None:
+        """A call has ended; the one `before` goes on, whose load has made it."""
+        call.ended = self.now()
+        if before is not None:
+            self._call.set(before)
+
     def load(self) -> Load:
         """A load begins, of the call of this thread or task."""
         leader = self._call.get()

@@ -1,8 +1,9 @@
-"""An event loop whose time is virtual, and that runs what is ready in any order."""
+"""An event loop whose time is virtual, and that runs what is ready in any order; awaits counted."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine, Generator
 from random import Random
 from typing import Any
 
@@ -59,3 +60,30 @@ class Loop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """Nobody waits in a system call."""
+
+
+class Awaits:
+    """Awaits a coroutine, counts how often, and at one of its awaits has its task cancelled."""
+
+    def __init__(self, work: Coroutine[Any, Any, None], cancel_at: int | None) -> None:
+        self.work = work
+        self.cancel_at = cancel_at
+        self.count = 0
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        task = asyncio.current_task()
+        assert task is not None
+        step: Callable[[Any], Any] = self.work.send
+        sent: Any = None
+        while True:
+            try:
+                wanted = step(sent)
+            except StopIteration:
+                return
+            if self.count == self.cancel_at:
+                asyncio.get_running_loop().call_soon(task.cancel)
+            self.count += 1
+            try:
+                step, sent = self.work.send, (yield wanted)
+            except BaseException as error:
+                step, sent = self.work.throw, error

@@ -51,6 +51,7 @@ class Program:
     """Callers that use a decorated function as the seed says, and what became of it."""
 
     function: Any
+    stores = True  # what is loaded is stored
 
     def __init__(self, mix: Mix, seed: float) -> None:
         self.mix = mix
@@ -96,5 +97,5 @@ class Program:
             raise Failed(load.number)
         if outcome == "interruption":
             raise interruption
-        load.stored = True
+        load.stored = self.stores
         return load.number
