@@ -84,8 +84,7 @@ class Tasks(Program):
     def run(self, scheduler: Scheduler, callers: list[list[Operation]]) -> None:
         loop = Loop(scheduler)
         loop.run_until_complete(self.all(callers))
-        while asyncio.all_tasks(loop) or loop.ready:  # a load that everyone has left
-            loop.run_until_complete(asyncio.sleep(0))
+        loop.finish()
         loop.close()
         assert not loop.errors, loop.errors
         assert not self.function.in_flight(), "something is left on the table"

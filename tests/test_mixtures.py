@@ -89,6 +89,9 @@ class Mixture(Program):
                 call.got = self.group.do(key, self.loader)
 
     def submit(self, name: str, key: str) -> None:
+        if name == "forget":
+            self.block(name, key)
+            return
         with self.asking(name, key) as call:
             future = self.group.submit(key, self.loader)
             if self.random.random() < 0.2:
@@ -134,8 +137,7 @@ class Mixture(Program):
         loop = Loop(self.scheduler)
         tasks = [loop.create_task(self.task(operation)) for operation in operations]
         loop.run_until_complete(asyncio.wait(tasks))
-        while asyncio.all_tasks(loop) or loop.ready:  # loads that others wait for
-            loop.run_until_complete(asyncio.sleep(0))
+        loop.finish()
         loop.close()
         for task in tasks:
             task.result()

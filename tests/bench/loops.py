@@ -24,10 +24,12 @@ class Loop(asyncio.BaseEventLoop):
         self.errors: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.errors.append(context))
 
-    @property
-    def ready(self) -> int:
-        """How many callbacks can be run."""
-        return len(self._ready)  # type: ignore[attr-defined]  # no stub
+    def finish(self) -> None:
+        """Run what is left: loads that everyone has left, or that others wait for."""
+        while left := asyncio.all_tasks(self):
+            self.run_until_complete(asyncio.wait(left))
+        while self._ready:
+            self.run_until_complete(asyncio.sleep(0))
 
     def time(self) -> float:
         return self._scheduler.now
