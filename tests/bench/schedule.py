@@ -1,7 +1,7 @@
 """Real threads under a scheduler: one runs at a time, and the seed decides which.
 
-Every line of ours is a point where another thread may go on, and so is a lock, a wait and the
-clock: these are replaced by ones that the scheduler knows. Half of the seeds choose a thread at
+Every line of ours is a point where another thread may go on (for one seed in ten, every bytecode),
+and so is a lock, a wait and the clock: these are replaced by ones that the scheduler knows. Half of the seeds choose a thread at
 random at each step; the other half give the threads priorities and change these at a few steps
 (PCT: Burckhardt et al., ASPLOS 2010), which finds an error that needs d changes of order with a
 probability of at least 1/(threads * steps^(d-1)). Instead of a seed there may be a few *holds*,
@@ -97,6 +97,7 @@ class Scheduler:
         else:
             length = int(2 ** self.random.uniform(3, 11))
             self.changes = {self.random.randrange(length) for _ in range(self.random.randrange(4))}
+        self.opcodes = holds is None and self.random.random() < 0.1
         self._ours: dict[CodeType, bool] = {}
 
     def run(self, *bodies: Callable[[], object]) -> None:
@@ -131,10 +132,13 @@ class Scheduler:
         if ours is None:
             ours = frame.f_code.co_filename.startswith((OURS, "<soloflight"))
             self._ours[frame.f_code] = ours
-        return self._line if ours else None
+        if not ours:
+            return None
+        frame.f_trace_opcodes = self.opcodes
+        return self._line
 
     def _line(self, frame: Any, event: str, arg: object) -> Any:
-        if event == "line":
+        if event in ("line", "opcode"):
             self.step((frame.f_code.co_filename, frame.f_lineno))
         return self._line
 
