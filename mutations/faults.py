@@ -155,7 +155,7 @@ FAULTS = [
                 for waiters in woken.values():
                     waiters.wake()""",
         "5, interruptions are personal: a Ctrl-C in a landing leaves tasks waiting for ever",
-        "table::an_interrupt_at_any_line_of_a_landing_leaves_no_task_waiting",
+        "interrupts::an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free",
     ),
     Fault(
         "board-what-is-over",
@@ -197,7 +197,7 @@ FAULTS = [
         "self.loop.call_soon_threadsafe(self._ring)",
         "self.loop.call_soon(self._ring)",
         "11, any caller: a task of another loop hears of the landing when its loop wakes by itself",
-        "group::a_task_joins_the_flight_of_a_thread",
+        "mixtures::what_they_saw_can_be_explained[values]",
     ),
     Fault(
         "a-task-that-left-stops-the-bell",
@@ -216,15 +216,15 @@ FAULTS = [
     Fault(
         "follower-looks-at-the-cache",
         "_threads.py",
-        "outcome = flight.outcome",
-        "outcome = flight.outcome if table.shelf is None else table.shelf.look(key)",
+        "outcome = handed_over(flight.outcome, look)",
+        "outcome = table.shelf and table.shelf.look(key) or handed_over(None, look)",
         "3, hand-over: a value that the cache refuses is loaded once for every follower",
         "threads::followers_get_a_value_that_is_not_stored",
     ),
     Fault(
         "nobody-leads-anew",
         "_threads.py",
-        "outcome = flight.outcome",
+        "outcome = handed_over(flight.outcome, look)",
         "outcome = flight.outcome or Error(WaitTimeout('abandoned'), None)",
         "5, interruptions are personal: a Ctrl-C in the leader is an error of all who follow",
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
@@ -373,8 +373,8 @@ FAULTS = [
     Fault(
         "recovery-loses-the-outcome",
         "_table.py",
-        "            self.land(mine, outcome)\n\n    def abandon_gone",
-        "            self.land(mine, None)\n\n    def abandon_gone",
+        "                self.land(mine, outcome)\n            finally:",
+        "                self.land(mine, None)\n            finally:",
         "5, interruptions are personal: a Ctrl-C right after a load throws away what was loaded",
         "table::an_interrupt_between_load_and_landing_lands_what_was_loaded",
     ),
@@ -596,17 +596,9 @@ FAULTS = [
         "threads::refresh_loads_now_and_stores",
     ),
     Fault(
-        "refresh-takes-a-hit-for-a-load-in-threads",
-        "_threads.py",
-        "if not look and type(outcome) is Found:",
-        "if False:",
-        "10, refresh is a flight: refresh() that follows a caller who hit after all loads nothing",
-        "table::a_refresh_that_follows_a_caller_who_hits_after_all_loads",
-    ),
-    Fault(
-        "refresh-takes-a-hit-for-a-load-in-tasks",
-        "_tasks.py",
-        "if not look and type(outcome) is Found:",
+        "refresh-takes-a-hit-for-a-load",
+        "_outcome.py",
+        "if type(outcome) is Found and not look:",
         "if False:",
         "10, refresh is a flight: refresh() that follows a caller who hit after all loads nothing",
         "table::a_refresh_that_follows_a_caller_who_hits_after_all_loads",

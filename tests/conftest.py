@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -190,10 +190,24 @@ def of_flights() -> list[Any]:
     return [thing for thing in gc.get_objects() if isinstance(thing, OF_FLIGHTS)]
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture(autouse=True)
-def nothing_left_behind(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def nothing_left_behind(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
     """Law 8, after every test: no flight, waiter, task or thread, and asyncio logged no error."""
     yield
+    if request.node.stash[FAILED]:
+        return  # a failure that is told holds frames
     logged = [record.name for record in caplog.get_records("call") if record.levelname == "ERROR"]
     caplog.get_records("call").clear()  # an exception holds its traceback, and that its frames
     gc.collect()

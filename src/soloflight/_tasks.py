@@ -162,7 +162,7 @@ async def call(
                     else:
                         await wait(table, flight, mine.signal, deadline)
                 outcome = flight.outcome
-                if flight.loop is not loop or not look:
+                if flight.loop is not loop:
                     outcome = handed_over(outcome, look)
                 if outcome is None and flight is mine:
                     raise_interruption(mine)

@@ -21,6 +21,7 @@ class Loop(asyncio.BaseEventLoop):
         self._scheduler = scheduler
         self._random = Random(scheduler.random.random())
         self._selector = self
+        self._told = False  # by another thread; it finds nothing out by itself while it waits
         self.errors: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.errors.append(context))
 
@@ -36,13 +37,15 @@ class Loop(asyncio.BaseEventLoop):
 
     def select(self, timeout: float | None) -> list[Any]:
         if timeout == 0:
+            self._told = False
             return []
         if self._scheduler.current is not None:
-            self._scheduler.wait(lambda: self._ready, timeout)
+            self._scheduler.wait(lambda: self._told, timeout)
         elif timeout is None:
             raise Hang("nobody can go on")
         else:
             self._scheduler.now += timeout
+        self._told = False
         return []
 
     def _run_once(self) -> None:
@@ -61,7 +64,7 @@ class Loop(asyncio.BaseEventLoop):
         """There are none."""
 
     def _write_to_self(self) -> None:
-        """Nobody waits in a system call."""
+        self._told = True
 
 
 class Awaits:

@@ -1,11 +1,12 @@
 """Real threads under a scheduler: one runs at a time, and the seed decides which.
 
 Every line of ours is a point where another thread may go on (for one seed in ten, every bytecode),
-and so is a lock, a wait and the clock: these are replaced by ones that the scheduler knows. Half of the seeds choose a thread at
-random at each step; the other half give the threads priorities and change these at a few steps
-(PCT: Burckhardt et al., ASPLOS 2010), which finds an error that needs d changes of order with a
-probability of at least 1/(threads * steps^(d-1)). Instead of a seed there may be a few *holds*,
-lines of ours: whoever is the first to come to one waits there until nobody else can go on.
+and so is a lock, a wait and the clock: these are replaced by ones that the scheduler knows. Half of
+the seeds choose a thread at random at each step; the other half give the threads priorities and
+change these at a few steps (PCT: Burckhardt et al., ASPLOS 2010), which finds an error that needs d
+changes of order with a probability of at least 1/(threads * steps^(d-1)). Instead of a seed there
+may be a few *holds*, lines of ours: whoever is the first to come to one waits there until nobody
+else can go on.
 
 Time stands still while any thread can go on. Then it jumps to when the next wait ends.
 """
