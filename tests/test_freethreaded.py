@@ -9,11 +9,12 @@ import os
 import subprocess
 import sys
 import sysconfig
+import weakref
 
 import cachetools
 import pytest
 
-from conftest import Caller, Gate
+from conftest import Caller, Gate, until
 from soloflight import cached_singleflight
 
 
@@ -55,3 +56,32 @@ def test_what_another_thread_drops_is_gone_at_once(gate: Gate) -> None:
     assert load.peek("evicted") is None
     gate.open()
     loader.result()
+
+
+def test_the_first_entry_of_a_process_is_that_of_its_key_alone() -> None:
+    """A dead reference stands for unknown keys; it must stay dead."""
+    program = """
+from soloflight import cached_singleflight
+
+@cached_singleflight(ttl=None)
+def load(key: int) -> int:
+    return key
+
+assert [load(1), load(2), load(1)] == [1, 2, 1]
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_looking_at_an_entry_leaves_nothing_behind() -> None:
+    class Thing:
+        pass
+
+    @cached_singleflight(ttl=None)
+    def load() -> Thing:
+        return Thing()
+
+    seen = weakref.ref(load())
+    for _ in range(100):
+        load.peek()
+    load.clear()
+    until(lambda: seen() is None)

@@ -756,7 +756,7 @@ def test_a_future_that_is_cancelled_while_it_claims_is_not_aboard(
     claim = FlightTable.claim
 
     def cancel_first(self: Any, mine: Any, *args: Any, **options: Any) -> Any:
-        assert mine.signal.cancel()
+        assert mine.signal.callers[mine].cancel()
         return claim(self, mine, *args, **options)
 
     with monkeypatch.context() as patch:
@@ -959,3 +959,68 @@ def test_a_future_that_has_ended_leads_no_more(gate: Gate, monkeypatch: pytest.M
     future.landed(None)  # as a crew does that had taken it just before
     assert len(group) == 0
     assert not tried
+
+
+def test_a_future_that_is_handed_on_while_it_claims_is_woken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its flight is abandoned, and it is taken on to another, before `submit` has returned."""
+    group = Group()
+    first, second, boarded, handed_on = Gate(), Gate(), Gate(), threading.Event()
+    claim = FlightTable.claim
+
+    def slow(self: Any, mine: Any, *args: Any, **options: Any) -> Any:
+        entry = claim(self, mine, *args, **options)
+        if mine.following is not None:
+            if threading.current_thread() in submitters:
+                boarded()
+            elif submitters[0].is_alive():
+                boarded.open()  # before this thread has manned the crew that it has boarded
+                submitters[0].join(20)
+                handed_on.set()
+        return entry
+
+    def interrupted() -> None:
+        first()
+        raise SystemExit
+
+    starter = group.submit("k", interrupted)
+    first.arrived()
+    monkeypatch.setattr(FlightTable, "claim", slow)
+    submitters: list[threading.Thread] = []
+
+    def submit() -> Any:
+        submitters.append(threading.current_thread())
+        return group.submit("k", int)
+
+    submitter = Caller(submit)
+    boarded.arrived()
+    group.forget("k")
+    leader = Caller(group.do, "k", lambda: [second(), 2][1])
+    second.arrived()
+    first.open()
+    future = submitter.result()
+    second.open()
+    assert leader.result() == future.result(20) == 2
+    assert handed_on.is_set()
+    with pytest.raises(SystemExit):
+        starter.result(20)
+
+
+def test_a_future_that_is_being_cancelled_does_not_load_again(gate: Gate) -> None:
+    """Its load was interrupted between two lines of its `cancel`."""
+    group, loads = Group(), []
+
+    def interrupted() -> None:
+        loads.append(1)
+        gate()
+        raise KeyboardInterrupt
+
+    future = group.submit("k", interrupted)
+    gate.arrived()
+    assert future._ended.acquire(False)  # what `cancel` does first
+    gate.open()
+    until(lambda: len(group) == 0)
+    assert loads == [1]
+    future._ended.release()
+    assert future.cancel()

@@ -879,3 +879,20 @@ def test_who_reads_the_stats_does_not_change_what_was_hit_last() -> None:
         load.stats()
     load(3)
     assert load.peek(2) is not None
+
+
+def test_who_reads_the_counts_does_not_change_which_hits_were_the_last() -> None:
+    cache: Any = cachetools.LRUCache(2)
+
+    @cached_singleflight(cache=cache, ttl=None)
+    def load(key: int) -> int:
+        return key
+
+    load(1)
+    load(2)
+    load(1)
+    for _ in range(20):
+        load.stats()
+    load(3)
+    assert load.peek(1)
+    assert load.peek(2) is None

@@ -190,3 +190,18 @@ def test_what_a_refused_value_was_to_replace_does_not_stay_in_the_cache(why: str
     assert load() == 1
     assert load.refresh() == 5
     assert len(load.cache) == 0
+
+
+def test_a_cache_that_fails_keeps_nothing_that_is_out_of_date() -> None:
+    """Not a value that is too large, but a `getsizeof` of the user's that raises."""
+    values: list[Any] = [1, "one"]
+    cache: Any = cachetools.LRUCache(10, getsizeof=lambda entry: entry.value + 0)
+
+    @cached_singleflight(cache=cache, ttl=None)
+    def load() -> Any:
+        return values.pop(0)
+
+    assert load() == 1
+    assert load.refresh() == "one"
+    assert load.peek() is None
+    assert not cache

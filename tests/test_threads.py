@@ -773,3 +773,28 @@ def test_a_refresh_loads_though_the_flight_it_joined_only_found_an_entry(
     late.open()
     assert call.result().value == 1
     assert refresher.result() == 2
+
+
+def test_an_attribute_error_stays_as_it_was_raised_and_keeps_no_frame() -> None:
+    """The interpreter names, on an `AttributeError`, the attribute whose reading raised it."""
+    seen: list[weakref.ref[Any]] = []
+
+    class Big:
+        pass
+
+    @singleflight
+    def load() -> None:
+        big = Big()
+        seen.append(weakref.ref(big))
+        raise AttributeError("mine")
+
+    gc.disable()
+    try:
+        for _ in range(3):
+            with pytest.raises(AttributeError, match=r"^mine$") as raised:
+                load()
+            assert (raised.value.name, raised.value.obj) == (None, None)
+            del raised
+        assert [big() for big in seen] == [None] * 3
+    finally:
+        gc.enable()

@@ -46,7 +46,10 @@ if not GIL:
     # `_PyObject_ResurrectEnd`); that happens once. It is done in C, as an exception of a signal
     # handler would be lost in a finalizer.
     _back: list[Entry[Any]] = []
-    Entry.__del__ = property(partial(partial, _back.append))  # type: ignore[attr-defined]
+
+    class _Ending(Entry[Any]):
+        __slots__ = ()
+        __del__ = property(partial(partial, _back.append))
 
     def _new_entry(value: Any, fresh_until: float) -> Entry[Any]:
         while True:
@@ -54,7 +57,8 @@ if not GIL:
                 entry = _back.pop()
                 break
             except IndexError:
-                Entry(None, 0.0)  # ends at once, and is back
+                _Ending(None, 0.0)  # ends at once, and is back
+        entry.__class__ = Entry
         entry.value = value
         entry.fresh_until = fresh_until
         return entry

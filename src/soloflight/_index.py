@@ -38,6 +38,7 @@ class Index(dict[Hashable, Ref]):
 
         One by one: a dict that is cleared while a key is compared for an insertion loses what is
         inserted (CPython 3.11 to 3.13, where keys are no strings); nobody finds it there any more.
+        The room that they took is kept.
         """
         try:
             while True:
@@ -73,15 +74,9 @@ class Ring(Tally):
         self.slots = UNUSED.copy()
         self._replayed = 0
 
-    def look(self) -> int:
-        # It takes a place among the last hits, in which an older one must not stay.
-        now = super().look()
-        self.slots[now % RING] = GONE
-        return now
-
     def replay(self, cache: MutableMapping[Any, Any]) -> None:
         """Tell the cache which keys were hit since the last time, unless it is `UNUSED` since."""
-        now = super().look()
+        now = self.total()
         last, slots = GONE, self.slots
         for i in range(max(self._replayed, now - RING), now):
             noted = slots[i % RING]
@@ -92,7 +87,7 @@ class Ring(Tally):
                 except KeyError:
                     pass  # expired
             slots[i % RING] = GONE  # or it would keep the key alive
-        self._replayed = now + 1
+        self._replayed = now
 
     def forget(self, gone: Ref) -> None:
         """Keep the key of an entry that is gone no longer."""

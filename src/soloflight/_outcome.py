@@ -7,7 +7,8 @@ knows nothing of flights. The idea is that of python-trio's ``outcome``.
 from __future__ import annotations
 
 import sys
-from types import TracebackType
+from contextlib import suppress
+from types import MemberDescriptorType, TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
 V = TypeVar("V")
@@ -66,6 +67,11 @@ class Error:
             copy = base.__new__(cls, *args)
             base.__init__(copy, *args)
             vars(copy).update(vars(exception))
+            for member in (m for c in cls.__mro__ for m in vars(c).values()):
+                if isinstance(member, MemberDescriptorType):
+                    with suppress(AttributeError, TypeError):  # not set; read-only
+                        if (value := member.__get__(exception)) is not None:
+                            member.__set__(copy, value)
             for name, value in self.chain.items():
                 object.__setattr__(copy, name, value)  # plain assigning might be refused
         except Exception:
@@ -95,6 +101,8 @@ class Error:
         """
         if error is self.exception:
             error.with_traceback(self.traceback)
+            if isinstance(error, AttributeError) and error.obj is self:
+                error.name = error.obj = None  # the interpreter's own: it was `.value` that raised
 
 
 def handed_over(outcome: Any, look: bool) -> Any:

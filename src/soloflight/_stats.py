@@ -8,24 +8,15 @@ from typing import NamedTuple
 
 
 class Tally:
-    """Counts exactly without a lock: ``next(counter)`` is one C call.
+    """Counts exactly without a lock: ``next(counter)`` is one C call."""
 
-    It is read by counting once more, under the lock of whoever owns it.
-    """
-
-    __slots__ = ("_looks", "counter")
+    __slots__ = ("counter",)
 
     def __init__(self) -> None:
         self.counter = count()
-        self._looks = 0  # how often it counted only to be read
-
-    def look(self) -> int:
-        """The number that comes next in `counter`, looks included."""
-        self._looks += 1
-        return next(self.counter)
 
     def total(self) -> int:
-        return self.look() + 1 - self._looks
+        return int(repr(self.counter)[len("count(") : -1])
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,7 @@ class Store:
         except Exception as error:
             if entry is not None:
                 owner.refused(key, entry)
+                self.pending.appendleft((owner, key, None))
             # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
             self._renew(owner, repr(error))
             owner.failed(error)

@@ -296,7 +296,7 @@ class FlightTable:
         return tuple(
             FlightInfo(f.key, now - (f.since or now), f.aboard())
             for f in list(self.flights.values())
-            if not self.abandon_gone(f)
+            if not (f.over or self.abandon_gone(f))
         )
 
     def forked(self) -> None:

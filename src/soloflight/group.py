@@ -142,12 +142,12 @@ class _Crew(_threads.ThreadWaiters):
                 log.exception("a callback of a future of Group.submit raised")
 
 
-def _board(flight: Flight, mine: Flight) -> None:
+def _board(future: _SubmitFuture[Any], flight: Flight, mine: Flight) -> None:
     crew = flight.waiters.get(_Crew)
     if crew is None:
         crew = flight.waiters[_Crew] = _Crew()
-    future = crew.callers[mine] = mine.signal
-    future.crew = crew
+    crew.callers[mine] = future
+    mine.signal = crew
 
 
 def _disband(flight: Flight, crew: _Crew) -> None:
@@ -157,8 +157,6 @@ def _disband(flight: Flight, crew: _Crew) -> None:
 
 class _SubmitFuture(Future[R]):
     """One caller of `Group.submit`. It ends once, by `finish` or by `cancel`."""
-
-    crew: _Crew  # with which it is aboard
 
     def __init__(self, table: FlightTable, key: Hashable, load: Callable[[], R]) -> None:
         super().__init__()
@@ -174,28 +172,28 @@ class _SubmitFuture(Future[R]):
     def claim(self, abandoned: Flight | None = None) -> None:
         """Follow, or lead on a thread of its own; take what landed in between."""
         table, load = self._table, self._load
-        if load is None:
-            return  # it has ended
+        if load is None or self._ended.locked() or self.cancelled():
+            return  # it has ended, or is about to
         self._mine = mine = Flight(self._key, table.name)
         mine.following = abandoned
         mine.thread = _NOBODY  # until the load has a thread
-        mine.signal = self
         # Aboard and manned before it is on the table: whoever finds it there may rely on it.
-        _board(mine, mine)
-        crew = own = self.crew
+        board = partial(_board, self)
+        board(mine, mine)
+        own: _Crew = mine.signal
         own.manned.acquire()
         try:
-            table.claim(mine, _board, look=False, aboard=False)
+            table.claim(mine, board, look=False, aboard=False)
             flight = mine.following
-            crew = self.crew
+            crew = mine.signal
             if flight is None:
-                crew.start(table.name, mine, partial(_lead, table, mine, load))
+                crew.start(table.name, mine, partial(_lead, table, mine, self, load))
             elif crew is own:
                 self.landed(flight.outcome)  # it was over before this one could board
             elif crew.manned.acquire(False):
                 crew.start(table.name, flight, partial(_threads.wait, table, flight, crew, None))
         except BaseException:  # no thread could be started, say
-            flight, crew = mine.following or mine, self.crew
+            flight, crew = mine.following or mine, mine.signal
             table.leave(flight, mine)
             table.recover(mine, None)
             _locks.critical(table.lock, _disband, flight, crew)
@@ -207,6 +205,7 @@ class _SubmitFuture(Future[R]):
             raise
         if flight is not None:
             mine.waiters.clear()
+            own.callers.clear()  # the ticket may hold it
         if self._ended.locked():  # cancelled meanwhile
             table.leave(flight or mine, mine)
 
@@ -262,14 +261,16 @@ class _SubmitFuture(Future[R]):
         return True
 
 
-def _lead(table: FlightTable, mine: Flight, load: Callable[[], Any]) -> None:
+def _lead(
+    table: FlightTable, mine: Flight, future: _SubmitFuture[Any], load: Callable[[], Any]
+) -> None:
     mine.thread = _locks.me.thread
     outcome: Outcome | None = None
     try:
         outcome = _threads.load(Value, load, (), {})
     except BaseException as interruption:  # SystemExit: it is that of the caller who started it
         assert interruption.__traceback__ is not None
-        mine.signal.finish(Error(interruption, interruption.__traceback__.tb_next))
+        future.finish(Error(interruption, interruption.__traceback__.tb_next))
     finally:
         table.land(mine, outcome)
-        del mine, load, outcome  # an exception holds its traceback, that this frame
+        del mine, future, load, outcome  # an exception holds its traceback, that this frame

@@ -72,6 +72,7 @@ class State(NamedTuple):
 
     entry: int | None = None
     flight: int | None = None
+    expired: int | None = None  # what was the entry until it expired
     stamped: frozenset[int] = frozenset()  # since the last time that entries expired
 
     def after(self, event: Event) -> State | None:
@@ -88,17 +89,19 @@ class State(NamedTuple):
             return self._replace(flight=None) if mine else self
         if name == "see":
             return self if mine or (self.entry == number and not flag) else None
+        if name == "late":
+            return self if mine or number in (self.entry, self.expired) else None
         if name == "peek":
             return self if self.entry == number else None
         if name == "stamp":
             assert number is not None
             return self._replace(stamped=self.stamped | {number})
         if name == "expire":
-            return self._replace(entry=None, stamped=frozenset())
+            return State(None, self.flight, self.entry or self.expired)
         if name == "forget":
-            return self._replace(flight=None)
+            return self._replace(flight=None, expired=None)
         assert name == "invalidate", name
-        return self._replace(entry=None, flight=None)
+        return self._replace(entry=None, flight=None, expired=None)
 
     def stored(self, number: int | None) -> State:
         return self._replace(entry=number if number in self.stamped else None)
@@ -161,7 +164,8 @@ class History:
                 continue
             if call.name in ("call", "refresh"):
                 if call.got is not None and call.led is None:
-                    yield Event("see", began, ended, call.got, call.name == "refresh")
+                    name = "late" if self._follows_a_hit(call) else "see"
+                    yield Event(name, began, ended, call.got, call.name == "refresh")
             elif call.name in ("put", "invalidate", "clear"):
                 # Not one moment, to those without the lock: a load may begin as there is no entry
                 # any more. It is fenced in the end.
@@ -176,6 +180,17 @@ class History:
         for load in self.loads:
             if load.key == key:
                 yield from self._events_of(load)
+
+    def _follows_a_hit(self, call: Call) -> bool:
+        """Whether it may have what another one, that began before it, has found in the cache.
+
+        Who finds an entry after all, when it was about to load, shares that with its followers; the
+        entry was fresh when it was found.
+        """
+        return call.name == "call" and any(
+            other.got == call.got and other.led is None and other.began < call.began < other.ended
+            for other in self.calls
+        )
 
     def _events_of(self, load: Load) -> Iterator[Event]:
         n, began = load.number, load.leader.began

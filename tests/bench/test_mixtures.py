@@ -158,7 +158,7 @@ def test_what_they_saw_can_be_explained(
     mix: str, thorough: bool, request: pytest.FixtureRequest
 ) -> None:
     seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(3000 if thorough else 150):
+    for number in [seed] if seed is not None else range(2000 if thorough else 150):
         with scheduled(number) as scheduler:
             program = Mixture(MIXES[mix], scheduler)
             try:
@@ -172,7 +172,7 @@ def test_loads_that_ask_for_each_other_always_end(
     thorough: bool, request: pytest.FixtureRequest
 ) -> None:
     seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(6000 if thorough else 300):
+    for number in [seed] if seed is not None else range(3000 if thorough else 300):
         with scheduled(number) as scheduler:
             try:
                 Mixture(CYCLES, scheduler, nested=True).run()

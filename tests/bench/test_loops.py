@@ -97,7 +97,7 @@ def test_what_the_tasks_saw_can_be_explained(
     mix: str, thorough: bool, request: pytest.FixtureRequest
 ) -> None:
     seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(5000 if thorough else 250):
+    for number in [seed] if seed is not None else range(3000 if thorough else 250):
         with scheduled(number) as scheduler:
             try:
                 program = Tasks(MIXES[mix], scheduler)
@@ -113,7 +113,7 @@ def test_what_the_tasks_saw_can_be_explained(
 
 @pytest.mark.parametrize("mix", MIXES)
 def test_any_caller_may_be_cancelled_at_any_await(mix: str, thorough: bool) -> None:
-    for seed in range(200 if thorough else 10):
+    for seed in range(100 if thorough else 10):
 
         def run(cancel: dict[Place, int], seed: int = seed) -> dict[Place, int]:
             with scheduled(seed) as scheduler:
