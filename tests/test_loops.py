@@ -24,6 +24,7 @@ class Tasks(Program):
 
     def __init__(self, mix: Mix, scheduler: Scheduler) -> None:
         super().__init__(mix, scheduler.random.random())
+        self.scheduler = scheduler
         self.function = cached_singleflight(
             ttl=mix.ttl, wait_timeout=mix.wait_timeout, timer=lambda: self.time
         )(self.loader)
@@ -37,7 +38,7 @@ class Tasks(Program):
             for _ in range(self.random.randint(0, 2)):
                 await asyncio.sleep(0)
             if self.mix.wait_timeout:
-                await asyncio.sleep(self.random.choice([0, 0, self.mix.wait_timeout]))
+                await asyncio.sleep(self.duration())
         except asyncio.CancelledError:
             load.ended = load.began  # it may have been off the table ever since
             raise
@@ -45,6 +46,7 @@ class Tasks(Program):
 
     async def operation(self, name: str, key: str, place: Place) -> None:
         call = self.begin(name, key)
+        began, timed_out = self.scheduler.now, False
         try:
             if name == "call":
                 call.got = await self.function(key)
@@ -58,9 +60,10 @@ class Tasks(Program):
             interrupted = call.led is not None and not call.led.stored
             assert place in self.cancel or interrupted, "cancelled with another one"
         except WaitTimeout:
-            assert self.mix.wait_timeout, "waited for nothing"
+            timed_out = True
         finally:
             call.ended = self.history.now()
+            self.waited(self.scheduler.now - began, timed_out)
 
     async def caller(self, number: int, operations: list[Operation]) -> None:
         for n, operation in enumerate(operations):

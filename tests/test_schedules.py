@@ -34,11 +34,12 @@ class Threads(Program):
         for n in range(self.random.randint(1, 3)):
             self.scheduler.step(("the loader", n))
         if self.mix.wait_timeout:
-            self.scheduler.sleep(self.random.choice([0, 0, self.mix.wait_timeout]))
+            self.scheduler.sleep(self.duration())
         return self.bring(load, outcome, KeyboardInterrupt)
 
     def operation(self, name: str, key: str) -> None:
         call = self.begin(name, key)
+        began, timed_out = self.scheduler.now, False
         try:
             if name == "call":
                 call.got = self.function(key)
@@ -51,12 +52,14 @@ class Threads(Program):
         except KeyboardInterrupt:
             assert call.led is not None, "got the interruption of another one"
         except WaitTimeout:
-            assert self.mix.wait_timeout, "waited for nothing"
+            timed_out = True
             assert call.led is None, "a thread that leads does not wait"
         finally:
             call.ended = self.history.now()
             if call.led is not None:
                 call.led.landed = call.ended
+            else:
+                self.waited(self.scheduler.now - began, timed_out)
 
     def thread(self, operations: list[Operation]) -> None:
         for operation in operations:
