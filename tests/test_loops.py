@@ -12,7 +12,8 @@ import pytest
 
 from bench.loops import Awaits, Loop
 from bench.programs import MIXES, Failed, Mix, Operation, Program
-from bench.schedule import Scheduler, scheduled
+from bench.replaced import each_seed, scheduled, seeds
+from bench.schedule import Scheduler
 from soloflight import WaitTimeout, _tasks, cached_singleflight
 
 Place = tuple[int, int]
@@ -84,8 +85,8 @@ class Tasks(Program):
     async def all(self, callers: list[list[Operation]]) -> None:
         await asyncio.gather(*(self.caller(*each) for each in enumerate(callers)))
 
-    def run(self, scheduler: Scheduler, callers: list[list[Operation]]) -> None:
-        loop = Loop(scheduler)
+    def run(self, callers: list[list[Operation]]) -> None:
+        loop = Loop(self.scheduler)
         loop.run_until_complete(self.all(callers))
         loop.finish()
         loop.close()
@@ -96,37 +97,32 @@ class Tasks(Program):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_what_the_tasks_saw_can_be_explained(
-    mix: str, thorough: bool, request: pytest.FixtureRequest
-) -> None:
-    seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(5000 if thorough else 250):
-        with scheduled(number) as scheduler:
-            try:
-                program = Tasks(MIXES[mix], scheduler)
-                callers = program.callers()
-                for i, operations in enumerate(callers):
-                    for n in range(len(operations)):
-                        if program.random.random() < 0.3:
-                            program.cancel[i, n] = program.random.randint(-1, 3)
-                program.run(scheduler, callers)
-            except BaseException as error:
-                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+def test_what_the_tasks_saw_can_be_explained(mix: str, request: pytest.FixtureRequest) -> None:
+    def run(scheduler: Scheduler) -> None:
+        program = Tasks(MIXES[mix], scheduler)
+        callers = program.callers()
+        for i, operations in enumerate(callers):
+            for n in range(len(operations)):
+                if program.random.random() < 0.3:
+                    program.cancel[i, n] = program.random.randint(-1, 3)
+        program.run(callers)
+
+    each_seed(request, 250, 5000, run)
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_any_caller_may_be_cancelled_at_any_await(mix: str, thorough: bool) -> None:
-    for seed in range(200 if thorough else 10):
+def test_any_caller_may_be_cancelled_at_any_await(mix: str, request: pytest.FixtureRequest) -> None:
+    for seed in seeds(request, 10, 200):
 
         def run(cancel: dict[Place, int], seed: int = seed) -> dict[Place, int]:
             with scheduled(seed) as scheduler:
                 program = Tasks(MIXES[mix], scheduler)
                 program.cancel = cancel
                 try:
-                    program.run(scheduler, program.callers())
+                    program.run(program.callers())
                 except BaseException as error:
                     raise AssertionError(
-                        f"seed {seed}, cancelled at {cancel}: {error!r}"
+                        f"--seed {seed} shows it again, cancelled at {cancel}: {error!r}"
                     ) from error
                 return program.awaits
 

@@ -18,7 +18,8 @@ import pytest
 from bench.history import Call, Load
 from bench.loops import Awaits, Loop
 from bench.programs import Failed, Mix, Operation, Program
-from bench.schedule import Scheduler, scheduled
+from bench.replaced import each_seed
+from bench.schedule import Scheduler
 from soloflight import FlightDeadlock, Group, _tasks
 
 MIXES = {
@@ -154,27 +155,14 @@ class Mixture(Program):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_what_they_saw_can_be_explained(
-    mix: str, thorough: bool, request: pytest.FixtureRequest
-) -> None:
-    seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(3000 if thorough else 150):
-        with scheduled(number) as scheduler:
-            program = Mixture(MIXES[mix], scheduler)
-            try:
-                program.run()
-                program.history.check()
-            except BaseException as error:
-                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+def test_what_they_saw_can_be_explained(mix: str, request: pytest.FixtureRequest) -> None:
+    def run(scheduler: Scheduler) -> None:
+        program = Mixture(MIXES[mix], scheduler)
+        program.run()
+        program.history.check()
+
+    each_seed(request, 150, 3000, run)
 
 
-def test_loads_that_ask_for_each_other_always_end(
-    thorough: bool, request: pytest.FixtureRequest
-) -> None:
-    seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(6000 if thorough else 300):
-        with scheduled(number) as scheduler:
-            try:
-                Mixture(CYCLES, scheduler, nested=True).run()
-            except BaseException as error:
-                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+def test_loads_that_ask_for_each_other_always_end(request: pytest.FixtureRequest) -> None:
+    each_seed(request, 300, 6000, lambda scheduler: Mixture(CYCLES, scheduler, nested=True).run())

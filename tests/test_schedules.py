@@ -14,7 +14,8 @@ from random import Random
 import pytest
 
 from bench.programs import MIXES, Failed, Mix, Operation, Program
-from bench.schedule import Place, Scheduler, scheduled
+from bench.replaced import each_seed, scheduled
+from bench.schedule import Place, Scheduler
 from soloflight import WaitTimeout, cached_singleflight
 
 
@@ -74,17 +75,12 @@ class Threads(Program):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_what_the_threads_saw_can_be_explained(
-    mix: str, thorough: bool, request: pytest.FixtureRequest
-) -> None:
-    seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(3000 if thorough else 150):
-        with scheduled(number) as scheduler:
-            try:
-                program = Threads(MIXES[mix], scheduler)
-                program.run(program.callers())
-            except BaseException as error:
-                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+def test_what_the_threads_saw_can_be_explained(mix: str, request: pytest.FixtureRequest) -> None:
+    def run(scheduler: Scheduler) -> None:
+        program = Threads(MIXES[mix], scheduler)
+        program.run(program.callers())
+
+    each_seed(request, 150, 3000, run)
 
 
 PROTOCOL = ("_table.py", "_threads.py", "_shelf.py", "the loader")
