@@ -28,7 +28,8 @@ How to read it. ✓ the library does it. ✗ it does something else. ∞ somebod
 ever. · not offered: the library has no such feature, or its documentation says that it does not do
 this; that counts neither way. A ✗ says what happens, not that a promise was broken: few libraries
 promise anything for most of these cases, and the laws are ours. We wrote the cases, so that we pass
-them is no surprise; that they can fail is tested (`tests/test_conformance.py`).
+them is no surprise. Each of them is failed by a library in these tables or by one of those in
+`tests/test_conformance.py`, which are what everybody writes first.
 
 The order is that of the ✓. A library for one world only, or one that shares loads and caches
 nothing, is offered fewer cases: compare its ✓ with its ✗ and ∞, not with another library's.

@@ -6,6 +6,7 @@ anybody could see is no fault, and is not in here.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -20,7 +21,8 @@ class Fault(NamedTuple):
     @property
     def test(self) -> str:
         file, name = self.by.split("::")
-        return f"tests/test_{file}.py::test_{name}"
+        folder, _, file = file.rpartition("/")
+        return f"{Path('tests', folder, f'test_{file}.py')}::test_{name}"
 
 
 FAULTS = [
@@ -197,7 +199,7 @@ FAULTS = [
         "self.loop.call_soon_threadsafe(self._ring)",
         "self.loop.call_soon(self._ring)",
         "11, any caller: a task of another loop hears of the landing when its loop wakes by itself",
-        "mixtures::what_they_saw_can_be_explained[values]",
+        "bench/mixtures::what_they_saw_can_be_explained[values]",
     ),
     Fault(
         "a-task-that-left-stops-the-bell",

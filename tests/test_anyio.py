@@ -131,20 +131,23 @@ def test_cancelling_the_scope_of_one_caller_leaves_the_others_alone(cancelled: i
 
 def test_when_every_scope_is_cancelled_so_is_the_load() -> None:
     async def main() -> None:
-        ended = anyio.Event()
+        begun, ended = [], anyio.Event()
 
         @cached_singleflight(ttl=60)
         async def load(key: str) -> str:
+            begun.append(key)
             try:
                 await anyio.sleep_forever()
             finally:
                 ended.set()
             return key
 
-        with anyio.move_on_after(0.01) as scope:
+        with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
                 for _ in range(3):
                     group.start_soon(load, "k")
+                await until_async(lambda: begun and waiters(load) == 3)
+                scope.cancel()
         assert scope.cancelled_caught
         with anyio.fail_after(20):
             await ended.wait()

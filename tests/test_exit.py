@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-import programs
+import interpreters
 
 COMMON = dedent(
     """
@@ -94,7 +94,7 @@ COMMON = dedent(
     ],
 )
 def test_nobody_waits_for_what_will_never_land(loads: str) -> None:
-    programs.run(COMMON + dedent(loads))
+    interpreters.run(COMMON + dedent(loads))
 
 
 def test_threads_that_outlive_the_main_thread_are_answered() -> None:
@@ -107,7 +107,7 @@ def test_threads_that_outlive_the_main_thread_are_answered() -> None:
     until(lambda: waiters(load) == 2)
     threading.Thread(target=open_late, daemon=True).start()
     """
-    assert programs.run(COMMON + dedent(code)) == "kkk"
+    assert interpreters.run(COMMON + dedent(code)) == "kkk"
 
 
 def test_a_function_may_be_called_at_exit() -> None:
@@ -123,4 +123,4 @@ def test_a_function_may_be_called_at_exit() -> None:
     in_threads(True, load, "k")
     until(lambda: waiters(load) == 2)
     """
-    assert programs.run(COMMON + dedent(code)) == "k 0 1\n"
+    assert interpreters.run(COMMON + dedent(code)) == "k 0 1\n"

@@ -11,7 +11,7 @@ from textwrap import dedent
 
 import pytest
 
-import programs
+import interpreters
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gevent") is None, reason="gevent is not installed"
@@ -179,12 +179,12 @@ PATCHED = dedent(
     ],
 )
 def test_with_threads_that_are_greenlets(code: str) -> None:
-    programs.run(PATCHED + dedent(code))
+    interpreters.run(PATCHED + dedent(code))
 
 
 def test_greenlets_of_one_unpatched_thread_are_refused_and_do_not_hang() -> None:
     """For them a wait would block the thread that the leader needs."""
-    out = programs.run(
+    out = interpreters.run(
         """
         import gevent
         from soloflight import FlightDeadlock, singleflight

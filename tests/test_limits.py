@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import programs
+import interpreters
 from conftest import PATIENCE, Caller, until, until_async, waiters
 from soloflight import Group, _tasks, _threads, cached_singleflight, singleflight
 from soloflight._locks import me
@@ -128,7 +128,7 @@ def test_a_task_without_room_on_the_stack_leaves_the_key_free() -> None:
 
     What Python itself has no room to say, it says to hooks that have none either.
     """
-    programs.run(
+    interpreters.run(
         """
         import asyncio, logging, sys
         from conftest import Caller

@@ -14,7 +14,7 @@ from textwrap import dedent
 
 import pytest
 
-import programs
+import interpreters
 from conftest import Caller, needs_fork
 
 POOL = """
@@ -56,13 +56,13 @@ POOL = """
 def test_a_pool_may_ask_for_what_its_parent_is_loading(method: str) -> None:
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this platform has no start method {method}")
-    assert programs.run(POOL, method) == "done\n"
+    assert interpreters.run(POOL, method) == "done\n"
 
 
 @needs_fork
 def test_a_loader_may_fork_and_its_child_may_ask_for_the_same_key() -> None:
     """The load goes on in the child as well; but it is fenced there, and nobody's deadlock."""
-    programs.run(
+    interpreters.run(
         """
         import os, warnings
         from conftest import Caller, succeeds, until, waiters
@@ -100,7 +100,7 @@ def test_a_loader_may_fork_and_its_child_may_ask_for_the_same_key() -> None:
 
 @needs_fork
 def test_a_child_forked_inside_of_an_event_loop_has_a_load_and_a_loop_of_its_own() -> None:
-    programs.run(
+    interpreters.run(
         """
         import asyncio, os, warnings
         from conftest import succeeds, until_async, waiters
@@ -210,9 +210,9 @@ def test_the_workers_of_a_pre_forking_server_load_for_themselves(tmp_path: Path)
         assert {pid for pid, _ in answers} == workers
         assert {loads for _, loads in answers} == {"1"}
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=programs.LIMIT)
+        _, err = process.communicate(timeout=interpreters.LIMIT)
         assert "Traceback" not in err
         assert process.returncode == 0
     finally:
-        programs.end(process)
+        interpreters.end(process)
         listening.close()

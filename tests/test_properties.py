@@ -24,8 +24,8 @@ from hypothesis.stateful import (
 )
 
 import conftest
-from properties.bench import Bench, Wish
 from properties.reference import Boom, Config, Entry
+from properties.steps import Steps, Wish
 from properties.subjects import Aim, configs
 from properties.worlds import Tasks, Threads
 from soloflight import CacheInfo, Stats
@@ -43,7 +43,7 @@ values = st.integers(0, 209)
 """The options that depend on the value look at its remainder by 3, 5, 6 or 7."""
 
 
-class Machine(Bench):
+class Machine(Steps):
     """The steps. A subclass has a world."""
 
     @initialize(config=configs())

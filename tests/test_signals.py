@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from textwrap import dedent
 
 import pytest
 
-import programs
+import interpreters
 
 COMMON = dedent(
     """
@@ -115,7 +116,7 @@ COMMON = dedent(
     ],
 )
 def test_ctrl_c_reaches_the_main_thread_and_nobody_else(main: str) -> None:
-    assert programs.run(COMMON + dedent(main)) == "interrupted\n"
+    assert interpreters.run(COMMON + dedent(main)) == "interrupted\n"
 
 
 HANDLER = dedent(
@@ -228,7 +229,7 @@ HANDLER = dedent(
         ),
     ],
 )
-@pytest.mark.skipif(programs.NO_SIGUSR1, reason="this platform has no SIGUSR1")
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this platform has no SIGUSR1")
 def test_a_signal_handler_may_call_the_function(main: str, handled: list[str]) -> None:
     code = COMMON + HANDLER + dedent(main) + '\nassert load("k") == "k"\nprint(handled)'
-    assert programs.run(code) == f"{handled}\n"
+    assert interpreters.run(code) == f"{handled}\n"

@@ -7,8 +7,9 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import partial
+from itertools import count
 from typing import Any
 
 import cachetools
@@ -56,40 +57,40 @@ def test_a_claim_in_the_middle_of_a_fence_is_fenced_as_well(
     assert table.flights == {}, "a newcomer would join a claim that saw the old entry"
 
 
+def numbered(kind: str, timer: Callable[[], float]) -> tuple[Any, Callable[[Any], Any]]:
+    """A function whose loads bring 1, 2 and so on; and what calls it, or what it offers."""
+    numbers = count(1)
+
+    def loader(key: str) -> int:
+        return next(numbers)
+
+    async def async_loader(key: str) -> int:
+        return next(numbers)
+
+    def run(call: Any) -> Any:
+        return call("k") if kind == "thread" else asyncio.run(call("k"))
+
+    decorate = cached_singleflight(ttl=10, timer=timer)
+    return decorate(loader if kind == "thread" else async_loader), run
+
+
 @pytest.mark.parametrize("kind", ["thread", "task"])
 def test_a_call_that_missed_just_before_a_load_ended_hits_after_all(kind: str) -> None:
     """Somebody else loads while it reads the clock, and its clock is the old one."""
-    clock, armed, loads = Clock(), [], []
+    clock, armed = Clock(), []
 
     def timer() -> float:
         now = clock.now
         if armed:
             armed.pop()
-            if kind == "thread":
-                Caller(load.refresh, "k").result()
-            else:
-                Caller(lambda: asyncio.run(load.refresh("k"))).result()
+            Caller(run, load.refresh).result()
         return now
 
-    def loader(key: str) -> int:
-        loads.append(key)
-        return len(loads)
-
-    async def async_loader(key: str) -> int:
-        return loader(key)
-
-    load: Any = cached_singleflight(ttl=10, timer=timer)(
-        loader if kind == "thread" else async_loader
-    )
-
-    def call() -> Any:
-        return load("k") if kind == "thread" else asyncio.run(load("k"))
-
-    assert call() == 1
+    load, run = numbered(kind, timer)
+    assert run(load) == 1
     clock.advance(10)
     armed.append(True)
-    assert call() == 2
-    assert len(loads) == 2
+    assert run(load) == 2
     assert not load.in_flight()
     assert (load.stats().hits, load.stats().misses) == (1, 2)
 
@@ -97,7 +98,7 @@ def test_a_call_that_missed_just_before_a_load_ended_hits_after_all(kind: str) -
 @pytest.mark.parametrize("kind", ["thread", "task"])
 def test_a_refresh_that_follows_a_caller_who_hits_after_all_loads(kind: str) -> None:
     """The caller looks at the clock twice: it misses, then hits what was stored meanwhile."""
-    clock, loads = Clock(), []
+    clock = Clock()
     steps: list[Any] = []
     caller = threading.current_thread()
 
@@ -107,20 +108,7 @@ def test_a_refresh_that_follows_a_caller_who_hits_after_all_loads(kind: str) -> 
             steps.pop(0)()
         return now
 
-    def loader(key: str) -> int:
-        loads.append(key)
-        return len(loads)
-
-    async def async_loader(key: str) -> int:
-        return loader(key)
-
-    load: Any = cached_singleflight(ttl=10, timer=timer)(
-        loader if kind == "thread" else async_loader
-    )
-
-    def run(call: Any) -> Any:
-        return call("k") if kind == "thread" else asyncio.run(call("k"))
-
+    load, run = numbered(kind, timer)
     followers: list[Caller] = []
 
     def refresh_in_between() -> None:

@@ -195,15 +195,15 @@ class History:
     def _events_of(self, load: Load) -> Iterator[Event]:
         n, began = load.number, load.leader.began
         got = [c for c in self.calls if c.got == n and c.name in ("call", "refresh")]
-        # A hit may come as soon as it is stored; who followed goes on when it is off the table.
-        followed = [c for c in got if c.name == "refresh" or not load.stored]
+        # A hit may come as soon as it is stored; those aboard go on when it is off the table.
+        aboard = [c for c in got if c.led is load or c.name == "refresh" or not load.stored]
         yield Event("board", began, load.began, n)
         yield Event("look", began, load.began, n, load.leader.name == "refresh")
         if load.stored:
             stored = min([load.landed, *(call.ended for call in got)])
             yield Event("stamp", load.ended, stored, n)
             yield Event("store", load.ended, stored, n)
-        yield Event("off", load.ended, min([load.landed, *(c.ended for c in followed)]), n)
+        yield Event("off", load.ended, min([load.landed, *(c.ended for c in aboard)]), n)
 
     def __str__(self) -> str:
         lines = [(item.began, str(item)) for item in (*self.calls, *self.loads)]

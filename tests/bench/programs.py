@@ -35,7 +35,7 @@ MIXES = {
     "order of landing": Mix({"call": 3, "peek": 1}, keys="ab"),
     "errors": Mix({"call": 1}, {"value": 1, "error": 2}),
     "interruptions": Mix({"call": 1}, {"value": 2, "interruption": 1}),
-    "leaving": Mix({"call": 1}, {"value": 3, "error": 1}, wait_timeout=1),
+    "leaving": Mix({"call": 1}, {"value": 3, "error": 1, "interruption": 2}, wait_timeout=1),
     "fence": Mix(ALL),
     "fence, two keys": Mix(ALL, keys="ab"),
     "refresh": Mix({"call": 2, "refresh": 2, "invalidate": 1}, {"value": 2, "error": 1}),
@@ -72,6 +72,16 @@ class Program:
     def pick(self, weights: Mapping[str, int]) -> str:
         return self.random.choices(list(weights), list(weights.values()))[0]
 
+    def waited(self, seconds: float, timed_out: bool) -> None:
+        """There is one deadline for a whole call, however many loads it waits for."""
+        limit = self.mix.wait_timeout
+        if limit is None:
+            assert not timed_out, "waited for nothing"
+        elif timed_out:
+            assert abs(seconds - limit) < 1e-6, f"left after {seconds} s instead of {limit}"
+        else:
+            assert seconds < limit + 1e-6, f"waited for {seconds} s, and not for {limit}"
+
     def begin(self, name: str, key: str) -> Call:
         return self.history.call(name, "" if name in ("clear", "expire") else key)
 
@@ -89,6 +99,10 @@ class Program:
             self.time += 10
         else:
             getattr(self.function, call.name)(call.key)
+
+    def duration(self) -> float:
+        """How long a load takes where callers do not wait for ever: two of them, too long."""
+        return self.random.choice([0, 0, 0.6, 1]) * (self.mix.wait_timeout or 0)
 
     def bring(self, load: Load, outcome: str, interruption: type[BaseException]) -> int:
         """The end of a load."""

@@ -1,12 +1,11 @@
 """Real threads under a scheduler: one runs at a time, and the seed decides which.
 
 Every line of ours is a point where another thread may go on (for one seed in ten, every bytecode),
-and so is a lock, a wait and the clock: these are replaced by ones that the scheduler knows. Half of
-the seeds choose a thread at random at each step; the other half give the threads priorities and
-change these at a few steps (PCT: Burckhardt et al., ASPLOS 2010), which finds an error that needs d
-changes of order with a probability of at least 1/(threads * steps^(d-1)). Instead of a seed there
-may be a few *holds*, lines of ours: whoever is the first to come to one waits there until nobody
-else can go on.
+and so is a lock, a wait and the clock: see `replaced`. Half of the seeds choose a thread at random
+at each step; the other half give the threads priorities and change these at a few steps (PCT:
+Burckhardt et al., ASPLOS 2010), which finds an error that needs d changes of order with a
+probability of at least 1/(threads * steps^(d-1)). Instead of a seed there may be a few *holds*,
+lines of ours: whoever is the first to come to one waits there until nobody else can go on.
 
 Time stands still while any thread can go on. Then it jumps to when the next wait ends.
 """
@@ -16,15 +15,14 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 from types import CodeType
 from typing import Any
 
 import soloflight
-from soloflight import _locks, _store, _table, _tasks, _threads, _waits, group
+from soloflight import _locks, _waits
 
 OURS = str(Path(soloflight.__file__).parent)
 Place = tuple[str, int]
@@ -208,114 +206,3 @@ class Scheduler:
             to.baton.release()
         if me is not None:
             me.baton.acquire()
-
-
-_active: Scheduler | None = None
-
-
-def released() -> None:
-    if _active is not None:
-        _active.released = True
-
-
-class Lock:
-    """A plain lock, as the scheduler sees it."""
-
-    def __init__(self) -> None:
-        self._locked = False
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        if self._locked:
-            if not blocking or _active is None:
-                return False
-            if not _active.wait(lambda: not self._locked, None if timeout < 0 else timeout):
-                return False
-        self._locked = True
-        return True
-
-    def release(self) -> None:
-        if not self._locked:
-            raise RuntimeError("release unlocked lock")
-        self._locked = False
-        released()
-
-    def locked(self) -> bool:
-        return self._locked
-
-
-class RLock(type(threading.RLock())):  # type: ignore[misc]
-    """A re-entrant lock, as the scheduler sees it."""
-
-    depth = 0
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        if not super().acquire(False):
-            if not blocking:
-                return False
-            assert _active is not None
-            _active.wait(lambda: self.depth == 0)
-            assert super().acquire(False)
-        self.depth += 1
-        return True
-
-    __enter__ = acquire
-
-    def release(self) -> None:
-        super().release()
-        self.depth -= 1
-        released()
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def _release_save(self) -> Any:
-        depth, self.depth = self.depth, 0
-        released()
-        return depth, super()._release_save()
-
-    def _acquire_restore(self, state: Any) -> None:
-        if self.depth:
-            assert _active is not None
-            _active.wait(lambda: self.depth == 0)
-        self.depth = state[0]
-        super()._acquire_restore(state[1])
-
-
-class Thread:
-    """A thread that the library starts."""
-
-    def __init__(self, *, target: Callable[..., object], args: tuple[Any, ...], **_: Any) -> None:
-        self._body = lambda: target(*args)
-
-    def start(self) -> None:
-        assert _active is not None
-        _active.spawn(self._body)
-
-
-def _monotonic() -> float:
-    return 0.0 if _active is None else _active.now
-
-
-PATCHES: list[tuple[Any, str, Any]] = [
-    *((module, "monotonic", _monotonic) for module in (_locks, _table, _tasks, _threads)),
-    *((module, "RLock", RLock) for module in (_locks, _store, _table)),
-    (_locks, "_RLock", RLock),
-    (_threads, "Lock", Lock),
-    (group, "Thread", Thread),
-]
-
-
-@contextmanager
-def scheduled(seed: int, holds: Iterable[Place] | None = None) -> Iterator[Scheduler]:
-    """What is decorated in here can be run under the scheduler."""
-    global _active
-    before = [(module, name, getattr(module, name)) for module, name, _ in PATCHES]
-    for module, name, replacement in PATCHES:
-        setattr(module, name, replacement)
-    _active = Scheduler(seed, holds)
-    try:
-        yield _active
-    finally:
-        _active = None
-        for module, name, original in before:
-            setattr(module, name, original)

@@ -12,7 +12,8 @@ import pytest
 
 from bench.loops import Awaits, Loop
 from bench.programs import MIXES, Failed, Mix, Operation, Program
-from bench.schedule import Scheduler, scheduled
+from bench.replaced import each_seed, scheduled, seeds
+from bench.schedule import Scheduler
 from soloflight import WaitTimeout, _tasks, cached_singleflight
 
 Place = tuple[int, int]
@@ -24,6 +25,7 @@ class Tasks(Program):
 
     def __init__(self, mix: Mix, scheduler: Scheduler) -> None:
         super().__init__(mix, scheduler.random.random())
+        self.scheduler = scheduler
         self.function = cached_singleflight(
             ttl=mix.ttl, wait_timeout=mix.wait_timeout, timer=lambda: self.time
         )(self.loader)
@@ -37,7 +39,7 @@ class Tasks(Program):
             for _ in range(self.random.randint(0, 2)):
                 await asyncio.sleep(0)
             if self.mix.wait_timeout:
-                await asyncio.sleep(self.random.choice([0, 0, self.mix.wait_timeout]))
+                await asyncio.sleep(self.duration())
         except asyncio.CancelledError:
             load.ended = load.began  # it may have been off the table ever since
             raise
@@ -45,6 +47,7 @@ class Tasks(Program):
 
     async def operation(self, name: str, key: str, place: Place) -> None:
         call = self.begin(name, key)
+        began, timed_out = self.scheduler.now, False
         try:
             if name == "call":
                 call.got = await self.function(key)
@@ -58,9 +61,10 @@ class Tasks(Program):
             interrupted = call.led is not None and not call.led.stored
             assert place in self.cancel or interrupted, "cancelled with another one"
         except WaitTimeout:
-            assert self.mix.wait_timeout, "waited for nothing"
+            timed_out = True
         finally:
             call.ended = self.history.now()
+            self.waited(self.scheduler.now - began, timed_out)
 
     async def caller(self, number: int, operations: list[Operation]) -> None:
         for n, operation in enumerate(operations):
@@ -81,8 +85,8 @@ class Tasks(Program):
     async def all(self, callers: list[list[Operation]]) -> None:
         await asyncio.gather(*(self.caller(*each) for each in enumerate(callers)))
 
-    def run(self, scheduler: Scheduler, callers: list[list[Operation]]) -> None:
-        loop = Loop(scheduler)
+    def run(self, callers: list[list[Operation]]) -> None:
+        loop = Loop(self.scheduler)
         loop.run_until_complete(self.all(callers))
         loop.finish()
         loop.close()
@@ -93,37 +97,32 @@ class Tasks(Program):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_what_the_tasks_saw_can_be_explained(
-    mix: str, thorough: bool, request: pytest.FixtureRequest
-) -> None:
-    seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(3000 if thorough else 250):
-        with scheduled(number) as scheduler:
-            try:
-                program = Tasks(MIXES[mix], scheduler)
-                callers = program.callers()
-                for i, operations in enumerate(callers):
-                    for n in range(len(operations)):
-                        if program.random.random() < 0.3:
-                            program.cancel[i, n] = program.random.randint(-1, 3)
-                program.run(scheduler, callers)
-            except BaseException as error:
-                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+def test_what_the_tasks_saw_can_be_explained(mix: str, request: pytest.FixtureRequest) -> None:
+    def run(scheduler: Scheduler) -> None:
+        program = Tasks(MIXES[mix], scheduler)
+        callers = program.callers()
+        for i, operations in enumerate(callers):
+            for n in range(len(operations)):
+                if program.random.random() < 0.3:
+                    program.cancel[i, n] = program.random.randint(-1, 3)
+        program.run(callers)
+
+    each_seed(request, 250, 3000, run)
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_any_caller_may_be_cancelled_at_any_await(mix: str, thorough: bool) -> None:
-    for seed in range(100 if thorough else 10):
+def test_any_caller_may_be_cancelled_at_any_await(mix: str, request: pytest.FixtureRequest) -> None:
+    for seed in seeds(request, 10, 100):
 
         def run(cancel: dict[Place, int], seed: int = seed) -> dict[Place, int]:
             with scheduled(seed) as scheduler:
                 program = Tasks(MIXES[mix], scheduler)
                 program.cancel = cancel
                 try:
-                    program.run(scheduler, program.callers())
+                    program.run(program.callers())
                 except BaseException as error:
                     raise AssertionError(
-                        f"seed {seed}, cancelled at {cancel}: {error!r}"
+                        f"--seed {seed} shows it again, cancelled at {cancel}: {error!r}"
                     ) from error
                 return program.awaits
 

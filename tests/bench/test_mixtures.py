@@ -18,7 +18,8 @@ import pytest
 from bench.history import Call, Load
 from bench.loops import Awaits, Loop
 from bench.programs import Failed, Mix, Operation, Program
-from bench.schedule import Scheduler, scheduled
+from bench.replaced import each_seed
+from bench.schedule import Scheduler
 from soloflight import FlightDeadlock, Group, _tasks
 
 MIXES = {
@@ -26,6 +27,7 @@ MIXES = {
     "errors": Mix({"call": 5, "forget": 1}, {"value": 1, "error": 1}),
     "interruptions": Mix({"call": 1}, {"value": 2, "interruption": 1}),
 }
+HANDED_ON = Mix({"call": 5, "forget": 2}, {"value": 1, "interruption": 2})
 CYCLES = Mix({"call": 1}, {"value": 3, "error": 1, "interruption": 1}, keys="abc")
 
 
@@ -39,6 +41,7 @@ class Mixture(Program):
         self.scheduler = scheduler
         self.nested = nested
         self.function = self.group = Group()
+        self.kinds = [self.thread, self.futures, self.loop, self.loop]
 
     # Loads
 
@@ -144,9 +147,8 @@ class Mixture(Program):
         assert not loop.errors, loop.errors
 
     def run(self) -> None:
-        kinds = [self.thread, self.futures, self.loop, self.loop]
         self.scheduler.run(
-            *(partial(self.random.choice(kinds), operations) for operations in self.callers())
+            *(partial(self.random.choice(self.kinds), operations) for operations in self.callers())
         )
         assert self.scheduler.now == 0, "somebody was not woken, and looked at last"
         assert not self.group.in_flight(), "something is left on the table"
@@ -154,27 +156,26 @@ class Mixture(Program):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_what_they_saw_can_be_explained(
-    mix: str, thorough: bool, request: pytest.FixtureRequest
-) -> None:
-    seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(2000 if thorough else 150):
-        with scheduled(number) as scheduler:
-            program = Mixture(MIXES[mix], scheduler)
-            try:
-                program.run()
-                program.history.check()
-            except BaseException as error:
-                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+def test_what_they_saw_can_be_explained(mix: str, request: pytest.FixtureRequest) -> None:
+    def run(scheduler: Scheduler) -> None:
+        program = Mixture(MIXES[mix], scheduler)
+        program.run()
+        program.history.check()
+
+    each_seed(request, 150, 2000, run)
 
 
-def test_loads_that_ask_for_each_other_always_end(
-    thorough: bool, request: pytest.FixtureRequest
-) -> None:
-    seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(3000 if thorough else 300):
-        with scheduled(number) as scheduler:
-            try:
-                Mixture(CYCLES, scheduler, nested=True).run()
-            except BaseException as error:
-                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+def test_futures_that_are_handed_on_are_woken_once(request: pytest.FixtureRequest) -> None:
+    """Most callers wait for futures, and most loads are interrupted."""
+
+    def run(scheduler: Scheduler) -> None:
+        program = Mixture(HANDED_ON, scheduler)
+        program.kinds = [program.thread, program.futures, program.futures, program.futures]
+        program.run()
+        program.history.check()
+
+    each_seed(request, 150, 4000, run)
+
+
+def test_loads_that_ask_for_each_other_always_end(request: pytest.FixtureRequest) -> None:
+    each_seed(request, 300, 3000, lambda scheduler: Mixture(CYCLES, scheduler, nested=True).run())

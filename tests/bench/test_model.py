@@ -20,6 +20,7 @@ import pytest
 from greenlet import getcurrent, greenlet
 
 from soloflight import _caches
+from soloflight._entry import Entry
 from soloflight._flight import Flight, Outcome
 from soloflight._outcome import Error, Found
 from soloflight._table import FlightTable
@@ -97,6 +98,7 @@ class Caller:
         self.mine: Any = None
         self.flight: Any = None
         self.woken = False
+        self.looked: Any = None  # what it saw in its second look, until it goes on
         # Of its key, when it called:
         self.generation = 0
         self.forgotten = 0
@@ -115,7 +117,8 @@ class Caller:
         since = world.generation[self.key] - self.generation
         forgotten = world.forgotten[self.key] - self.forgotten
         leads = self.flight is self.mine
-        return self.state, self.look, self.woken, leads, since, forgotten
+        looked = self.looked and world.generation[self.key] - self.looked[0]
+        return self.state, self.look, self.woken, leads, repr(looked), since, forgotten
 
 
 class Load:
@@ -153,11 +156,13 @@ class World:
         self.shelf = _caches.shelf(
             "f", cache=None, ttl=None, maxsize=9, getsizeof=None, timer=lambda: 0.0
         )
+        self.shelf.look = self.second_look  # type: ignore[method-assign]
         self.table = FlightTable("f", self.shelf)
         self.table.flights = Flights()
         self.callers = [Caller() for _ in range(callers)]
         self.loads: list[Load] = []
         self.paused: list[greenlet] = []
+        self.claiming: dict[greenlet, Caller] = {}
         self.generation = dict.fromkeys(self.keys, 0)
         self.forgotten = dict.fromkeys(self.keys, 0)
 
@@ -230,8 +235,18 @@ class World:
         flight.signal = caller
         return flight
 
+    def second_look(self, key: Hashable) -> Entry[Any] | None:
+        """That of the shelf, which takes no lock either."""
+        entry = type(self.shelf).look(self.shelf, key)
+        caller = self.claiming[getcurrent()]
+        caller.looked = () if entry is None else entry.value
+        pause()
+        caller.looked = None
+        return entry
+
     def claim(self, caller: Caller) -> None:
         caller.state, caller.woken = "claims", False
+        self.claiming[getcurrent()] = caller
         entry = self.table.claim(caller.mine, board, look=caller.look, aboard=self.tasks)
         if entry is not None:
             law(7, entry.value[0] >= caller.generation, "a hit that is older than a fence")

@@ -14,7 +14,8 @@ from random import Random
 import pytest
 
 from bench.programs import MIXES, Failed, Mix, Operation, Program
-from bench.schedule import Place, Scheduler, scheduled
+from bench.replaced import each_seed, scheduled
+from bench.schedule import Place, Scheduler
 from soloflight import WaitTimeout, cached_singleflight
 
 
@@ -34,11 +35,12 @@ class Threads(Program):
         for n in range(self.random.randint(1, 3)):
             self.scheduler.step(("the loader", n))
         if self.mix.wait_timeout:
-            self.scheduler.sleep(self.random.choice([0, 0, self.mix.wait_timeout]))
+            self.scheduler.sleep(self.duration())
         return self.bring(load, outcome, KeyboardInterrupt)
 
     def operation(self, name: str, key: str) -> None:
         call = self.begin(name, key)
+        began, timed_out = self.scheduler.now, False
         try:
             if name == "call":
                 call.got = self.function(key)
@@ -51,12 +53,14 @@ class Threads(Program):
         except KeyboardInterrupt:
             assert call.led is not None, "got the interruption of another one"
         except WaitTimeout:
-            assert self.mix.wait_timeout, "waited for nothing"
+            timed_out = True
             assert call.led is None, "a thread that leads does not wait"
         finally:
             call.ended = self.history.now()
             if call.led is not None:
                 call.led.landed = call.ended
+            else:
+                self.waited(self.scheduler.now - began, timed_out)
 
     def thread(self, operations: list[Operation]) -> None:
         for operation in operations:
@@ -71,17 +75,12 @@ class Threads(Program):
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_what_the_threads_saw_can_be_explained(
-    mix: str, thorough: bool, request: pytest.FixtureRequest
-) -> None:
-    seed = request.config.getoption("--seed")
-    for number in [seed] if seed is not None else range(2000 if thorough else 150):
-        with scheduled(number) as scheduler:
-            try:
-                program = Threads(MIXES[mix], scheduler)
-                program.run(program.callers())
-            except BaseException as error:
-                raise AssertionError(f"--seed {number} shows it again: {error!r}") from error
+def test_what_the_threads_saw_can_be_explained(mix: str, request: pytest.FixtureRequest) -> None:
+    def run(scheduler: Scheduler) -> None:
+        program = Threads(MIXES[mix], scheduler)
+        program.run(program.callers())
+
+    each_seed(request, 150, 2000, run)
 
 
 PROTOCOL = ("_table.py", "_threads.py", "_shelf.py", "the loader")

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("properties.bench", "properties.subjects")
+pytest.register_assert_rewrite("properties.steps", "properties.subjects")

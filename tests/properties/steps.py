@@ -23,7 +23,7 @@ class Wish(NamedTuple):
     arguments: Arguments = (1, 0, None)
 
 
-class Bench(RuleBasedStateMachine):
+class Steps(RuleBasedStateMachine):
     """A function or two with their models, in a world of threads or of tasks."""
 
     World: Any

@@ -10,8 +10,6 @@ import tempfile
 from pathlib import Path
 from textwrap import dedent
 
-NO_SIGUSR1 = not hasattr(signal, "SIGUSR1")
-
 LIMIT = 20.0
 """Seconds. A program that hangs says where, and ends."""
 
