@@ -302,9 +302,27 @@ FAULTS = [
         if error is self.exception:
             error.with_traceback(self.traceback)
 """,
-        "",
+        """\
+        if error is self.exception:
+""",
         "4, the loader's traceback: every error shows frames of this library",
         "threads::an_error_has_the_traceback_of_the_loader_alone",
+    ),
+    Fault(
+        "an-attribute-error-is-the-outcomes",
+        "_outcome.py",
+        "if isinstance(error, AttributeError) and error.obj is self:",
+        "if False:",
+        "8, nothing is left behind: a loader's AttributeError keeps its frames, and is renamed",
+        "threads::an_attribute_error_stays_as_it_was_raised_and_keeps_no_frame",
+    ),
+    Fault(
+        "a-future-is-with-its-last-crew",
+        "group.py",
+        "            crew = mine.signal\n",
+        "            crew = (self._mine or mine).signal\n",
+        "9, no hangs: a future that is handed on while submit() is under way never ends",
+        "group::a_future_that_is_handed_on_while_it_claims_is_woken",
     ),
     # Interruptions
     Fault(
