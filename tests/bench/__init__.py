@@ -1,1 +1,4 @@
-"""What the tests of schedules and histories share: a scheduler, a loop, programs, histories."""
+"""The test bench: every state of the flight table; threads and tasks in thousands of schedules.
+
+Their histories must be linearizable. ``--thorough`` runs it in full.
+"""
