@@ -174,8 +174,8 @@ def test_futures_that_are_handed_on_are_woken_once(request: pytest.FixtureReques
         program.run()
         program.history.check()
 
-    each_seed(request, 150, 4000, run)
+    each_seed(request, 150, 2000, run)
 
 
 def test_loads_that_ask_for_each_other_always_end(request: pytest.FixtureRequest) -> None:
-    each_seed(request, 300, 3000, lambda scheduler: Mixture(CYCLES, scheduler, nested=True).run())
+    each_seed(request, 300, 2000, lambda scheduler: Mixture(CYCLES, scheduler, nested=True).run())

@@ -118,5 +118,5 @@ def test_whoever_is_held_up_wherever(program: str, thorough: bool) -> None:
             found |= run((place,))
     protocol = sorted(place for place in known if Path(place[0]).name in PROTOCOL)
     pairs = list(combinations_with_replacement(protocol, 2))
-    for holds in Random(program).sample(pairs, 3000 if thorough else 150):
+    for holds in Random(program).sample(pairs, 2000 if thorough else 150):
         run(holds)
