@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .history import Call, History, Load
+from soloflight import cached_singleflight
 
-NOTHING: Mapping[str, Any] = MappingProxyType({})
+from .history import Call, History, Load
+from .schedule import Scheduler
 
 
 class Failed(Exception):
@@ -27,9 +28,6 @@ class Mix(NamedTuple):
 
 
 ALL = {"call": 6, "refresh": 2, "invalidate": 1, "put": 1, "clear": 1, "forget": 1, "peek": 1}
-EVERYTHING = Mix(
-    {**ALL, "expire": 1}, {"value": 4, "error": 1, "interruption": 1}, ttl=10, keys="ab"
-)
 MIXES = {
     "one flight": Mix({"call": 1}),
     "order of landing": Mix({"call": 3, "peek": 1}, keys="ab"),
@@ -40,7 +38,9 @@ MIXES = {
     "fence, two keys": Mix(ALL, keys="ab"),
     "refresh": Mix({"call": 2, "refresh": 2, "invalidate": 1}, {"value": 2, "error": 1}),
     "expiry": Mix({"call": 4, "expire": 1, "peek": 1}, ttl=10),
-    "everything": EVERYTHING,
+    "everything": Mix(
+        {**ALL, "expire": 1}, {"value": 4, "error": 1, "interruption": 1}, ttl=10, keys="ab"
+    ),
 }
 
 Operation = tuple[str, str]
@@ -53,11 +53,18 @@ class Program:
     function: Any
     stores = True  # what is loaded is stored
 
-    def __init__(self, mix: Mix, seed: float) -> None:
+    def __init__(self, mix: Mix, scheduler: Scheduler) -> None:
         self.mix = mix
-        self.random = Random(seed)
+        self.scheduler = scheduler
+        self.random = Random(scheduler.random.random())
         self.history = History()
         self.time = 0.0
+
+    def decorated(self, loader: Callable[[str], Any]) -> Any:
+        mix = self.mix
+        return cached_singleflight(
+            ttl=mix.ttl, wait_timeout=mix.wait_timeout, timer=lambda: self.time
+        )(loader)
 
     def callers(self) -> list[list[Operation]]:
         """What each caller does, one after the other."""

@@ -14,7 +14,7 @@ from bench.loops import Awaits, Loop
 from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.replaced import each_seed, scheduled, seeds
 from bench.schedule import Scheduler
-from soloflight import WaitTimeout, _tasks, cached_singleflight
+from soloflight import WaitTimeout, _tasks
 
 Place = tuple[int, int]
 """The number of a caller, and that of one of its operations."""
@@ -24,11 +24,8 @@ class Tasks(Program):
     """A program whose callers are tasks."""
 
     def __init__(self, mix: Mix, scheduler: Scheduler) -> None:
-        super().__init__(mix, scheduler.random.random())
-        self.scheduler = scheduler
-        self.function = cached_singleflight(
-            ttl=mix.ttl, wait_timeout=mix.wait_timeout, timer=lambda: self.time
-        )(self.loader)
+        super().__init__(mix, scheduler)
+        self.function = self.decorated(self.loader)
         self.cancel: dict[Place, int] = {}  # at which of its awaits
         self.awaits: dict[Place, int] = {}  # how many it had
 

@@ -37,8 +37,7 @@ class Mixture(Program):
     stores = False
 
     def __init__(self, mix: Mix, scheduler: Scheduler, *, nested: bool = False) -> None:
-        super().__init__(mix, scheduler.random.random())
-        self.scheduler = scheduler
+        super().__init__(mix, scheduler)
         self.nested = nested
         self.function = self.group = Group()
         self.kinds = [self.thread, self.futures, self.loop, self.loop]

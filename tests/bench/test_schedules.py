@@ -16,18 +16,15 @@ import pytest
 from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.replaced import each_seed, scheduled
 from bench.schedule import Place, Scheduler
-from soloflight import WaitTimeout, cached_singleflight
+from soloflight import WaitTimeout
 
 
 class Threads(Program):
     """A program whose callers are threads."""
 
     def __init__(self, mix: Mix, scheduler: Scheduler) -> None:
-        super().__init__(mix, scheduler.random.random())
-        self.scheduler = scheduler
-        self.function = cached_singleflight(
-            ttl=mix.ttl, wait_timeout=mix.wait_timeout, timer=lambda: self.time
-        )(self.loader)
+        super().__init__(mix, scheduler)
+        self.function = self.decorated(self.loader)
 
     def loader(self, key: str) -> int:
         load = self.history.load()
