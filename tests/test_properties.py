@@ -28,7 +28,7 @@ from properties.reference import Boom, Config, Entry
 from properties.steps import Steps, Wish
 from properties.subjects import Aim, configs
 from properties.worlds import Tasks, Threads
-from soloflight import CacheInfo, Stats
+from soloflight import CacheInfo
 
 picks = st.integers(0, 5)
 styles = st.sampled_from(["short", "long", "keywords"])
@@ -196,8 +196,13 @@ class Machine(Steps):
             model, stats = subject.model, subject.function.stats()
             assert model.hits <= stats.hits <= model.hits + model.perhaps
             model.hits, model.perhaps = stats.hits, 0
-            assert stats == Stats(
-                model.hits, model.misses, model.joined, model.errors, model.store_errors
+            told = (stats.hits, stats.misses, stats.joined, stats.errors, stats.store_errors)
+            assert told == (
+                model.hits,
+                model.misses,
+                model.joined,
+                model.errors,
+                model.store_errors,
             )
             if self.config.cache is not None:
                 cache = subject.function.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, MutableMapping
+from dataclasses import replace
 from math import inf
 from threading import Lock
 from time import monotonic
@@ -12,7 +13,10 @@ from weakref import WeakValueDictionary, ref
 
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
-from ._entry import Entry, check_callable, is_number, lifetime
+from ._durations import is_number, lifetime
+from ._entry import Entry, Raising
+from ._options import UNSET, check_callable
+from ._policy import Policy
 from ._shelf import Shelf
 from ._store import SizeError, Store
 
@@ -22,15 +26,12 @@ _lock = Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_lock._at_fork_reinit)  # type: ignore[attr-defined]  # no stub
 
-UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
-"""The default of options for which ``None`` has a meaning."""
-
 
 def shelf(
     name: str,
+    policy: Policy,
     *,
     cache: MutableMapping[Any, Any] | None,
-    ttl: object,
     maxsize: float | None,
     getsizeof: Callable[[Any], float] | None,
     timer: Callable[[], float] | None,
@@ -40,19 +41,13 @@ def shelf(
         _check_timer(timer)
     if getsizeof is not None:
         check_callable(getsizeof, "getsizeof")
-    if callable(ttl):
-        check_callable(ttl, "ttl")
-    elif ttl is not UNSET:
-        ttl = lifetime(ttl, "ttl")
-        if ttl < 0:
-            raise ValueError(f"ttl must not be negative, but is {ttl}")
     if cache is None:
-        if ttl is UNSET:
+        if policy.ttl is UNSET:
             raise ValueError("give a ttl (ttl=None: entries never expire), or a cache")
-        return _default(name, ttl, maxsize, getsizeof, timer or monotonic)
+        return _default(name, policy, maxsize, getsizeof, timer or monotonic)
     if maxsize is not UNSET or getsizeof is not None:
         raise ValueError("maxsize and getsizeof are for the default cache; give them to yours")
-    return _given(name, cache, ttl, timer)
+    return _given(name, policy, cache, timer)
 
 
 def _check_timer(timer: Callable[[], object]) -> None:
@@ -67,7 +62,7 @@ def _check_timer(timer: Callable[[], object]) -> None:
 
 def _default(
     name: str,
-    ttl: Any,
+    policy: Policy,
     maxsize: float | None,
     getsizeof: Callable[[Any], float] | None,
     timer: Callable[[], float],
@@ -81,7 +76,7 @@ def _default(
     def sizeof(entry: Entry[Any]) -> float:
         assert getsizeof is not None
         try:
-            size = getsizeof(entry.value)
+            size = getsizeof(entry.error.exception if type(entry) is Raising else entry.value)
             if size >= 0:
                 return size
         except Exception as error:
@@ -90,16 +85,21 @@ def _default(
 
     measure = None if getsizeof is None else sizeof
 
-    def make() -> Cache[Any, Any]:
-        if callable(ttl):
-            return TLRUCache(size, lambda _, entry, __: entry.fresh_until, timer, measure)
-        return TTLCache(size, ttl, timer, measure)
+    ttl: Any = policy.ttl
 
-    return Shelf(name, Store(make(), make), ttl=ttl, timer=timer)
+    def make() -> Cache[Any, Any]:
+        if callable(ttl) or policy.error_ttl:
+            return TLRUCache(size, lambda _, entry, __: entry.until, timer, measure)
+        return TTLCache(size, ttl + policy.longest_stale, timer, measure)
+
+    return Shelf(name, Store(make(), make), policy, timer)
 
 
 def _given(
-    name: str, cache: MutableMapping[Any, Any], ttl: Any, timer: Callable[[], float] | None
+    name: str,
+    policy: Policy,
+    cache: MutableMapping[Any, Any],
+    timer: Callable[[], float] | None,
 ) -> Shelf:
     if not isinstance(cache, MutableMapping):
         raise TypeError(f"cache must be a MutableMapping, not {type(cache).__name__}")
@@ -107,13 +107,7 @@ def _given(
         _probe(cache)
     own = getattr(cache, "ttl", None)
     own = inf if callable(own) else lifetime(own, "the cache's ttl")
-    if ttl is UNSET:
-        ttl = own
-    elif callable(ttl):
-        ttl = _at_most(own, ttl)
-    elif ttl > own:
-        asked = "None (for ever)" if ttl == inf else ttl
-        raise ValueError(f"ttl={asked} is longer than the cache's own ttl={own}; give one of them")
+    policy = replace(policy, ttl=_within(own, policy))
     if timer is None:
         timer = getattr(cache, "timer", monotonic)
         # cachetools wraps it in a callable that stands still during a change of the cache, also
@@ -126,11 +120,32 @@ def _given(
             ordered = type(cache) not in (dict, FIFOCache, RRCache)
             store = Store(cache, ordered=ordered, ttu=getattr(cache, "ttu", None))
             _stores[id(cache)] = store
-    return Shelf(name, store, ttl=ttl, timer=timer)
+    return Shelf(name, store, policy, timer)
 
 
-def _at_most(most: float, ttl: Callable[[Any], object]) -> Callable[[Any], object]:
-    return ttl if most == inf else lambda value: min(lifetime(ttl(value), "ttl()"), most)
+def _within(own: float, policy: Policy) -> Any:
+    """The ttl of a function whose cache has a ttl of its own."""
+    ttl: Any = policy.ttl
+    longest = policy.longest_stale
+    asked = longest if callable(ttl) else longest + (own if ttl is UNSET else ttl)
+    if asked > own:
+        if longest:
+            raise ValueError(
+                f"entries are to be served for up to {asked} s, stale ones included, but the "
+                f"cache's own ttl={own}; give it a longer one, or ask for less"
+            )
+        says = "None (for ever)" if ttl == inf else ttl
+        raise ValueError(f"ttl={says} is longer than the cache's own ttl={own}; give one of them")
+    for cls, error_ttl in policy.error_ttl.items():
+        if not callable(error_ttl) and error_ttl > own:
+            raise ValueError(
+                f"error_ttl of {cls.__name__} is {error_ttl}, longer than the cache's own ttl={own}"
+            )
+    if ttl is UNSET:
+        return own
+    if not callable(ttl) or own == inf:
+        return ttl
+    return lambda value: min(lifetime(ttl(value), "what ttl() returns"), own)
 
 
 def _probe(cache: MutableMapping[Hashable, Any]) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from concurrent.futures import Executor
 from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from . import _caches, _keys, _tasks, _threads
-from ._caches import UNSET
-from ._entry import check_callable, seconds
+from . import _caches, _keys, _options, _serving, _tasks, _threads
 from ._function import CachedFunction, Function, decorated
-from ._outcome import Value
+from ._options import UNSET, CallOptions, LoadOptions
 from ._shelf import Shelf
 from ._surface import Core
 from ._table import FlightTable
@@ -91,14 +90,32 @@ def singleflight(
 
     After Go's ``golang.org/x/sync/singleflight``.
     """
-    options = _Options(key, ignore, typed, per_instance, wait_timeout, name)
-    decorate = partial(_decorate, options, None)
+    options = CallOptions(
+        key=key,
+        ignore=ignore,
+        typed=typed,
+        per_instance=per_instance,
+        wait_timeout=wait_timeout,
+        name=name,
+    )
+    decorate = partial(_decorate, options, LoadOptions(), None)
     return decorate if loader is None else decorate(loader)
 
 
 def cached_singleflight(
     *misplaced: NoReturn,
     ttl: Duration | Callable[[Any], Duration | None] | None = UNSET,
+    jitter: float = 0,
+    stale_while_revalidate: Duration = 0,
+    stale_if_error: Duration = 0,
+    retry_after: tuple[Duration, Duration] = UNSET,
+    early_refresh: float = 0,
+    error_ttl: Mapping[type[Exception], Duration | Callable[[Any], Duration | None]] | None = None,
+    cache_if: Callable[[Any], object] | None = None,
+    copy: Callable[[Any], Any] | None = None,
+    executor: Executor | None = None,
+    max_flight_age: Duration | None = None,
+    max_abandoned: int = UNSET,
     cache: MutableMapping[Any, Any] | None = None,
     maxsize: float | None = UNSET,
     getsizeof: Callable[[Any], float] | None = None,
@@ -148,57 +165,50 @@ def cached_singleflight(
             "write @cached_singleflight(ttl=...): it needs a ttl or a cache, and takes options by "
             "name only"
         )
-    options = _Options(key, ignore, typed, per_instance, wait_timeout, name)
+    options = CallOptions(
+        key=key,
+        ignore=ignore,
+        typed=typed,
+        per_instance=per_instance,
+        wait_timeout=wait_timeout,
+        name=name,
+    )
+    policy = _options.policy(
+        ttl=ttl,
+        jitter=jitter,
+        stale_while_revalidate=stale_while_revalidate,
+        stale_if_error=stale_if_error,
+        retry_after=retry_after,
+        early_refresh=early_refresh,
+        error_ttl=error_ttl,
+        cache_if=cache_if,
+    )
+    loads = LoadOptions(
+        executor=executor, max_flight_age=max_flight_age, max_abandoned=max_abandoned, copy=copy
+    )
+    if executor is not None and wait_timeout is None and not policy.refreshes:
+        raise ValueError(
+            "executor is where refreshes run, and loads whose callers have a wait_timeout: it has "
+            "no meaning without stale_while_revalidate, early_refresh or wait_timeout"
+        )
     make_shelf = partial(
-        _caches.shelf, cache=cache, ttl=ttl, maxsize=maxsize, getsizeof=getsizeof, timer=timer
+        _caches.shelf,
+        policy=policy,
+        cache=cache,
+        maxsize=maxsize,
+        getsizeof=getsizeof,
+        timer=timer,
     )
     make_shelf(name or "cached_singleflight")  # refuse at once what cannot work
-    return partial(_decorate, options, make_shelf)
+    return partial(_decorate, options, loads, make_shelf)
 
 
-class _Options:
-    """The options that both decorators have, checked."""
-
-    def __init__(
-        self,
-        key: Any,
-        ignore: Any,
-        typed: Any,
-        per_instance: Any,
-        wait_timeout: Any,
-        name: Any,
-    ) -> None:
-        if key is not None:
-            check_callable(key, "key")
-        if isinstance(ignore, str) or not isinstance(ignore, Iterable):
-            raise TypeError(f"ignore must be a set of parameter names, not {ignore!r}")
-        self.ignore = frozenset(ignore)
-        if not all(isinstance(parameter, str) for parameter in self.ignore):
-            raise TypeError(f"ignore must be a set of parameter names, not {ignore!r}")
-        if not isinstance(typed, bool):
-            raise TypeError(f"typed must be a bool, not {typed!r}")
-        if key is not None and (self.ignore or typed):
-            raise ValueError(
-                "key replaces the derived key: ignore and typed have no meaning with it"
-            )
-        if not (per_instance is None or isinstance(per_instance, bool)):
-            check_callable(per_instance, "per_instance", "a bool or a callable")
-        if not (name is None or isinstance(name, str)):
-            raise TypeError(f"name must be a str, not {name!r}")
-        if name == "":
-            raise ValueError("name must not be empty")
-        self.wait_timeout = None
-        if wait_timeout is not None:
-            self.wait_timeout = seconds(wait_timeout, "wait_timeout")
-            if self.wait_timeout < 0:
-                raise ValueError(f"wait_timeout must not be negative, but is {wait_timeout}")
-        self.key = key
-        self.typed = typed
-        self.per_instance = per_instance
-        self.name = name
-
-
-def _decorate(options: _Options, make_shelf: Callable[[str], Shelf] | None, loader: Any) -> Any:
+def _decorate(
+    options: CallOptions,
+    loads: LoadOptions,
+    make_shelf: Callable[[str], Shelf] | None,
+    loader: Any,
+) -> Any:
     kind = type(loader) if isinstance(loader, (classmethod, staticmethod)) else None
     if kind is not None:
         loader = loader.__func__
@@ -212,6 +222,8 @@ def _decorate(options: _Options, make_shelf: Callable[[str], Shelf] | None, load
     params = _keys.parameters(loader, name)
     _keys.check_ignore(params, options.ignore, name)
     is_async = any(inspect.iscoroutinefunction(b) for b in bodies)
+    if is_async and loads.executor is not None:
+        raise ValueError(f"{name} is an async def, which loads in tasks: leave executor out")
     shelf = None if make_shelf is None else make_shelf(name)
     spec = Spec(
         name=name,
@@ -225,15 +237,28 @@ def _decorate(options: _Options, make_shelf: Callable[[str], Shelf] | None, load
         cached=shelf is not None,
         scoped=shelf is not None and shelf.shared,
         timed=shelf is not None and shelf.timed,
+        aging=shelf is not None and shelf.policy.aging,
+        copied=loads.copy is not None,
         ordered=shelf is not None and shelf.ordered,
     )
-    table = FlightTable(name, shelf)
-    miss = partial(
-        _tasks.call if is_async else _threads.call,
+    table = FlightTable(name, shelf, loads.max_flight_age, loads.max_abandoned)
+    miss: Callable[..., Any]
+    behind: Callable[..., bool]
+    if is_async:
+        miss = partial(_tasks.call, table, loader, options.wait_timeout)
+        behind = partial(_tasks.behind, table, loader)
+    else:
+        # Callers that lead are to be patient, too: only an executor can see to that.
+        elsewhere = loads.submit if loads.executor and options.wait_timeout is not None else None
+        miss = partial(_threads.call, table, loader, options.wait_timeout, elsewhere)
+        behind = partial(_threads.behind, table, loader, loads.submit)
+    core = Core(
+        spec,
         table,
-        Value if shelf is None else shelf.entry,
+        miss,
         loader,
-        options.wait_timeout,
+        for_methods=options.per_instance is not None,
+        late=partial(_serving.at_once, table, behind),
+        copy=loads.copy,
     )
-    core = Core(spec, table, miss, loader, for_methods=options.per_instance is not None)
     return decorated(core, kind)

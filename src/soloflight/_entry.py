@@ -1,25 +1,32 @@
-"""An entry, its deadline, and options checked. Pure: the time is always an argument."""
+"""Entries: what is cached, and until when it may be served as what. Pure: no clock, no dice.
+
+The life of an entry, whose deadlines are set when it is stored:
+
+    stored ── fresh ──[ early ]── fresh_until ── stale ── stale_until ── on error ── error_until
+                                                                                     expired ...
+
+Until ``calm_until`` it is served with no thought at all: that is all that a hit looks at.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from enum import Enum
 from functools import partial
-from inspect import iscoroutinefunction
-from math import inf, isnan
-from numbers import Real
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar, cast
 
-from ._outcome import GIL, Value
+from ._outcome import GIL, Error, Value
 
 V = TypeVar("V")
+E = TypeVar("E", bound="Entry[Any]")
 
 
 class Entry(Value[V]):
-    """A cached value with its deadline.
+    """A cached value with its deadlines, which are times on the function's ``timer``.
 
-    ``value`` is what the loader returned, ``fresh_until`` the time, on the function's ``timer``,
-    at which it expires (``math.inf``: never). The cache holds entries, ``peek()`` returns one.
+    ``value`` is what the loader returned; of an exception that is cached (``error_ttl``), reading
+    it raises a copy. ``fresh_until`` is the time from which on it is stale (``math.inf``: never).
+    The cache holds entries, ``peek()`` returns one.
     """
 
     __slots__ = ("__weakref__", "fresh_until")
@@ -28,70 +35,166 @@ class Entry(Value[V]):
         self.value = value
         self.fresh_until = fresh_until
 
+    @property
+    def stale_until(self) -> float:
+        """Until then it is served while one refresh runs behind it."""
+        return self.fresh_until
+
+    @property
+    def error_until(self) -> float:
+        """Until then it is served where a reload fails."""
+        return self.fresh_until
+
+    @property
+    def cost(self) -> float:
+        """The seconds that its load took, where an option needs them."""
+        return 0.0
+
+    @property
+    def failures(self) -> int:
+        """How many reloads have failed since it was stored."""
+        return 0
+
+    @property
+    def last_error(self) -> Exception | None:
+        """What the last of them raised, without its traceback (that is in the log)."""
+        return None
+
+    @property
+    def until(self) -> float:
+        """The last of its deadlines: it is kept until then."""
+        return self.fresh_until
+
     def is_fresh(self, now: float) -> bool:
-        """Whether it has not expired at a time on the function's ``timer``."""
+        """Whether it is fresh at a time on the function's ``timer``."""
         return now < self.fresh_until
+
+    def limit(self, until: float) -> None:
+        """Have it expire at a time, if not before."""
+        self.fresh_until = min(self.fresh_until, until)
+
+    def handed(self) -> Value[V] | Error:
+        """What a caller gets of it."""
+        return self
+
+    def copy(self, of_value: Callable[[V], V]) -> Entry[V]:
+        """An entry of its own: one of the cache is seen for as long as anybody holds it."""
+        return Entry(of_value(self.value), self.fresh_until)
 
     def __repr__(self) -> str:
         return f"Entry(value={self.value!r}, fresh_until={self.fresh_until!r})"
 
 
-new_entry: Callable[[Any, float], Entry[Any]] = Entry
-"""Makes an entry that ends as soon as nobody holds it, whichever thread lets it go."""
+class Aging(Entry[V]):
+    """An entry of a function that serves stale values or refreshes early."""
 
-if not GIL:
+    __slots__ = ("calm_until", "cost", "error_until", "failures", "last_error", "stale_until")
+
+    # What its callers write and read without a lock are single attributes.
+    calm_until: float  # until then it is served without a thought
+    cost: float
+    error_until: float
+    failures: int
+    last_error: Exception | None
+    stale_until: float
+
+    @property
+    def until(self) -> float:
+        return max(self.fresh_until, self.stale_until, self.error_until)
+
+    def limit(self, until: float) -> None:
+        for deadline in ("fresh_until", "stale_until", "error_until", "calm_until"):
+            setattr(self, deadline, min(getattr(self, deadline), until))
+
+    def copy(self, of_value: Callable[[V], V]) -> Entry[V]:
+        copy: Aging[V] = Aging.__new__(Aging)
+        self._tell(copy)
+        copy.value = of_value(self.value)
+        return copy
+
+    def _tell(self, copy: Aging[V]) -> None:
+        for slot in ("fresh_until", *Aging.__slots__):
+            setattr(copy, slot, getattr(self, slot))
+
+
+class Raising(Aging[Any]):
+    """An exception in place of a value. It is never calm: whoever hits it gets a copy of its own.
+
+    One object for all of them would collect what they chain to it, and keep that alive.
+    """
+
+    __slots__ = ("error",)
+    error: Error
+
+    value = property(lambda self: self.handed().value, lambda self, value: None)
+
+    def handed(self) -> Error:
+        return self.error.copy()
+
+    def copy(self, of_value: object) -> Entry[Any]:
+        copy = Raising.__new__(Raising)
+        self._tell(copy)
+        copy.error = self.error
+        return copy
+
+    def __repr__(self) -> str:
+        return f"Entry(raises {self.error.exception!r}, fresh_until={self.fresh_until!r})"
+
+
+class State(Enum):
+    """What an entry is good for."""
+
+    FRESH = "is served"
+    EARLY = "is served, fresh as it is, and one refresh starts behind it"
+    STALE = "is served, and one refresh starts behind it"
+    HELD_OFF = "is served: a reload has failed, and the next attempt has to wait"
+    ON_ERROR = "is served where a reload fails"
+    EXPIRED = "is not served any more"
+
+
+def state(entry: Aging[Any], now: float, draw: float = 0.0) -> State:
+    """What `entry` is good for at the time `now`.
+
+    `draw`: how early this caller would refresh, in seconds before the end of freshness; see
+    `Policy.draw`. A deadline itself belongs to what comes after it.
+    """
+    if now < entry.fresh_until:
+        early = entry.calm_until <= now and entry.fresh_until - now <= draw
+        return State.EARLY if early else State.FRESH
+    if now < entry.calm_until:
+        return State.HELD_OFF
+    if now < entry.stale_until:
+        return State.STALE
+    if now < entry.error_until:
+        return State.ON_ERROR
+    return State.EXPIRED
+
+
+if GIL:
+
+    def blank(cls: type[E]) -> E:
+        """An entry that ends as soon as nobody holds it, whichever thread lets it go."""
+        return cls.__new__(cls)
+
+else:
     # Without the interpreter lock an object belongs to the thread that made it. When another one
     # lets it go, it ends as late as its owner next runs: the entry would be seen after the cache
     # has dropped it. An object that its finalizer has brought back belongs to nobody (CPython's
     # `_PyObject_ResurrectEnd`); that happens once. It is done in C, as an exception of a signal
     # handler would be lost in a finalizer.
-    _back: list[Entry[Any]] = []
+    _endings: dict[Any, tuple[list[Any], Any]] = {}
+    for _cls in (Entry, Aging, Raising):
+        _back: list[Any] = []
+        _end = property(partial(partial, _back.append))
+        _endings[_cls] = _back, type("Ending", (_cls,), {"__slots__": (), "__del__": _end})
 
-    class _Ending(Entry[Any]):
-        __slots__ = ()
-        __del__ = property(partial(partial, _back.append))
-
-    def _new_entry(value: Any, fresh_until: float) -> Entry[Any]:
+    def blank(cls: type[E]) -> E:
+        back, ending = _endings[cls]
         while True:
             try:
-                entry = _back.pop()
+                entry = back.pop()
                 break
             except IndexError:
-                _Ending(None, 0.0)  # ends at once, and is back
-        entry.__class__ = Entry
-        entry.value = value
-        entry.fresh_until = fresh_until
-        return entry
-
-    new_entry = _new_entry
-
-
-def check_callable(option: object, what: str, kind: str = "a callable") -> None:
-    """Refuse what is no plain callable; `what` names it in the error."""
-    if not callable(option):
-        raise TypeError(f"{what} must be {kind}, not {option!r}")
-    if iscoroutinefunction(option):
-        raise TypeError(f"{what} must be a plain function, not an async def: nobody awaits it")
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is a real number: those of numpy are as well."""
-    return isinstance(value, (int, float, Real)) and not isinstance(value, bool)
-
-
-def seconds(duration: object, what: str) -> float:
-    """The seconds of a number or a ``timedelta``; `what` names it in the error."""
-    if isinstance(duration, timedelta):
-        return duration.total_seconds()
-    if not is_number(duration):
-        raise TypeError(
-            f"{what} must be seconds (int or float) or a timedelta, not {type(duration).__name__}"
-        )
-    if isnan(duration):
-        raise ValueError(f"{what} must be a number of seconds, not nan")
-    return duration
-
-
-def lifetime(ttl: object, what: str) -> float:
-    """The seconds of a ttl, in which ``None`` is a value: never expires."""
-    return inf if ttl is None else seconds(ttl, what)
+                ending.__new__(ending)  # ends at once, and is back
+        entry.__class__ = cls
+        return cast("E", entry)

@@ -27,11 +27,14 @@ class Loop(Protocol):
 
 
 class Load(Protocol):
-    """A load that runs in a task of its own."""
+    """A load that runs in a task of its own, or on a thread of an executor."""
 
     task: Any
 
     def cancel(self) -> None: ...
+    def withdraw(self) -> bool:
+        """Whether it had not begun; it never will."""
+        ...
 
 
 class FlightInfo(NamedTuple):
@@ -58,6 +61,8 @@ class Flight:
         "signal",
         "since",
         "thread",
+        "took",
+        "unattended",
         "waiters",
     )
 
@@ -66,8 +71,10 @@ class Flight:
         self.name = name  # of the function or group, for messages
         self.thread = me.thread  # runs the load, or the event loop whose task runs it
         self.loop = loop  # None: a thread runs the load
-        self.load: Load | None = None  # set before the first step of the flight's task
-        self.since = 0.0  # set as soon as it is on the table
+        self.load: Load | None = None  # set before it begins
+        self.unattended = False  # the load goes on when the last caller has left
+        self.since: float | None = None  # set as soon as it leads
+        self.took = 0.0  # how long the load was, once it has ended
         # Guarded by the table's lock until `over`, constant afterwards:
         self.waiters: dict[Hashable, Waiters] = {}
         self.outcome: Outcome | None = None  # None when over: abandoned

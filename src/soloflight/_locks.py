@@ -53,10 +53,11 @@ _RLock: Any = type(RLock())
 class Thread:
     """A thread as we know it. (Its ident may be that of one which ended.)"""
 
-    __slots__ = ("lock",)
+    __slots__ = ("lock", "works")
 
     def __init__(self) -> None:
         self.lock = RLock()  # the one of ours that it holds, if it holds any
+        self.works = False  # it runs a load for an executor
 
 
 class _Me(local):
@@ -65,6 +66,8 @@ class _Me(local):
 
 
 me = _Me()
+NOBODY = Thread()
+"""What runs a load that still waits for its thread."""
 
 is_held: Callable[[RLock], bool] = _RLock._is_owned
 """Whether this thread holds a lock."""
@@ -102,6 +105,11 @@ def released(call: Callable[..., R], *args: Any) -> R:
     finally:
         list(restore)
         thread.lock = lock
+
+
+def outside(call: Callable[..., R], *args: Any) -> R:
+    """Call with no lock of ours held."""
+    return released(call, *args) if is_held(me.thread.lock) else call(*args)
 
 
 _forking = local()  # two threads may fork at once

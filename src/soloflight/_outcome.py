@@ -48,13 +48,15 @@ _CHAIN = ("__cause__", "__context__", "__suppress_context__")
 class Error:
     """What a loader raised, and the traceback that it had at the loader's edge."""
 
-    __slots__ = ("chain", "exception", "traceback")
+    __slots__ = ("chain", "entry", "exception", "stale", "traceback")
 
     def __init__(self, exception: BaseException, traceback: TracebackType | None) -> None:
         self.exception = exception
         self.traceback = traceback
-        if not SHARED:  # the leader may raise it while it is copied
-            self.chain = {name: getattr(exception, name) for name in _CHAIN}
+        self.entry: Any = None  # what is to be stored of it
+        self.stale: Value[Any] | None = None  # what callers get in its place
+        # Now: the leader may raise it while it is copied.
+        self.chain = {name: getattr(exception, name) for name in _CHAIN}
 
     def copy(self) -> Error:
         """The same with an exception of its own; with the same one where it cannot be copied."""

@@ -19,10 +19,10 @@ from math import inf
 from threading import RLock
 from typing import Any
 
-from ._entry import Entry, lifetime, new_entry
-from ._flight import Flight
+from ._entry import Entry
+from ._flight import Flight, Outcome
 from ._index import GONE, Index, Ref, Ring, Scoped
-from ._outcome import Value
+from ._policy import Policy
 from ._store import ALL, SIZE, Cache, Store, log
 
 
@@ -33,14 +33,13 @@ class Shelf:
         self,
         name: str,
         store: Store,
-        *,
-        ttl: Callable[[Any], object] | float,
+        policy: Policy,
         timer: Callable[[], float],
     ) -> None:
         self.name = name
         self._store = store
-        self._ttl = ttl
-        self._timer = timer
+        self.policy = policy
+        self.timer = timer
         self.index = Index()
         self.ttu = store.ttu
         self.instances: Callable[[], list[Index]] = list
@@ -82,7 +81,7 @@ class Shelf:
         return {
             "index": self.index,
             "get": self.index.get,
-            "now": self._timer,
+            "now": self.timer,
             "ring": self.ring.slots,
             "counter": self.ring.counter,
         }
@@ -95,38 +94,26 @@ class Shelf:
     @property
     def timed(self) -> bool:
         """Whether entries expire."""
-        return self._ttl != inf or self.ttu is not None
-
-    def entry(self, value: Any) -> Value[Any]:
-        """The entry of a value that was loaded just now; no entry where its ttl is over at once.
-
-        Takes no lock: ``ttl`` and ``timer`` are the user's.
-        """
-        ttl = self._ttl
-        if callable(ttl):
-            ttl = lifetime(ttl(value), f"ttl() of {self.name}")
-        if not ttl > 0:
-            return Value(value)
-        return new_entry(value, self._timer() + ttl if ttl != inf else inf)
+        return self.policy.ttl != inf or self.policy.aging or self.ttu is not None
 
     def find(self, key: Hashable) -> Entry[Any] | None:
         """The entry of `key`, fresh or not. Takes no lock."""
         index, short = key if type(key) is Scoped else (self.index, key)
         return index.get(short, GONE)()
 
-    def fresh(self, key: Hashable) -> Entry[Any] | None:
-        """The entry of `key` if it is fresh. Takes no lock."""
+    def alive(self, key: Hashable) -> Entry[Any] | None:
+        """The entry of `key` if it may still be served, fresh or stale. Takes no lock."""
         entry = self.find(key)
-        return entry if entry is not None and entry.is_fresh(self._timer()) else None
+        return entry if entry is not None and self.timer() < entry.until else None
 
-    def look(self, key: Hashable) -> Entry[Any] | None:
-        """A hit."""
+    def look(self, key: Hashable) -> Outcome | None:
+        """A hit on a fresh entry: what its caller gets. Takes no lock."""
         index, short = key if type(key) is Scoped else (self.index, key)
         entry: Entry[Any] | None = index.get(short, GONE)()
-        if entry is None or not self._timer() < entry.fresh_until:
+        if entry is None or not self.timer() < entry.fresh_until:
             return None
         next(self.ring.counter)
-        return entry
+        return entry.handed()
 
     def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None:
         """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
@@ -157,7 +144,7 @@ class Shelf:
         """Have an entry expire when the cache's ``ttu`` says so; whether that said anything."""
         try:
             assert self.ttu is not None
-            entry.fresh_until = min(entry.fresh_until, self.ttu(key, entry, self._timer()))
+            entry.limit(self.ttu(key, entry, self.timer()))
             return True
         except Exception as error:
             self._hide(key, error)
@@ -172,7 +159,7 @@ class Shelf:
         self.failed(error)
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
-        """Hide and remove the entry of `key`; returns it if it was fresh."""
+        """Hide and remove the entry of `key`; returns it if it might still be served."""
         index, short = key if type(key) is Scoped else (self.index, key)
         gone = index.pop(short, GONE)
         entry: Entry[Any] | None = gone()
@@ -180,7 +167,7 @@ class Shelf:
             return None
         self.ring.forget(gone)
         self._store.change(self, key, None)
-        return entry if entry.is_fresh(self._timer()) else None
+        return entry if self.timer() < entry.until else None
 
     def clear(self) -> None:
         """Hide and remove every entry."""

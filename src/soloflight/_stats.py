@@ -19,20 +19,73 @@ class Tally:
         return int(repr(self.counter)[len("count(") : -1])
 
 
+class Counts:
+    """What is counted of a table, besides the hits (`Ring`)."""
+
+    __slots__ = (
+        "abandoned",
+        "early",
+        "errors",
+        "fenced",
+        "joined",
+        "led",
+        "negative",
+        "refreshes",
+        "seconds",
+        "stale",
+        "stale_on_error",
+        "timeouts",
+    )
+
+    def __init__(self) -> None:
+        # Without a lock:
+        self.led = Tally()
+        self.stale = Tally()
+        self.stale_on_error = Tally()
+        self.early = Tally()
+        self.negative = Tally()
+        self.refreshes = Tally()
+        self.timeouts = Tally()
+        # Under the lock of the table:
+        self.joined = 0
+        self.errors = 0
+        self.fenced = 0
+        self.abandoned = 0
+        self.seconds = 0.0
+
+
 @dataclass(frozen=True)
 class Stats:
     """Counts since the function was decorated; they only grow."""
 
     hits: int
-    """Calls answered by an entry."""
+    """Calls answered by an entry at once, fresh or stale."""
     misses: int
-    """Loads led."""
+    """Loads led, refreshes included."""
     joined: int
     """Calls that followed a flight in progress."""
     errors: int
     """Loads that ended with an exception."""
     store_errors: int
     """Values that were loaded and handed over, but could not be stored."""
+    refreshes: int
+    """Loads that were started behind a value that was served."""
+    early_refreshes: int
+    """Those of them that were started behind a fresh value."""
+    stale_hits: int
+    """Hits on an entry that was stale, within ``stale_while_revalidate``."""
+    stale_on_error: int
+    """Calls that got a stale entry beyond that, as a reload had failed; hits among them."""
+    negative_hits: int
+    """Hits on an exception (``error_ttl``)."""
+    fenced: int
+    """Flights that were taken off the table before they landed."""
+    abandoned: int
+    """Flights that ended with neither a value nor an exception."""
+    timeouts: int
+    """Calls whose patience ended (``wait_timeout``, ``max_abandoned``)."""
+    load_seconds: float
+    """Seconds spent in loads that ended with a value or an exception, on the ``timer``."""
 
 
 class CacheInfo(NamedTuple):

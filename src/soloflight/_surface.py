@@ -35,11 +35,14 @@ class Core:
         loader: Callable[..., Any],
         *,
         for_methods: bool,
+        late: Callable[..., Any] | None = None,
+        copy: Callable[[Any], Any] | None = None,
     ) -> None:
         self.spec = spec
         self.table = table
         self.miss = miss
         self.loader = loader
+        self.copy: Callable[[Any], Any] = copy or (lambda value: value)
         self.function: Any = None  # what stands for the loader
         self.for_methods = for_methods  # an option was given that has a meaning only there
         self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
@@ -47,19 +50,29 @@ class Core:
         self._names: dict[str, Any] = {"miss": miss}
         dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
         shelf = table.shelf
-        if isinstance(shelf, Shelf):
+        if shelf is not None:
             dead = shelf.dead
-            self._names |= shelf.names()
+            self._names |= shelf.names() | {
+                "late": late,
+                "stale": table.counts.stale.counter,
+                "on_error": table.counts.stale_on_error.counter,
+                "copy": copy,
+            }
         instances = Instances(spec.name, dead)
         self._names |= {"looks": instances.looks, "enroll": instances.enroll}
-        if isinstance(shelf, Shelf):
+        if shelf is not None:
             shelf.instances = instances.indexes
 
     @property
     def shelf(self) -> Shelf:
         shelf = self.table.shelf
-        assert isinstance(shelf, Shelf)
+        assert shelf is not None
         return shelf
+
+    def mean_cost(self) -> float:
+        """The seconds that a load took so far, on average; 0 where there was none."""
+        counts = self.table.counts
+        return counts.seconds / (counts.led.total() or 1)
 
     def face(self, face: Face) -> tuple[Any, Callable[..., Bound]]:
         """The generated wrapper and binder of one way of calling."""
@@ -130,12 +143,22 @@ class FlightSurface(Generic[P, R]):
     def _stats(self) -> Stats:
         table = self._core.table
         shelf = table.shelf
+        counts = table.counts
         return Stats(
-            hits=shelf.hits if isinstance(shelf, Shelf) else 0,
-            misses=table.led.total(),
-            joined=table.joined,
-            errors=table.errors,
-            store_errors=shelf.failures if isinstance(shelf, Shelf) else 0,
+            hits=0 if shelf is None else shelf.hits,
+            misses=counts.led.total(),
+            joined=counts.joined,
+            errors=counts.errors,
+            store_errors=0 if shelf is None else shelf.failures,
+            refreshes=counts.refreshes.total(),
+            early_refreshes=counts.early.total(),
+            stale_hits=counts.stale.total(),
+            stale_on_error=counts.stale_on_error.total(),
+            negative_hits=counts.negative.total(),
+            fenced=counts.fenced,
+            abandoned=counts.abandoned,
+            timeouts=counts.timeouts.total(),
+            load_seconds=counts.seconds,
         )
 
 
@@ -165,10 +188,10 @@ class CachedSurface(FlightSurface[P, R]):
         """
         bound = self._bind(args, kwargs)
         if self._core.spec.is_async:
-            return cast("R", _refresh(self._core.miss, bound))
+            return cast("R", _refresh(self._core, bound))
         outcome = self._core.miss(*bound, look=False)
         try:
-            return cast("R", outcome.value)
+            return cast("R", self._core.copy(outcome.value))
         except BaseException as error:
             outcome.reset(error)
             raise
@@ -187,8 +210,10 @@ class CachedSurface(FlightSurface[P, R]):
     def put(self: CachedSurface[P, V], value: V, /, *args: P.args, **kwargs: P.kwargs) -> None: ...
     def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """Store a value as if it had been loaded just now, and fence the flight of this call."""
+        core = self._core
         key = self._bind(args, kwargs)[0]
-        self._core.table.put(key, self._core.shelf.entry(value))
+        shelf = core.shelf
+        core.table.put(key, shelf.policy.entry(core.copy(value), shelf.timer(), core.mean_cost()))
 
     @overload
     def peek(
@@ -199,10 +224,12 @@ class CachedSurface(FlightSurface[P, R]):
         self: CachedSurface[P, V], /, *args: P.args, **kwargs: P.kwargs
     ) -> Entry[V] | None: ...
     def peek(self, /, *args: Any, **kwargs: Any) -> Any:
-        """The entry of this call, or ``None``. Never loads, and does not count as a hit."""
-        entry = self._core.shelf.fresh(self._bind(args, kwargs)[0])
-        # A copy: an entry of the cache is seen for as long as anybody holds it.
-        return None if entry is None else Entry(entry.value, entry.fresh_until)
+        """The entry of this call, fresh or stale, or ``None``.
+
+        Never loads, and does not count as a hit. What is returned is a copy.
+        """
+        entry = self._core.shelf.alive(self._bind(args, kwargs)[0])
+        return None if entry is None else entry.copy(self._core.copy)
 
     @property
     def cache(self) -> MutableMapping[Any, Any]:
@@ -220,11 +247,11 @@ class CachedSurface(FlightSurface[P, R]):
         )
 
 
-async def _refresh(miss: Callable[..., Any], bound: Bound) -> Any:
+async def _refresh(core: Core, bound: Bound) -> Any:
     # The load's coroutine is made in here: a task may be cancelled before it ever came this far.
-    outcome = await miss(*bound, look=False)
+    outcome = await core.miss(*bound, look=False)
     try:
-        return outcome.value
+        return core.copy(outcome.value)
     except BaseException as error:
         outcome.reset(error)
         raise

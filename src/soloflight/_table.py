@@ -10,6 +10,9 @@ key with it. It then hits, leads or follows:
     on the table ──land(Value | Error)──> over: stored, off the table, everyone woken
                  ──land(None)───────────> over: abandoned, off the table, everyone woken
                  ──forget, invalidate───> fenced: off the table, still flying; lands unstored
+                 ──claim, too old───────> fenced, and counted among those that hang
+
+A refresh, behind an entry that is served, claims its key like a call, but follows nobody.
 
 Rules:
 
@@ -30,37 +33,18 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from threading import RLock
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from ._entry import Entry
 from ._flight import Flight, FlightInfo, Outcome
 from ._locks import critical, is_held, me, register
 from ._outcome import Error, Found, Value
-from ._stats import Tally
+from ._shelf import Shelf
+from ._stats import Counts
+from .exceptions import WaitTimeout
 
 Board = Callable[[Flight, Flight], None]
 """``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""
-
-
-class Shelf(Protocol):
-    """Where a table's entries are kept.
-
-    `entry`, `look` and `find` take no lock; the rest needs the table's.
-    """
-
-    ttu: Callable[[Hashable, Any, float], float] | None
-    """The cache's own "time to use" of an entry."""
-
-    @property
-    def lock(self) -> RLock: ...
-    def limit(self, key: Hashable, entry: Entry[Any]) -> bool: ...
-    def entry(self, value: Any) -> Value[Any]: ...
-    def look(self, key: Hashable) -> Entry[Any] | None: ...
-    def find(self, key: Hashable) -> Entry[Any] | None: ...
-    def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None: ...
-    def drop(self, key: Hashable) -> Entry[Any] | None: ...
-    def clear(self) -> None: ...
-    def forked(self) -> None: ...
 
 
 class FlightTable:
@@ -68,31 +52,44 @@ class FlightTable:
 
     __slots__ = (
         "__weakref__",
-        "errors",
+        "counts",
         "flights",
-        "joined",
-        "led",
+        "hanging",
         "lock",
+        "max_abandoned",
+        "max_age",
         "name",
+        "refused",
         "shelf",
+        "timer",
     )
 
-    def __init__(self, name: str, shelf: Shelf | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        shelf: Shelf | None = None,
+        max_age: float | None = None,
+        max_abandoned: int = 2,
+    ) -> None:
         self.name = name
         self.shelf = shelf
+        self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
+        self.max_age = max_age  # of a flight that others may join, in seconds
+        self.max_abandoned = max_abandoned  # older ones than that, of one key, at a time
+        self.counts = Counts()
+        self.refused = False  # a refresh could not be started, and that was told
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
         # Flights go on with one dict operation, and off under the lock.
         self.flights: dict[Hashable, Flight] = {}
-        self.led = Tally()
-        self.joined = 0
-        self.errors = 0
+        # Those that grew too old and have not ended yet.
+        self.hanging: dict[Hashable, list[Flight]] = {}
         register(self)
 
-    def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Entry[Any] | None:
+    def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Outcome | None:
         """Hit, follow or lead.
 
-        Returns the entry of a hit. Otherwise ``mine.following`` is the flight to wait for, or
+        Returns what a hit found. Otherwise ``mine.following`` is the flight to wait for, or
         ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will
         do; `aboard`: whether a leader is a waiter of its own flight (as tasks are).
         """
@@ -101,23 +98,81 @@ class FlightTable:
         # Going on the table is one dict operation and needs no lock. The second look comes after
         # it: whoever was on the table before stored its entry before it left.
         flight = self.flights.setdefault(mine.key, mine)
+        if flight is not mine and self.max_age is not None:
+            flight = self._replaced(flight, mine)
         if flight is not mine:
             critical(self.lock, self._follow, flight, mine, board, first)
             return None
-        mine.since = monotonic()
         if look and self.shelf is not None:
-            entry = self.shelf.look(mine.key)
-            if entry is not None:
-                self.land(mine, Found(entry.value))
-                return entry
-        next(self.led.counter)
+            found = self.shelf.look(mine.key)
+            if found is not None:
+                if isinstance(found, Error):
+                    next(self.counts.negative.counter)
+                    self.land(mine, None)  # whoever follows looks as well
+                else:
+                    self.land(mine, Found(found.value))
+                return found
+        self._lead(mine)
         if aboard:
             board(mine, mine)
         return None
 
+    def claim_behind(self, mine: Flight, served: Entry[Any]) -> bool:
+        """Lead a refresh behind an entry that was served, unless that has become needless."""
+        assert self.shelf is not None
+        flight = self.flights.setdefault(mine.key, mine)
+        if flight is not mine and self.max_age is not None:
+            try:
+                flight = self._replaced(flight, mine)
+            except WaitTimeout:
+                return False
+        if flight is not mine:
+            return False
+        if self.shelf.find(mine.key) is not served:  # it was refreshed in between, say
+            self.land(mine, None)
+            return False
+        self._lead(mine)
+        return True
+
+    def _lead(self, mine: Flight) -> None:
+        mine.since = self.timer()
+        next(self.counts.led.counter)
+
+    def is_busy(self, key: Hashable) -> bool:
+        """Whether there is a flight of `key` that a refresh would not replace."""
+        flight = self.flights.get(key)
+        return flight is not None and not (self._is_too_old(flight) or self.abandon_gone(flight))
+
+    def _is_too_old(self, flight: Flight) -> bool:
+        since = flight.since
+        return (
+            self.max_age is not None and since is not None and self.timer() - since > self.max_age
+        )
+
+    def _replaced(self, flight: Flight, mine: Flight) -> Flight:
+        """The flight on the table: `mine` where those that were there are too old."""
+        while flight is not mine and self._is_too_old(flight):
+            for other in self.hanging.get(mine.key, ()):
+                self.abandon_gone(other)
+            critical(self.lock, self._let_go, flight)
+            flight = self.flights.setdefault(mine.key, mine)
+        return flight
+
+    def _let_go(self, flight: Flight) -> None:
+        key = flight.key
+        if flight.over or self.flights.get(key) is not flight:
+            return
+        hanging = self.hanging.get(key, [])
+        if len(hanging) >= self.max_abandoned:
+            raise WaitTimeout(
+                f"{flight}: {1 + len(hanging)} loads hang, and max_abandoned={self.max_abandoned}"
+            )
+        self._take_off(key)
+        self.hanging[key] = [*hanging, flight]
+
     def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
         mine.following = flight
-        self.joined += first
+        self.counts.joined += first
         if not flight.over:
             board(flight, mine)
         elif self.flights.get(mine.key) is flight:
@@ -145,12 +200,14 @@ class FlightTable:
         stored = None
         try:
             if shelf is not None and not flight.over and flights.get(key) is flight:
-                if type(outcome) is Entry:
+                entry = outcome.entry if type(outcome) is Error else outcome
+                if isinstance(entry, Entry):
                     if shelf.ttu is None or (
-                        shelf.limit(key, outcome) and flights.get(key) is flight
+                        shelf.limit(key, entry) and flights.get(key) is flight
                     ):
-                        stored = flight.outcome = outcome
-                        shelf.store(key, outcome, flight)
+                        stored = entry
+                        flight.outcome = outcome
+                        shelf.store(key, entry, flight)
                 elif type(outcome) is Value:
                     shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
         finally:
@@ -165,18 +222,29 @@ class FlightTable:
                 if not flight.over:
                     flight.outcome = outcome
                     flight.over = True
-                    if type(outcome) is Error:
-                        self.errors += 1
+                    self._count(flight, outcome)
+
+    def _count(self, flight: Flight, outcome: Outcome | None) -> None:
+        counts = self.counts
+        if outcome is not None:
+            counts.seconds += flight.took
+            counts.errors += type(outcome) is Error
+        elif flight.since is not None:
+            counts.abandoned += 1
+        if flight.fenced and self.hanging:
+            left = [f for f in self.hanging.pop(flight.key, ()) if f is not flight]
+            if left:
+                self.hanging[flight.key] = left
 
     def recover(self, mine: Flight, outcome: Outcome | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.
 
-        A follower leaves. The caller of a task's load leaves. A thread that led lands with what it
-        has: the outcome, or nothing.
+        A follower leaves. The caller of a load that runs elsewhere leaves. A thread that led lands
+        with what it has: the outcome, or nothing.
         """
         if mine.following is not None:
             self.leave(mine.following, mine)
-        elif mine.load is not None:
+        elif mine.load is not None and not mine.load.withdraw():
             self.leave(mine, mine)
         else:
             try:
@@ -203,7 +271,10 @@ class FlightTable:
         return True
 
     def leave(self, flight: Flight, mine: Flight) -> None:
-        """Take one caller off a flight. When the last one leaves a task's load, that ends too."""
+        """Take one caller off a flight. When the last one leaves a task's load, that ends too.
+
+        A refresh goes on: its value is served even if nobody waits for it.
+        """
         if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
             flight.load.cancel()
 
@@ -212,7 +283,7 @@ class FlightTable:
             return False
         for waiters in list(flight.waiters.values()):
             waiters.callers.pop(mine, None)
-        if flight.load is None or flight.aboard():
+        if flight.load is None or flight.unattended or flight.aboard():
             return False
         # Off the table first, cancelled second: a newcomer must not join a dying flight.
         self._off(flight, None)
@@ -226,7 +297,9 @@ class FlightTable:
         flight = self._take_off(key)
         if flight is None:
             return False
-        if self.shelf is not None and self.shelf.find(key) is flight.outcome is not None:
+        outcome = flight.outcome
+        stored = outcome.entry if type(outcome) is Error else outcome
+        if self.shelf is not None and self.shelf.find(key) is stored is not None:
             self.shelf.drop(key)  # it is landing, and user code runs in there
         return True
 
@@ -257,7 +330,7 @@ class FlightTable:
         self._take_off(key)  # first and last, as in `_fence`
         try:
             old = shelf.drop(key)
-            if type(value) is Entry and (shelf.ttu is None or shelf.limit(key, value)):
+            if isinstance(value, Entry) and (shelf.ttu is None or shelf.limit(key, value)):
                 shelf.store(key, value)
         finally:
             self._take_off(key)
@@ -280,6 +353,7 @@ class FlightTable:
         flight = self.flights.pop(key, None)
         if flight is not None:
             flight.fenced = True
+            self.counts.fenced += 1
         return flight
 
     def _take_all_off(self) -> None:
@@ -287,14 +361,15 @@ class FlightTable:
         try:
             while True:
                 self.flights.popitem()[1].fenced = True
+                self.counts.fenced += 1
         except KeyError:
             pass  # it is empty
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is under way."""
-        now = monotonic()
+        now = self.timer()
         return tuple(
-            FlightInfo(f.key, now - (f.since or now), f.aboard())
+            FlightInfo(f.key, 0.0 if f.since is None else now - f.since, f.aboard())
             for f in list(self.flights.values())
             if not (f.over or self.abandon_gone(f))
         )
@@ -302,5 +377,6 @@ class FlightTable:
     def forked(self) -> None:
         """Start anew in a child process: no flight."""
         self.flights = {}
+        self.hanging = {}
         if self.shelf is not None:
             self.shelf.forked()

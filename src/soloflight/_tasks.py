@@ -24,9 +24,11 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from . import _load, _serving
+from ._entry import Entry
 from ._flight import Flight, Outcome
 from ._locks import me
-from ._outcome import Error, Value, handed_over
+from ._outcome import Error, handed_over
 from ._table import FlightTable
 from ._threads import POLL
 from ._waits import Edge, deadlock
@@ -123,10 +125,13 @@ class TaskLoad:
             except RuntimeError:
                 _loads.pop(task, None)  # the loop was closed: the task will never run again
 
+    def withdraw(self) -> bool:
+        """Its task has begun, or takes care of that itself."""
+        return False
+
 
 async def call(
     table: FlightTable,
-    enter: Callable[[Any], Value[Any]],
     loader: Callable[..., Awaitable[Any]],
     wait_timeout: float | None,
     key: Hashable,
@@ -134,15 +139,9 @@ async def call(
     kwargs: Mapping[str, Any],
     look: bool = True,
 ) -> Outcome:
-    """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
+    """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
-    try:
-        loop = get_running_loop()
-    except RuntimeError:  # trio's, say, or none
-        raise RuntimeError(
-            f"{table.name}: an async function needs asyncio's event loop, and none is running here "
-            "(under trio: decorate a plain function, and call it with trio.to_thread.run_sync)"
-        ) from None
+    loop = running_loop(table)
     mine = Flight(key, table.name, loop)
     flight: Flight | None = mine
     outcome: Outcome | None = None
@@ -155,7 +154,7 @@ async def call(
                 flight = mine.following
                 if flight is None:
                     flight = mine
-                    start(table, mine, enter, loader, args, kwargs)
+                    start(table, mine, loader, args, kwargs)
                 if not flight.over:
                     if deadline is None and flight.loop is loop and current_task() not in _loads:
                         await mine.signal
@@ -166,13 +165,55 @@ async def call(
                     outcome = handed_over(outcome, look)
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
-        return outcome
-    except BaseException:
-        table.recover(mine, outcome)
-        raise
+        return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
+    except BaseException as error:
+        instead = None
+        try:
+            if type(error) is WaitTimeout:
+                instead = _serving.out_of_patience(table, mine, look)
+        finally:
+            table.recover(mine, outcome)
+        if instead is None:
+            raise
+        return instead
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
         mine = flight = outcome = None  # type: ignore[assignment]
+
+
+def running_loop(table: FlightTable) -> AbstractEventLoop:
+    try:
+        return get_running_loop()
+    except RuntimeError:  # trio's, say, or none
+        raise RuntimeError(
+            f"{table.name}: an async function needs asyncio's event loop, and none is running here "
+            "(under trio: decorate a plain function, and call it with trio.to_thread.run_sync)"
+        ) from None
+
+
+def behind(
+    table: FlightTable,
+    loader: Callable[..., Awaitable[Any]],
+    served: Entry[Any],
+    key: Hashable,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> bool:
+    """Start a refresh behind an entry that is served, unless somebody else did."""
+    mine = Flight(key, table.name, running_loop(table))
+    mine.unattended = True
+    try:
+        if not table.claim_behind(mine, served):
+            return False
+        # Not at once: its first step may take long, and its caller need not wait for that.
+        start(table, mine, loader, args, kwargs, eager=False)
+        return True
+    except BaseException as error:
+        table.recover(mine, None)
+        if not isinstance(error, Exception):
+            raise
+        _load.not_started(table, error)
+        return False
 
 
 def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
@@ -219,10 +260,10 @@ async def wait(
 def start(
     table: FlightTable,
     flight: Flight,
-    enter: Callable[[Any], Value[Any]],
     loader: Callable[..., Awaitable[Any]],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    eager: bool = _EAGER,
 ) -> None:
     """Run the load of `flight` in a task of its own."""
     if len(_loads) > _many:
@@ -230,12 +271,12 @@ def start(
     loop = get_running_loop()
     load = TaskLoad(loop)
     never_ran = partial(_never_ran, table, flight)
-    run = _run(table, flight, load, never_ran, enter, loader, args, kwargs)
+    run = _run(table, flight, load, never_ran, loader, args, kwargs)
     plain = loop.get_task_factory() is None
     flight.load = load  # before the first step, which a task factory may take at once
     try:
         try:
-            if plain and _EAGER:
+            if plain and eager:
                 Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
                 return
             # Its name costs nothing if it is given.
@@ -279,11 +320,12 @@ async def _run(
     flight: Flight,
     load: TaskLoad,
     never_ran: Callable[[Task[None]], None],
-    enter: Callable[[Any], Value[Any]],
     loader: Callable[..., Awaitable[Any]],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> None:
+    value: Any = None
+    failure: Error | None = None
     outcome: Outcome | None = None
     unheard = False
     task = None
@@ -293,9 +335,17 @@ async def _run(
         _loads[task] = never_ran
         task.remove_done_callback(never_ran)
         try:
-            outcome = enter(await loader(*args, **kwargs))
-        except Exception as error:
-            # Without this frame: the traceback starts at the loader.
+            try:
+                value = await loader(*args, **kwargs)
+            except Exception as error:
+                # Without this frame: the traceback starts at the loader.
+                assert error.__traceback__ is not None
+                failure = Error(error, error.__traceback__.tb_next)
+            else:
+                outcome = _load.loaded(table, flight, value)
+            if failure is not None:
+                outcome = _load.failed(table, flight, failure)
+        except Exception as error:  # of an option
             assert error.__traceback__ is not None
             outcome = Error(error, error.__traceback__.tb_next)
         except BaseException as interruption:
@@ -315,4 +365,4 @@ async def _run(
         raise
     finally:
         # An exception holds its traceback, that this frame: hold nothing.
-        del table, flight, load, task, never_ran, outcome
+        del table, flight, load, task, never_ran, value, failure, outcome

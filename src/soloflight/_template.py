@@ -42,6 +42,8 @@ class Spec(NamedTuple):
     cached: bool = False
     scoped: bool = False  # the cache may hold entries of others: keys say whose they are
     timed: bool = False  # entries expire
+    aging: bool = False  # and may be served stale, or refreshed early
+    copied: bool = False  # each caller gets a copy
     ordered: bool = False  # hits are noted for the cache
 
 
@@ -165,6 +167,7 @@ def _source(
     hit = ""
     if spec.cached:
         fresh = f" and {sf}now() < {sf}entry.fresh_until" if spec.timed else ""
+        value = f"{sf}copy({sf}entry.value)" if spec.copied else f"{sf}entry.value"
         note = f"{sf}next({sf}counter)"
         if spec.ordered:
             note = f"{sf}ring[{note} & {RING - 1}] = {sf}ref"
@@ -172,13 +175,32 @@ def _source(
             f"{sf}entry = {sf}ref()\n"
             f"if {sf}entry is not None{fresh}:\n"
             f"    {note}\n"
-            f"    return {sf}entry.value\n"
+            f"    return {value}\n"
         )
+        if spec.aging:
+            # What needs no thought is served here, stale as it may be; the rest is `_serving`'s.
+            hit = (
+                f"{sf}outcome = None\n"
+                f"{sf}entry = {sf}ref()\n"
+                f"if {sf}entry is not None:\n"
+                f"    {sf}time = {sf}now()\n"
+                f"    if {sf}time < {sf}entry.calm_until:\n"
+                f"        {note}\n"
+                f"        if not {sf}time < {sf}entry.fresh_until:\n"
+                f"            {sf}next({sf}stale if {sf}time < {sf}entry.stale_until "
+                f"else {sf}on_error)\n"
+                f"        return {value}\n"
+                f"    {sf}outcome = {sf}late({sf}entry, {sf}time, {full}, {args}, {kwargs})\n"
+                f"    {sf}entry = None\n"
+            )
     wait = "await " if spec.is_async else ""
-    miss = (
-        f"{sf}outcome = {wait}{sf}miss({full}, {args}, {kwargs})\n"
+    miss = f"{sf}outcome = {wait}{sf}miss({full}, {args}, {kwargs})\n"
+    if spec.aging:
+        miss = f"if {sf}outcome is None:\n    {miss}"
+    value = f"{sf}copy({sf}outcome.value)" if spec.copied else f"{sf}outcome.value"
+    miss += (
         "try:\n"
-        f"    return {sf}outcome.value\n"
+        f"    return {value}\n"
         f"except BaseException as {sf}error:\n"
         "    # Leave no frame of ours between the caller's and the loader's.\n"
         f"    {sf}outcome.reset({sf}error)\n"

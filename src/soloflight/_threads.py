@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from functools import partial
 from threading import Lock
 from time import monotonic
 from types import CoroutineType, GeneratorType
 from typing import Any
 
+from . import _executor, _load, _serving
+from ._entry import Entry
+from ._executor import Submit
 from ._flight import Flight, Outcome
-from ._locks import is_held, me, released
-from ._outcome import Error, Value, handed_over
+from ._locks import critical, is_held, me, released
+from ._outcome import Error, handed_over
 from ._table import FlightTable
 from ._waits import Edge
 from .exceptions import WaitTimeout
@@ -56,64 +60,130 @@ def board(flight: Flight, mine: Flight) -> None:
 
 def call(
     table: FlightTable,
-    enter: Callable[[Any], Value[Any]],
     loader: Callable[..., Any],
     wait_timeout: float | None,
+    submit: Submit | None,
     key: Hashable,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     look: bool = True,
 ) -> Outcome:
-    """Hit, lead or follow, until there is an outcome. `enter` makes the entry of a value."""
+    """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do.
+
+    `submit`: has loads run elsewhere, so that the caller that leads waits like the others.
+    """
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
     mine = Flight(key, table.name)
     flight: Flight | None = mine
     outcome: Outcome | None = None
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
+            if submit is not None and (mine.load is None or mine.over):
+                mine = _elsewhere(table, loader, key, args, kwargs)
             outcome = table.claim(mine, board, look=look, aboard=False)
             if outcome is None:
                 flight = mine.following
-                if flight is None:
+                if flight is None and submit is None:
                     if is_held(mine.thread.lock):  # see `_locks`
-                        outcome = released(load, enter, loader, args, kwargs)
+                        outcome = released(load, table, loader, args, kwargs, mine)
                     else:
-                        outcome = load(enter, loader, args, kwargs)
+                        outcome = load(table, loader, args, kwargs, mine)
                     table.land(mine, outcome)
                 else:
+                    if flight is None:
+                        assert submit is not None
+                        flight = mine
+                        critical(table.lock, board, mine, mine)
+                        _executor.start(table, mine, submit)
+                    if deadline is None or me.thread.works:
+                        _executor.take_over(table, flight)
                     wait(table, flight, mine.signal, deadline)
                     outcome = handed_over(flight.outcome, look)
-        return outcome
-    except BaseException:
-        table.recover(mine, outcome)
-        raise
+                    if outcome is None and flight is mine:
+                        _executor.raise_interruption(mine)
+        return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
+    except BaseException as error:
+        instead = None
+        try:
+            if type(error) is WaitTimeout:
+                instead = _serving.out_of_patience(table, mine, look)
+        finally:
+            table.recover(mine, outcome)
+        if instead is None:
+            raise
+        return instead
     finally:
         mine.signal = None  # it holds this ticket
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
         mine = flight = outcome = None  # type: ignore[assignment]
 
 
+def behind(
+    table: FlightTable,
+    loader: Callable[..., Any],
+    submit: Submit,
+    served: Entry[Any],
+    key: Hashable,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> bool:
+    """Start a refresh behind an entry that is served, unless somebody else did."""
+    mine = _elsewhere(table, loader, key, args, kwargs)
+    try:
+        if not table.claim_behind(mine, served):
+            return False
+        _executor.start(table, mine, submit)
+        return True
+    except BaseException as error:
+        table.recover(mine, None)
+        if not isinstance(error, Exception):
+            raise
+        _load.not_started(table, error)
+        return False
+
+
+def _elsewhere(
+    table: FlightTable,
+    loader: Callable[..., Any],
+    key: Hashable,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Flight:
+    return _executor.flight(table.name, key, partial(load, table, loader, args, kwargs))
+
+
 def load(
-    enter: Callable[[Any], Value[Any]],
+    table: FlightTable,
     loader: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
+    flight: Flight,
 ) -> Outcome:
     """What the loader returns or raises, as a value; interruptions pass through."""
     try:
-        value = loader(*args, **kwargs)
-        if type(value) in _FOR_ONE:
-            value.close()
-            raise TypeError(
-                f"{getattr(loader, '__qualname__', 'the function')} returned a "
-                f"{type(value).__name__}, which only one caller can use (for a coroutine, decorate "
-                "the async def itself, or use Group.do_async)"
-            )
-        return enter(value)
-    except Exception as error:
-        # Without this frame: the traceback starts at the loader.
+        try:
+            value = loader(*args, **kwargs)
+            if type(value) in _FOR_ONE:
+                value.close()
+                raise TypeError(
+                    f"{getattr(loader, '__qualname__', 'the function')} returned a "
+                    f"{type(value).__name__}, which only one caller can use (for a coroutine, "
+                    "decorate the async def itself, or use Group.do_async)"
+                )
+        except Exception as error:
+            # Without this frame: the traceback starts at the loader.
+            assert error.__traceback__ is not None
+            failure = Error(error, error.__traceback__.tb_next)
+        else:
+            return _load.loaded(table, flight, value)
+        return _load.failed(table, flight, failure)
+    except Exception as error:  # of an option
         assert error.__traceback__ is not None
         return Error(error, error.__traceback__.tb_next)
+    finally:
+        # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
+        failure = None  # type: ignore[assignment]
+        del table, flight, args, kwargs
 
 
 def wait(

@@ -12,13 +12,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from . import _locks, _tasks, _threads
 from ._flight import Flight, FlightInfo, Outcome
-from ._outcome import Error, Value, handed_over
+from ._outcome import Error, handed_over
 from ._table import FlightTable
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_NOBODY = _locks.Thread()
 
 log = logging.getLogger("soloflight")
 
@@ -48,7 +46,7 @@ class Group:
         Raises `FlightDeadlock` where waiting would never end: `fn` asks for its own key, say. For
         a wait that ends, use ``submit(...).result(timeout)``.
         """
-        outcome = _threads.call(self._table, Value, fn, None, key, args, kwargs)
+        outcome = _threads.call(self._table, fn, None, None, key, args, kwargs)
         try:
             return cast("R", outcome.value)
         except BaseException as error:
@@ -64,7 +62,7 @@ class Group:
 
         A caller that is cancelled leaves; when the last one has left, the load is cancelled.
         """
-        outcome = await _tasks.call(self._table, Value, fn, None, key, args, kwargs)
+        outcome = await _tasks.call(self._table, fn, None, key, args, kwargs)
         try:
             return cast("R", outcome.value)
         except BaseException as error:
@@ -176,7 +174,7 @@ class _SubmitFuture(Future[R]):
             return  # it has ended, or is about to
         self._mine = mine = Flight(self._key, table.name)
         mine.following = abandoned
-        mine.thread = _NOBODY  # until the load has a thread
+        mine.thread = _locks.NOBODY  # until the load has a thread
         # Aboard and manned before it is on the table: whoever finds it there may rely on it.
         board = partial(_board, self)
         board(mine, mine)
@@ -267,7 +265,7 @@ def _lead(
     mine.thread = _locks.me.thread
     outcome: Outcome | None = None
     try:
-        outcome = _threads.load(Value, load, (), {})
+        outcome = _threads.load(table, load, (), {}, mine)
     except BaseException as interruption:  # SystemExit: it is that of the caller who started it
         assert interruption.__traceback__ is not None
         future.finish(Error(interruption, interruption.__traceback__.tb_next))

@@ -11,14 +11,15 @@ what is put is of the one that begins with it: so a value tells how old it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from math import inf
 from typing import Any
 
 from greenlet import getcurrent, greenlet
 
 from soloflight import _caches
-from soloflight._entry import Entry
 from soloflight._flight import Flight, Outcome
-from soloflight._outcome import Error, Found
+from soloflight._outcome import Error, Found, Value
+from soloflight._policy import Policy
 from soloflight._table import FlightTable
 
 Action = tuple[Any, ...]
@@ -150,7 +151,12 @@ class World:
         self.fences = fences
         self.keys = "abcd"[:keys]
         self.shelf = _caches.shelf(
-            "f", cache=None, ttl=None, maxsize=9, getsizeof=None, timer=lambda: 0.0
+            "f",
+            Policy(ttl=inf),
+            cache=None,
+            maxsize=9,
+            getsizeof=None,
+            timer=lambda: 0.0,
         )
         self.shelf.look = self.second_look  # type: ignore[method-assign]
         self.table = FlightTable("f", self.shelf)
@@ -231,11 +237,11 @@ class World:
         flight.signal = caller
         return flight
 
-    def second_look(self, key: Hashable) -> Entry[Any] | None:
+    def second_look(self, key: Hashable) -> Outcome | None:
         """That of the shelf, which takes no lock either."""
         entry = type(self.shelf).look(self.shelf, key)
         caller = self.claiming[getcurrent()]
-        caller.looked = () if entry is None else entry.value
+        caller.looked = () if not isinstance(entry, Value) else entry.value
         pause()
         caller.looked = None
         return entry
@@ -244,7 +250,7 @@ class World:
         caller.state, caller.woken = "claims", False
         self.claiming[getcurrent()] = caller
         entry = self.table.claim(caller.mine, board, look=caller.look, aboard=self.tasks)
-        if entry is not None:
+        if isinstance(entry, Value):
             law(7, entry.value[0] >= caller.generation, "a hit that is older than a fence")
             caller.state = "done"
             return
@@ -289,6 +295,9 @@ class World:
 
     # Loads
 
+    def entry(self, value: Any) -> Outcome:
+        return self.shelf.policy.entry(value, now=0.0, cost=0.0)
+
     def loading(self) -> dict[Flight, Load]:
         return {load.flight: load for load in self.loads}
 
@@ -310,14 +319,14 @@ class World:
         before = self.shelf.find(flight.key)
         self.act(land)
         entry = self.shelf.find(flight.key)
-        if make == self.shelf.entry and not late and not load.fenced:
+        if make == self.entry and not late and not load.fenced:
             law(2, entry is outcome, "a value was not stored")
         else:
             law(7, entry is before, "a fenced or failed load changed the cache")
         law(2, self.table.flights.get(flight.key) is not flight, "over, and still on the table")
 
     def land(self, number: int) -> None:
-        self.end(number, self.shelf.entry)
+        self.end(number, self.entry)
 
     def fail(self, number: int) -> None:
         self.end(number, lambda value: Error(Exception(*value), None))
@@ -340,7 +349,7 @@ class World:
         law(7, self.table.invalidate(key) is there, "it does not tell whether there was anything")
 
     def put(self, key: str) -> None:
-        entry = self.shelf.entry(self.fence(key))
+        entry = self.entry(self.fence(key))
         self.table.put(key, entry)
         law(7, self.shelf.find(key) is entry, "what was put is not there")
 

@@ -1,0 +1,162 @@
+"""Loads that run on a thread of an executor: refreshes, and those whose callers have patience."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any
+
+from ._flight import Flight, Outcome
+from ._locks import NOBODY, me, outside
+from ._table import FlightTable
+
+log = logging.getLogger("soloflight")
+
+THREADS = 8
+"""The most that the pool has."""
+
+Submit = Callable[..., "Future[Any] | None"]
+"""The ``submit`` of an executor, or of the pool."""
+
+
+class Pool:
+    """A few daemon threads, made when they are needed.
+
+    Nobody waits for them when the interpreter exits. (Those of a `ThreadPoolExecutor` are joined.)
+    """
+
+    def __init__(self) -> None:
+        # May be used by a signal handler in the middle of `submit`.
+        self._jobs: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self._idle: deque[None] = deque()  # one for each thread that waits, or will in a moment
+        self._threads: deque[None] = deque()
+
+    def submit(self, run: Callable[..., object], *args: Any) -> None:
+        self._jobs.put(partial(run, *args))
+        try:
+            self._idle.pop()
+        except IndexError:
+            if len(self._threads) < THREADS:
+                self._threads.append(None)
+                try:
+                    Thread(target=self._work, name="soloflight", daemon=True).start()
+                except BaseException:
+                    self._threads.pop()
+                    raise
+
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+            self._idle.append(None)
+
+
+pool = Pool()
+"""Of the process."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pool.__init__)  # type: ignore[misc]  # its threads are gone
+
+
+class ThreadLoad:
+    """A load that waits for a thread. Whoever takes it first runs it."""
+
+    __slots__ = ("_waiting", "interruption", "task")
+
+    def __init__(self, load: Callable[[Flight], Outcome]) -> None:
+        # In a copy of the context of the caller that starts it.
+        run: Callable[[Flight], Outcome] = partial(copy_context().run, load)  # type: ignore[call-arg]
+        self._waiting = [run]
+        self.interruption: BaseException | None = None  # for that caller
+        self.task = None
+
+    def cancel(self) -> None:
+        """What runs on a thread cannot be cancelled."""
+
+    def withdraw(self) -> bool:
+        return self._take() is not None
+
+    def _take(self) -> Callable[[Flight], Outcome] | None:
+        try:
+            return self._waiting.pop()
+        except IndexError:
+            return None
+
+    def run(self, table: FlightTable, flight: Flight, elsewhere: bool = False) -> None:
+        """Run it in this thread, unless another one has taken it.
+
+        An interruption is that of this thread, or of the caller that had it run elsewhere.
+        """
+        load = self._take()
+        if load is None:
+            return
+        flight.thread = me.thread
+        outcome: Outcome | None = None
+        try:
+            outcome = outside(load, flight)
+        except BaseException as interruption:
+            if not elsewhere:
+                raise
+            self.interruption = interruption
+            if not any(flight in waiters.callers for waiters in list(flight.waiters.values())):
+                log.warning("%s: the load was interrupted", flight, exc_info=interruption)
+        finally:
+            table.land(flight, outcome)
+            del self, table, flight, load, outcome  # an exception holds its traceback, that this
+
+
+def flight(name: str, key: Any, load: Callable[[Flight], Outcome]) -> Flight:
+    """A flight whose load is going to wait for a thread."""
+    mine = Flight(key, name)
+    mine.thread = NOBODY
+    mine.unattended = True
+    mine.load = ThreadLoad(load)
+    return mine
+
+
+def start(table: FlightTable, flight: Flight, submit: Submit) -> None:
+    """Have the load of `flight` run on a thread of an executor; raises what that raises."""
+    load = flight.load
+    assert isinstance(load, ThreadLoad)
+    future = outside(submit, _work, load, table, flight)
+    if future is not None:
+        future.add_done_callback(partial(_never_ran, load, table, flight))
+
+
+def take_over(table: FlightTable, flight: Flight) -> None:
+    """Run a load that still waits for its thread in this one: whoever needs it need not wait."""
+    if isinstance(flight.load, ThreadLoad):
+        flight.load.run(table, flight)
+
+
+def raise_interruption(flight: Flight) -> None:
+    """Raise, once, what the load was interrupted by elsewhere."""
+    load = flight.load
+    assert isinstance(load, ThreadLoad)
+    interruption, load.interruption = load.interruption, None
+    try:
+        if interruption is not None:
+            raise interruption
+    finally:
+        del interruption, flight, load
+
+
+def _work(load: ThreadLoad, table: FlightTable, flight: Flight) -> None:
+    thread = me.thread
+    before, thread.works = thread.works, True
+    try:
+        load.run(table, flight, elsewhere=True)
+    finally:
+        thread.works = before
+        del load, table, flight  # an exception holds its traceback, that the loader's frame, ...
+
+
+def _never_ran(load: ThreadLoad, table: FlightTable, flight: Flight, _: object) -> None:
+    """Abandon a flight whose future was cancelled while it waited for a thread."""
+    if load.withdraw():
+        table.land(flight, None)

@@ -1,0 +1,188 @@
+"""Options, checked: what cannot work is refused, with what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from inspect import iscoroutinefunction
+from math import inf, isinf
+from typing import Any
+
+from ._durations import is_number, lifetime, seconds
+from ._executor import Submit, pool
+from ._policy import Policy
+
+UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
+"""The default of options for which ``None`` has a meaning, or that have none without others."""
+
+
+def check_callable(option: object, what: str, kind: str = "a callable") -> None:
+    """Refuse what is no plain callable; `what` names it in the error."""
+    if not callable(option):
+        raise TypeError(f"{what} must be {kind}, not {option!r}")
+    if iscoroutinefunction(option):
+        raise TypeError(f"{what} must be a plain function, not an async def: nobody awaits it")
+
+
+def duration(option: object, what: str) -> float:
+    """The seconds of a duration that may be 0."""
+    found = seconds(option, what)
+    if found < 0:
+        raise ValueError(f"{what} must not be negative, but is {option}")
+    return found
+
+
+class CallOptions:
+    """The options that both decorators have."""
+
+    def __init__(
+        self,
+        *,
+        key: Any,
+        ignore: Any,
+        typed: Any,
+        per_instance: Any,
+        wait_timeout: Any,
+        name: Any,
+    ) -> None:
+        if key is not None:
+            check_callable(key, "key")
+        if isinstance(ignore, str) or not isinstance(ignore, Iterable):
+            raise TypeError(f"ignore must be a set of parameter names, not {ignore!r}")
+        self.ignore = frozenset(ignore)
+        if not all(isinstance(parameter, str) for parameter in self.ignore):
+            raise TypeError(f"ignore must be a set of parameter names, not {ignore!r}")
+        if not isinstance(typed, bool):
+            raise TypeError(f"typed must be a bool, not {typed!r}")
+        if key is not None and (self.ignore or typed):
+            raise ValueError(
+                "key replaces the derived key: ignore and typed have no meaning with it"
+            )
+        if not (per_instance is None or isinstance(per_instance, bool)):
+            check_callable(per_instance, "per_instance", "a bool or a callable")
+        if not (name is None or isinstance(name, str)):
+            raise TypeError(f"name must be a str, not {name!r}")
+        if name == "":
+            raise ValueError("name must not be empty")
+        self.wait_timeout = None if wait_timeout is None else duration(wait_timeout, "wait_timeout")
+        self.key = key
+        self.typed = typed
+        self.per_instance = per_instance
+        self.name = name
+
+
+class LoadOptions:
+    """The options of how a cached function loads, and what its callers get."""
+
+    def __init__(
+        self,
+        *,
+        executor: Any = None,
+        max_flight_age: Any = None,
+        max_abandoned: Any = UNSET,
+        copy: Any = None,
+    ) -> None:
+        if executor is not None:
+            kinds = {cls.__name__ for cls in type(executor).__mro__}
+            if not isinstance(executor, Executor):
+                raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+            if kinds & {"ProcessPoolExecutor", "InterpreterPoolExecutor"}:
+                raise TypeError("executor must run threads: what it loads is for this process")
+        if copy is not None:
+            check_callable(copy, "copy")
+        self.max_flight_age = None
+        if max_flight_age is not None:
+            self.max_flight_age = duration(max_flight_age, "max_flight_age")
+            if not self.max_flight_age:
+                raise ValueError("max_flight_age must be more than 0")
+        elif max_abandoned is not UNSET:
+            raise ValueError("max_abandoned has no meaning without max_flight_age")
+        if max_abandoned is UNSET:
+            max_abandoned = 2
+        if not isinstance(max_abandoned, int) or isinstance(max_abandoned, bool):
+            raise TypeError(f"max_abandoned must be an int, not {max_abandoned!r}")
+        if max_abandoned < 0:
+            raise ValueError(f"max_abandoned must not be negative, but is {max_abandoned}")
+        self.max_abandoned = max_abandoned
+        self.copy = copy
+        self.executor = executor
+        self.submit: Submit = pool.submit if executor is None else executor.submit
+
+
+def policy(
+    *,
+    ttl: Any,
+    jitter: Any,
+    stale_while_revalidate: Any,
+    stale_if_error: Any,
+    retry_after: Any,
+    early_refresh: Any,
+    error_ttl: Any,
+    cache_if: Any,
+) -> Policy:
+    """The options of freshness."""
+    if callable(ttl):
+        check_callable(ttl, "ttl")
+    elif ttl is not UNSET:
+        ttl = lifetime(ttl, "ttl")
+        if ttl < 0:
+            raise ValueError(f"ttl must not be negative, but is {ttl}")
+    for option, what, most in ((jitter, "jitter", 1), (early_refresh, "early_refresh", inf)):
+        if not is_number(option):
+            raise TypeError(f"{what} must be a number, not {option!r}")
+        if not 0 <= option <= most or isinf(option):
+            raise ValueError(f"{what} must be {'0 to 1' if most == 1 else '0 or more'}: {option}")
+    if cache_if is not None:
+        check_callable(cache_if, "cache_if")
+    made = Policy(
+        ttl=ttl,
+        jitter=float(jitter),
+        stale_while_revalidate=duration(stale_while_revalidate, "stale_while_revalidate"),
+        stale_if_error=duration(stale_if_error, "stale_if_error"),
+        retry_after=(1.0, 30.0) if retry_after is UNSET else _retry_after(retry_after),
+        early_refresh=float(early_refresh),
+        error_ttl=_error_ttl(error_ttl),
+        cache_if=cache_if,
+    )
+    reloads = bool(made.longest_stale or made.early_refresh)
+    if retry_after is not UNSET and not reloads:
+        raise ValueError(
+            "retry_after holds off reloads while a value is served: it has no meaning without "
+            "stale_while_revalidate, stale_if_error or early_refresh"
+        )
+    if reloads and not callable(ttl) and ttl in (0, inf):
+        says = "nothing is stored" if ttl == 0 else "nothing goes stale"
+        raise ValueError(
+            f"with ttl={None if ttl else 0} {says}: stale_while_revalidate, stale_if_error and "
+            "early_refresh have no meaning"
+        )
+    return made
+
+
+def _retry_after(option: Any) -> tuple[float, float]:
+    if not isinstance(option, tuple) or len(option) != 2:
+        raise TypeError(f"retry_after must be a pair, (base, most), not {option!r}")
+    base, most = (duration(part, "each of retry_after") for part in option)
+    if not 0 < base <= most:
+        raise ValueError(f"retry_after=(base, most) needs 0 < base <= most, but is {option}")
+    return base, most
+
+
+def _error_ttl(
+    option: Any,
+) -> dict[type[Exception], Callable[[Any], object] | float]:
+    if option is None:
+        return {}
+    if not isinstance(option, Mapping):
+        raise TypeError(f"error_ttl must be a dict, {{exception class: seconds}}, not {option!r}")
+    made: dict[type[Exception], Callable[[Any], object] | float] = {}
+    for cls, ttl in option.items():
+        if not (isinstance(cls, type) and issubclass(cls, Exception)):
+            raise TypeError(f"error_ttl has {cls!r}, which is no subclass of Exception")
+        what = f"error_ttl of {cls.__name__}"
+        if callable(ttl):
+            check_callable(ttl, what)
+            made[cls] = ttl
+        else:
+            made[cls] = duration(ttl, what)
+    return made

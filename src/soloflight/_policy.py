@@ -1,0 +1,115 @@
+"""How long entries live, and what is served when: the options of freshness, in seconds.
+
+The ideas: RFC 5861 (stale-while-revalidate, stale-if-error); Vattani, Chierichetti and Lowenstein,
+"Optimal Probabilistic Cache Stampede Prevention", VLDB 2015 (early refresh, XFetch).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import inf, log
+from random import random
+from typing import Any, TypeVar, cast
+
+from ._durations import lifetime, seconds
+from ._entry import Aging, Entry, Raising, blank
+from ._outcome import Error, Value
+
+A = TypeVar("A", bound=Aging[Any])
+
+LONGEST = 53 * log(2)
+"""The longest that `draw` gets, in units of β times the cost: `random` has 53 bits."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The options of freshness of one function, checked."""
+
+    ttl: Callable[[Any], object] | float
+    jitter: float = 0.0
+    stale_while_revalidate: float = 0.0
+    stale_if_error: float = 0.0
+    retry_after: tuple[float, float] = (1.0, 30.0)
+    early_refresh: float = 0.0
+    error_ttl: Mapping[type[Exception], Callable[[Any], object] | float] = field(
+        default_factory=dict
+    )
+    cache_if: Callable[[Any], object] | None = None
+
+    @property
+    def longest_stale(self) -> float:
+        """For how long an entry may be served after it went stale."""
+        return max(self.stale_while_revalidate, self.stale_if_error)
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether loads run behind a value that is served."""
+        return bool(self.stale_while_revalidate or self.early_refresh)
+
+    @property
+    def aging(self) -> bool:
+        """Whether entries need more thought than a look at whether they are fresh."""
+        return bool(self.longest_stale or self.early_refresh or self.error_ttl)
+
+    def entry(self, value: Any, now: float, cost: float) -> Value[Any]:
+        """The entry of a value that was loaded just now; no entry where it is not to be stored."""
+        if self.cache_if is not None and not self.cache_if(value):
+            return Value(value)
+        ttl: Any = self.ttl
+        if callable(ttl):
+            ttl = lifetime(ttl(value), "what ttl() returns")
+        if not ttl > 0:
+            return Value(value)
+        if not self.aging:
+            entry: Entry[Any] = blank(Entry)
+            entry.fresh_until = now + self._jittered(ttl)
+        else:
+            entry = aging = self._aging(Aging, now + self._jittered(ttl), cost)
+            aging.stale_until += self.stale_while_revalidate
+            aging.error_until += self.stale_if_error
+            # Before that no caller can draw so much.
+            aging.calm_until = entry.fresh_until - self.early_refresh * cost * LONGEST
+        entry.value = value
+        return entry
+
+    def error_entry(self, error: Error, now: float, cost: float) -> Raising | None:
+        """The entry of an exception, where `error_ttl` says that it is an answer."""
+        classes = type(error.exception).__mro__
+        ttl: Any = next((self.error_ttl[c] for c in classes if c in self.error_ttl), 0)
+        if callable(ttl):
+            ttl = ttl(error.exception)
+            ttl = 0 if ttl is None else seconds(ttl, "what a callable of error_ttl returns")
+        if not ttl > 0:
+            return None
+        entry = self._aging(Raising, now + self._jittered(ttl), cost)
+        entry.calm_until = -inf
+        # Without the traceback: it would keep the loader's frames alive.
+        entry.error = Error(error.copy().exception, None)
+        return entry
+
+    def hold_off(self, entry: Aging[Any], error: Error, now: float) -> None:
+        """Note that a reload failed: the next attempt has to wait."""
+        base, most = self.retry_after
+        wait = min(base * 2.0 ** min(entry.failures, 60), most) * (1 + random()) / 2
+        entry.failures += 1
+        entry.last_error = cast("Exception", error.copy().exception)
+        entry.calm_until = min(now + wait, entry.until)
+
+    def draw(self, cost: float) -> float:
+        """How early this caller would refresh: seconds before the end of freshness.
+
+        Exponentially distributed, with a mean of β times what the load costs.
+        """
+        return self.early_refresh * cost * -log(1.0 - random())
+
+    def _jittered(self, ttl: float) -> float:
+        return ttl * (1 - self.jitter * random()) if self.jitter else ttl
+
+    def _aging(self, cls: type[A], fresh_until: float, cost: float) -> A:
+        entry = blank(cls)
+        entry.fresh_until = entry.stale_until = entry.error_until = fresh_until
+        entry.cost = cost
+        entry.failures = 0
+        entry.last_error = None
+        return entry

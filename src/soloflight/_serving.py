@@ -1,0 +1,64 @@
+"""What callers are served while, before and instead of a reload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+from ._entry import Aging, Raising, State, state
+from ._flight import Flight, Outcome
+from ._outcome import Error
+from ._table import FlightTable
+
+Behind = Callable[[Aging[Any], Hashable, tuple[Any, ...], Mapping[str, Any]], bool]
+"""Start a refresh behind an entry that is served; whether there was none."""
+
+
+def at_once(
+    table: FlightTable,
+    behind: Behind,
+    entry: Aging[Any],
+    now: float,
+    key: Hashable,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Outcome | None:
+    """What a call gets of an entry that is not calm; None: it has to load."""
+    assert table.shelf is not None
+    counts, policy = table.counts, table.shelf.policy
+    draw = policy.draw(entry.cost) if policy.early_refresh else 0.0
+    what = state(entry, now, draw)
+    if what is State.EXPIRED or what is State.ON_ERROR:
+        return None
+    refresh = what is State.EARLY or what is State.STALE
+    if refresh and not table.is_busy(key) and behind(entry, key, args, kwargs):
+        next(counts.refreshes.counter)
+        if what is State.EARLY:
+            next(counts.early.counter)
+    next(table.shelf.ring.counter)
+    if not now < entry.fresh_until:
+        next((counts.stale if now < entry.stale_until else counts.stale_on_error).counter)
+    elif type(entry) is Raising:
+        next(counts.negative.counter)
+    return entry.handed()
+
+
+def instead_of(table: FlightTable, error: Error) -> Outcome:
+    """What a call gets whose load has failed."""
+    if error.stale is None:
+        return error
+    next(table.counts.stale_on_error.counter)
+    return error.stale
+
+
+def out_of_patience(table: FlightTable, mine: Flight, look: bool) -> Outcome | None:
+    """What a call gets that would wait no longer; None: `WaitTimeout`."""
+    next(table.counts.timeouts.counter)
+    if not look or table.shelf is None or not table.shelf.policy.aging:
+        return None
+    entry = table.shelf.alive(mine.key)
+    if entry is None:
+        return None
+    # The load goes on as a refresh, even if nobody waits for it. (Before its last caller leaves.)
+    (mine.following or mine).unattended = True
+    return entry.handed()
