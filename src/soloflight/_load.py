@@ -19,10 +19,13 @@ log = logging.getLogger("soloflight")
 
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Value[Any]:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
-    now = ended(table, flight)
-    if table.shelf is None:
-        return Value(value)
-    return table.shelf.policy.entry(value, now, flight.took)
+    try:
+        now = ended(table, flight)
+        if table.shelf is None:
+            return Value(value)
+        return table.shelf.policy.entry(value, now, flight.took)
+    finally:
+        del table, flight, value  # the frame of an option that raises holds this one
 
 
 def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
@@ -31,26 +34,26 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
     An exception of `error_ttl` is an answer, and stored. Any other one holds off the next attempt
     where there is an entry to serve meanwhile; this is what callers get, where it is stale.
     """
-    now = ended(table, flight)
-    if table.shelf is None or not table.shelf.policy.aging:
+    try:
+        now = ended(table, flight)
+        if table.shelf is None or not table.shelf.policy.aging:
+            return error
+        policy = table.shelf.policy
+        error.entry = policy.error_entry(error, now, flight.took)
+        if error.entry is not None:
+            return error
+        entry = table.shelf.find(flight.key)
+        if type(entry) is Aging and now < entry.until:
+            error.stale = Value(entry.value)
+            # Found first, asked second: what is newer than this load has fenced it before.
+            if table.flights.get(flight.key) is flight:
+                policy.hold_off(entry, error, now)
+        if error.stale is not None or flight.unattended:
+            exc_info = type(error.exception), error.exception, error.traceback
+            log.warning("%s: a reload failed", flight, exc_info=exc_info)
         return error
-    policy = table.shelf.policy
-    error.entry = policy.error_entry(error, now, flight.took)
-    if error.entry is not None:
-        return error
-    entry = table.shelf.find(flight.key)
-    if type(entry) is Aging and now < entry.until:
-        error.stale = Value(entry.value)
-        # Found first, asked second: an entry that is newer than this load has fenced it before.
-        if table.flights.get(flight.key) is flight:
-            policy.hold_off(entry, error, now)
-    if error.stale is not None or flight.unattended:
-        log.warning(
-            "%s: a reload failed",
-            flight,
-            exc_info=(type(error.exception), error.exception, error.traceback),
-        )
-    return error
+    finally:
+        del table, flight, error
 
 
 def not_started(table: FlightTable, error: Exception) -> None:

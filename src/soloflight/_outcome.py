@@ -107,6 +107,14 @@ class Error:
                 error.name = error.obj = None  # the interpreter's own: it was `.value` that raised
 
 
+def of_option(exception: Exception) -> Error:
+    """The error of a load that ended well, in an option of the user's: without frames of ours."""
+    traceback = exception.__traceback__
+    while traceback is not None and traceback.tb_frame.f_globals.get("__package__") == __package__:
+        traceback = traceback.tb_next
+    return Error(exception, traceback)
+
+
 def handed_over(outcome: Any, look: bool) -> Any:
     """What a caller gets of a flight that another one led; None: it has to load itself.
 

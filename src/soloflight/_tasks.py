@@ -28,7 +28,7 @@ from . import _load, _serving
 from ._entry import Entry
 from ._flight import Flight, Outcome
 from ._locks import me
-from ._outcome import Error, handed_over
+from ._outcome import Error, handed_over, of_option
 from ._table import FlightTable
 from ._threads import POLL
 from ._waits import Edge, deadlock
@@ -346,8 +346,7 @@ async def _run(
             if failure is not None:
                 outcome = _load.failed(table, flight, failure)
         except Exception as error:  # of an option
-            assert error.__traceback__ is not None
-            outcome = Error(error, error.__traceback__.tb_next)
+            outcome = of_option(error)
         except BaseException as interruption:
             load.interruption = interruption
             # It goes to the caller that started the load; where that has left, to the event loop.

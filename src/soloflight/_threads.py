@@ -14,7 +14,7 @@ from ._entry import Entry
 from ._executor import Submit
 from ._flight import Flight, Outcome
 from ._locks import critical, is_held, me, released
-from ._outcome import Error, handed_over
+from ._outcome import Error, handed_over, of_option
 from ._table import FlightTable
 from ._waits import Edge
 from .exceptions import WaitTimeout
@@ -178,8 +178,7 @@ def load(
             return _load.loaded(table, flight, value)
         return _load.failed(table, flight, failure)
     except Exception as error:  # of an option
-        assert error.__traceback__ is not None
-        return Error(error, error.__traceback__.tb_next)
+        return of_option(error)
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
         failure = None  # type: ignore[assignment]
