@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from soloflight import _locks, _table, _tasks, _waits
+from soloflight import _locks, _table, _task_loads, _waits
 from soloflight._flight import Flight
 from soloflight._outcome import GIL
-from soloflight._tasks import LoopWaiters, TaskLoad
+from soloflight._task_loads import TaskLoad
+from soloflight._tasks import LoopWaiters
 from soloflight._threads import ThreadWaiters
 from soloflight._waits import Edge
 
@@ -214,7 +215,7 @@ def nothing_left_behind(
     gc.collect()
     until(lambda: not any(table.flights for table in _locks.tables()))
     until(lambda: not any(edge() for edge in _waits._waiting.values()))
-    until(lambda: not _tasks._loads)
+    until(lambda: not _task_loads.loads)
     if GIL:  # CPython 3.13 without it keeps functions, and all that they refer to, for ever
         until(lambda: not of_flights())
     logged += [record.name for record in caplog.records]  # what the collection brought about

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from conftest import Caller, Gate, follows_late, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _locks, _tasks, _threads
+from soloflight import FlightDeadlock, Group, _locks, _task_loads, _threads
 from soloflight._outcome import Error
 from soloflight._table import FlightTable
 
@@ -634,7 +634,7 @@ def test_the_flight_of_a_closed_loop_in_the_same_thread_is_no_deadlock(
 def test_a_load_whose_loop_was_closed_is_given_up_though_nobody_asks_for_its_key(
     forget: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_tasks, "_many", 0)
+    monkeypatch.setattr(_task_loads, "_many", 0)
     group = Group()
     loop = stranded(group)
     if forget:

@@ -10,7 +10,7 @@ from weakref import ref
 import pytest
 
 from conftest import Caller, Gate, in_child, needs_fork, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _tasks, _waits
+from soloflight import FlightDeadlock, Group, _task_loads, _waits
 from soloflight._flight import Flight
 
 
@@ -92,8 +92,8 @@ def test_a_child_inherits_no_edge_and_no_task(gate: Gate) -> None:
         await until_async(stop.is_set)
 
     task = Caller(lambda: asyncio.run(group.do_async("task", poll)))
-    until(lambda: _tasks._loads)
-    in_child(lambda: not _waits._waiting and not _tasks._loads)
+    until(lambda: _task_loads.loads)
+    in_child(lambda: not _waits._waiting and not _task_loads.loads)
     stop.set()
     gate.open()
     for caller in (leader, follower, task):

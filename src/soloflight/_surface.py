@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMapping
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from . import _fences
 from ._entry import Entry
 from ._flight import FlightInfo
 from ._instances import Instances
@@ -173,11 +174,11 @@ class CachedSurface(FlightSurface[P, R]):
         A call that starts after this has returned neither sees nor joins a load that began before.
         Callers already aboard get their value; it is not stored.
         """
-        return self._core.table.invalidate(self._bind(args, kwargs)[0])
+        return _fences.invalidate(self._core.table, self._bind(args, kwargs)[0])
 
     def clear(self) -> None:
         """`invalidate` for every key of the function, those of all instances included."""
-        self._core.table.clear()
+        _fences.clear(self._core.table)
 
     cache_clear = clear
 
@@ -212,8 +213,8 @@ class CachedSurface(FlightSurface[P, R]):
         """Store a value as if it had been loaded just now, and fence the flight of this call."""
         core = self._core
         key = self._bind(args, kwargs)[0]
-        shelf = core.shelf
-        core.table.put(key, shelf.policy.entry(core.copy(value), shelf.timer(), core.mean_cost()))
+        policy, now = core.shelf.policy, core.shelf.timer()
+        _fences.put(core.table, key, policy.entry(core.copy(value), now, core.mean_cost()))
 
     @overload
     def peek(

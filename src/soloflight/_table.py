@@ -37,6 +37,7 @@ from typing import Any
 
 from ._entry import Entry
 from ._flight import Flight, FlightInfo, Outcome
+from ._hanging import Hanging
 from ._locks import critical, is_held, me, register
 from ._outcome import Error, Found, Value
 from ._shelf import Shelf
@@ -56,8 +57,6 @@ class FlightTable:
         "flights",
         "hanging",
         "lock",
-        "max_abandoned",
-        "max_age",
         "name",
         "refused",
         "shelf",
@@ -74,16 +73,13 @@ class FlightTable:
         self.name = name
         self.shelf = shelf
         self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
-        self.max_age = max_age  # of a flight that others may join, in seconds
-        self.max_abandoned = max_abandoned  # older ones than that, of one key, at a time
         self.counts = Counts()
         self.refused = False  # a refresh could not be started, and that was told
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
         # Flights go on with one dict operation, and off under the lock.
         self.flights: dict[Hashable, Flight] = {}
-        # Those that grew too old and have not ended yet.
-        self.hanging: dict[Hashable, list[Flight]] = {}
+        self.hanging = Hanging(max_age, max_abandoned)
         register(self)
 
     def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Outcome | None:
@@ -98,7 +94,7 @@ class FlightTable:
         # Going on the table is one dict operation and needs no lock. The second look comes after
         # it: whoever was on the table before stored its entry before it left.
         flight = self.flights.setdefault(mine.key, mine)
-        if flight is not mine and self.max_age is not None:
+        if flight is not mine and self.hanging.max_age is not None:
             flight = self._replaced(flight, mine)
         if flight is not mine:
             critical(self.lock, self._follow, flight, mine, board, first)
@@ -121,7 +117,7 @@ class FlightTable:
         """Lead a refresh behind an entry that was served, unless that has become needless."""
         assert self.shelf is not None
         flight = self.flights.setdefault(mine.key, mine)
-        if flight is not mine and self.max_age is not None:
+        if flight is not mine and self.hanging.max_age is not None:
             try:
                 flight = self._replaced(flight, mine)
             except WaitTimeout:
@@ -144,31 +140,23 @@ class FlightTable:
         return flight is not None and not (self._is_too_old(flight) or self.abandon_gone(flight))
 
     def _is_too_old(self, flight: Flight) -> bool:
-        since = flight.since
-        return (
-            self.max_age is not None and since is not None and self.timer() - since > self.max_age
-        )
+        since, most = flight.since, self.hanging.max_age
+        return most is not None and since is not None and self.timer() - since > most
 
     def _replaced(self, flight: Flight, mine: Flight) -> Flight:
         """The flight on the table: `mine` where those that were there are too old."""
         while flight is not mine and self._is_too_old(flight):
-            for other in self.hanging.get(mine.key, ()):
+            for other in self.hanging.of(mine.key):
                 self.abandon_gone(other)
             critical(self.lock, self._let_go, flight)
             flight = self.flights.setdefault(mine.key, mine)
         return flight
 
     def _let_go(self, flight: Flight) -> None:
-        key = flight.key
-        if flight.over or self.flights.get(key) is not flight:
-            return
-        hanging = self.hanging.get(key, [])
-        if len(hanging) >= self.max_abandoned:
-            raise WaitTimeout(
-                f"{flight}: {1 + len(hanging)} loads hang, and max_abandoned={self.max_abandoned}"
-            )
-        self._take_off(key)
-        self.hanging[key] = [*hanging, flight]
+        if not flight.over and self.flights.get(flight.key) is flight:
+            self.hanging.check(flight)
+            self.take_off(flight.key)
+            self.hanging.add(flight)
 
     def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
         mine.following = flight
@@ -232,9 +220,7 @@ class FlightTable:
         elif flight.since is not None:
             counts.abandoned += 1
         if flight.fenced and self.hanging:
-            left = [f for f in self.hanging.pop(flight.key, ()) if f is not flight]
-            if left:
-                self.hanging[flight.key] = left
+            self.hanging.remove(flight)
 
     def recover(self, mine: Flight, outcome: Outcome | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.
@@ -294,7 +280,7 @@ class FlightTable:
         return critical(self.lock, self._forget, key)
 
     def _forget(self, key: Hashable) -> bool:
-        flight = self._take_off(key)
+        flight = self.take_off(key)
         if flight is None:
             return False
         outcome = flight.outcome
@@ -303,52 +289,7 @@ class FlightTable:
             self.shelf.drop(key)  # it is landing, and user code runs in there
         return True
 
-    def invalidate(self, key: Hashable) -> bool:
-        """Drop the entry of `key` and fence its flight; whether there was either."""
-        fenced, entry = critical(self.lock, self._fence, key)
-        return fenced or entry is not None  # the entry is released here, outside the lock
-
-    def _fence(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
-        # The flight goes first, and once more at last. First: it must not land where user code that
-        # runs in here gives up the lock. Last: a claim takes no lock, and one that came between
-        # would find the old entry and hand it to those who follow it.
-        fenced = self._take_off(key) is not None
-        try:
-            entry = None if self.shelf is None else self.shelf.drop(key)
-        finally:
-            fenced = self._take_off(key) is not None or fenced
-        return fenced, entry
-
-    def put(self, key: Hashable, value: Value[Any]) -> None:
-        """Fence the flight of `key` and store an entry; a bare value only displaces the old."""
-        old = critical(self.lock, self._replace, key, value)
-        del old  # released outside the lock
-
-    def _replace(self, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
-        shelf = self.shelf
-        assert shelf is not None
-        self._take_off(key)  # first and last, as in `_fence`
-        try:
-            old = shelf.drop(key)
-            if isinstance(value, Entry) and (shelf.ttu is None or shelf.limit(key, value)):
-                shelf.store(key, value)
-        finally:
-            self._take_off(key)
-        return old
-
-    def clear(self) -> None:
-        """Drop every entry and fence every flight."""
-        critical(self.lock, self._clear)
-
-    def _clear(self) -> None:
-        self._take_all_off()  # first and last, as in `_fence`
-        try:
-            if self.shelf is not None:
-                self.shelf.clear()
-        finally:
-            self._take_all_off()
-
-    def _take_off(self, key: Hashable) -> Flight | None:
+    def take_off(self, key: Hashable) -> Flight | None:
         """Fence the flight of `key`."""
         flight = self.flights.pop(key, None)
         if flight is not None:
@@ -356,10 +297,10 @@ class FlightTable:
             self.counts.fenced += 1
         return flight
 
-    def _take_all_off(self) -> None:
-        # One by one: see `Index.clear`.
+    def take_all_off(self) -> None:
+        """Fence every flight."""
         try:
-            while True:
+            while True:  # one by one: see `Index.clear`
                 self.flights.popitem()[1].fenced = True
                 self.counts.fenced += 1
         except KeyError:
@@ -377,6 +318,6 @@ class FlightTable:
     def forked(self) -> None:
         """Start anew in a child process: no flight."""
         self.flights = {}
-        self.hanging = {}
+        self.hanging.clear()
         if self.shelf is not None:
             self.shelf.forked()

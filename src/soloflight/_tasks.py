@@ -1,26 +1,11 @@
-"""How a task leads and waits. Reads line by line like `_threads`; the only user of asyncio.
-
-The load runs in a task of its own that no caller owns: cancelling any caller, the one that started
-it included, changes nothing for the rest.
-"""
+"""How a task leads and waits. Reads line by line like `_threads`."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
-from asyncio import (
-    AbstractEventLoop,
-    CancelledError,
-    Future,
-    Task,
-    TimerHandle,
-    current_task,
-    get_running_loop,
-)
+from asyncio import AbstractEventLoop, Future, TimerHandle, current_task, get_running_loop
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import nullcontext
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -28,24 +13,12 @@ from . import _load, _serving
 from ._entry import Entry
 from ._flight import Flight, Outcome
 from ._locks import me
-from ._outcome import Error, handed_over, of_option
+from ._outcome import Error, handed_over
 from ._table import FlightTable
+from ._task_loads import loads, raise_interruption, start
 from ._threads import POLL
 from ._waits import Edge, deadlock
 from .exceptions import WaitTimeout
-
-_EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
-
-_loads: dict[Task[Any], Callable[[Task[Any]], None]] = {}
-"""The tasks that run a load, and what abandons their flights: asyncio itself holds tasks weakly.
-
-Single dict operations only.
-"""
-_many = 64
-"""With more of them than that, it is time to look for those whose event loop was closed."""
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_loads.clear)
 
 
 class LoopWaiters:
@@ -103,33 +76,6 @@ def board(flight: Flight, mine: Flight) -> None:
     waiters.callers[mine] = signal
 
 
-class TaskLoad:
-    """A load in a task of its own."""
-
-    __slots__ = ("interruption", "loop", "task")
-
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        self.loop = loop
-        self.task: Task[None] | None = None
-        self.interruption: BaseException | None = None  # for the caller that started the load
-
-    def cancel(self) -> None:
-        task = self.task
-        if task is None:
-            return
-        if asyncio._get_running_loop() is self.loop:
-            task.cancel()
-        else:
-            try:
-                self.loop.call_soon_threadsafe(task.cancel)
-            except RuntimeError:
-                _loads.pop(task, None)  # the loop was closed: the task will never run again
-
-    def withdraw(self) -> bool:
-        """Its task has begun, or takes care of that itself."""
-        return False
-
-
 async def call(
     table: FlightTable,
     loader: Callable[..., Awaitable[Any]],
@@ -156,7 +102,7 @@ async def call(
                     flight = mine
                     start(table, mine, loader, args, kwargs)
                 if not flight.over:
-                    if deadline is None and flight.loop is loop and current_task() not in _loads:
+                    if deadline is None and flight.loop is loop and current_task() not in loads:
                         await mine.signal
                     else:
                         await wait(table, flight, mine.signal, deadline)
@@ -216,18 +162,6 @@ def behind(
         return False
 
 
-def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
-    """Raise, once, what the load was interrupted by."""
-    load = flight.load
-    assert isinstance(load, TaskLoad)
-    interruption, load.interruption = load.interruption, None
-    try:
-        if interruption is not None and not isinstance(interruption, besides):
-            raise interruption
-    finally:
-        del interruption, flight, load
-
-
 async def wait(
     table: FlightTable, flight: Flight, signal: Future[None], deadline: float | None
 ) -> None:
@@ -240,7 +174,7 @@ async def wait(
         if flight.loop is None and flight.thread == me.thread:
             raise deadlock([flight])  # its loader runs this very loop
         # Only what runs a load can be part of a cycle.
-        with Edge(task, flight) if task in _loads else nullcontext():
+        with Edge(task, flight) if task in loads else nullcontext():
             waiters = None if flight.loop is loop else flight.waiters.get(loop)
             if isinstance(waiters, LoopWaiters) and waiters.poll is None:
                 waiters.watch(table, flight)
@@ -255,113 +189,3 @@ async def wait(
     finally:
         # An exception holds its traceback, that this frame; a task holds its exception.
         del table, flight, signal, task
-
-
-def start(
-    table: FlightTable,
-    flight: Flight,
-    loader: Callable[..., Awaitable[Any]],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    eager: bool = _EAGER,
-) -> None:
-    """Run the load of `flight` in a task of its own."""
-    if len(_loads) > _many:
-        _sweep()
-    loop = get_running_loop()
-    load = TaskLoad(loop)
-    never_ran = partial(_never_ran, table, flight)
-    run = _run(table, flight, load, never_ran, loader, args, kwargs)
-    plain = loop.get_task_factory() is None
-    flight.load = load  # before the first step, which a task factory may take at once
-    try:
-        try:
-            if plain and eager:
-                Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
-                return
-            # Its name costs nothing if it is given.
-            task = Task(run, loop=loop, name=table.name) if plain else loop.create_task(run)
-            load.task = task
-        except BaseException:
-            flight.load = None  # `recover` lands it
-            run.close()
-            raise
-        # First what takes it off again: an interrupt may strike in between.
-        task.add_done_callback(never_ran)
-        _loads[task] = never_ran
-    finally:
-        # What an eager load raised holds its traceback, that this frame below it.
-        del table, flight, load, never_ran, run
-
-
-def _sweep() -> None:
-    """Abandon the loads of event loops that were closed under them; they would stay for ever."""
-    global _many
-    for task in list(_loads):
-        never_ran = _loads.get(task)
-        if never_ran is not None and task.get_loop().is_closed():
-            never_ran(task)
-    _many = max(64, 2 * len(_loads))
-
-
-def _never_ran(table: FlightTable, flight: Flight, task: Task[None]) -> None:
-    """Abandon the flight of a task that will not run.
-
-    One that was cancelled before its first step never entered its coroutine.
-    """
-    _loads.pop(task, None)
-    assert isinstance(flight.load, TaskLoad)
-    flight.load.interruption = CancelledError()
-    table.land(flight, None)
-
-
-async def _run(
-    table: FlightTable,
-    flight: Flight,
-    load: TaskLoad,
-    never_ran: Callable[[Task[None]], None],
-    loader: Callable[..., Awaitable[Any]],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> None:
-    value: Any = None
-    failure: Error | None = None
-    outcome: Outcome | None = None
-    unheard = False
-    task = None
-    try:
-        load.task = task = current_task()
-        assert task is not None
-        _loads[task] = never_ran
-        task.remove_done_callback(never_ran)
-        try:
-            try:
-                value = await loader(*args, **kwargs)
-            except Exception as error:
-                # Without this frame: the traceback starts at the loader.
-                assert error.__traceback__ is not None
-                failure = Error(error, error.__traceback__.tb_next)
-            else:
-                outcome = _load.loaded(table, flight, value)
-            if failure is not None:
-                outcome = _load.failed(table, flight, failure)
-        except Exception as error:  # of an option
-            outcome = of_option(error)
-        except BaseException as interruption:
-            load.interruption = interruption
-            # It goes to the caller that started the load; where that has left, to the event loop.
-            waiters = flight.waiters.get(load.loop)
-            unheard = waiters is None or flight not in waiters.callers
-            del waiters
-        _loads.pop(task, None)
-        table.land(flight, outcome)
-        if unheard:
-            raise_interruption(flight, besides=(CancelledError, GeneratorExit))
-    except BaseException:
-        if task is not None:
-            _loads.pop(task, None)
-        table.land(flight, outcome)
-        raise
-    finally:
-        # An exception holds its traceback, that this frame: hold nothing.
-        del table, flight, load, task, never_ran, value, failure, outcome

@@ -16,7 +16,7 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from soloflight import _caches
+from soloflight import _caches, _fences
 from soloflight._flight import Flight, Outcome
 from soloflight._outcome import Error, Found, Value
 from soloflight._policy import Policy
@@ -346,11 +346,12 @@ class World:
     def invalidate(self, key: str) -> None:
         there = bool(self.shelf.find(key)) or key in self.table.flights
         self.fence(key)
-        law(7, self.table.invalidate(key) is there, "it does not tell whether there was anything")
+        told = _fences.invalidate(self.table, key)
+        law(7, told is there, "it does not tell whether there was anything")
 
     def put(self, key: str) -> None:
         entry = self.entry(self.fence(key))
-        self.table.put(key, entry)
+        _fences.put(self.table, key, entry)
         law(7, self.shelf.find(key) is entry, "what was put is not there")
 
     def clear(self) -> None:
@@ -358,7 +359,7 @@ class World:
         for key in self.keys:
             self.fence(key)
         self.fences = fences - 1
-        self.table.clear()
+        _fences.clear(self.table)
 
     def forget(self, key: str) -> None:
         self.fences -= 1

@@ -14,7 +14,7 @@ from bench.loops import Awaits, Loop
 from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.replaced import each_seed, scheduled, seeds
 from bench.schedule import Scheduler
-from soloflight import WaitTimeout, _tasks
+from soloflight import WaitTimeout, _task_loads
 
 Place = tuple[int, int]
 """The number of a caller, and that of one of its operations."""
@@ -89,7 +89,7 @@ class Tasks(Program):
         loop.close()
         assert not loop.errors, loop.errors
         assert not self.function.in_flight(), "something is left on the table"
-        assert not _tasks._loads, "a load is still known of"
+        assert not _task_loads.loads, "a load is still known of"
         self.history.check()
 
 

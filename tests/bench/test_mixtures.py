@@ -20,7 +20,7 @@ from bench.loops import Awaits, Loop
 from bench.programs import Failed, Mix, Operation, Program
 from bench.replaced import each_seed
 from bench.schedule import Scheduler
-from soloflight import FlightDeadlock, Group, _tasks
+from soloflight import FlightDeadlock, Group, _task_loads
 
 MIXES = {
     "values": Mix({"call": 5, "forget": 1}, keys="ab"),
@@ -151,7 +151,7 @@ class Mixture(Program):
         )
         assert self.scheduler.now == 0, "somebody was not woken, and looked at last"
         assert not self.group.in_flight(), "something is left on the table"
-        assert not _tasks._loads, "a load is still known of"
+        assert not _task_loads.loads, "a load is still known of"
 
 
 @pytest.mark.parametrize("mix", MIXES)

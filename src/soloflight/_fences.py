@@ -1,0 +1,65 @@
+"""What strikes from outside: entries are dropped, and flights are fenced.
+
+A flight goes first, and once more at last. First: it must not land where user code that runs in
+here gives up the lock. Last: a claim takes no lock, and one that came between would find the old
+entry and hand it to those who follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from ._entry import Entry
+from ._locks import critical
+from ._outcome import Value
+from ._table import FlightTable
+
+
+def invalidate(table: FlightTable, key: Hashable) -> bool:
+    """Drop the entry of `key` and fence its flight; whether there was either."""
+    fenced, entry = critical(table.lock, _invalidate, table, key)
+    return fenced or entry is not None  # the entry is released here, outside the lock
+
+
+def _invalidate(table: FlightTable, key: Hashable) -> tuple[bool, Entry[Any] | None]:
+    assert table.shelf is not None
+    fenced = table.take_off(key) is not None
+    try:
+        entry = table.shelf.drop(key)
+    finally:
+        fenced = table.take_off(key) is not None or fenced
+    return fenced, entry
+
+
+def put(table: FlightTable, key: Hashable, value: Value[Any]) -> None:
+    """Fence the flight of `key` and store an entry; a bare value only displaces the old."""
+    old = critical(table.lock, _put, table, key, value)
+    del old  # released outside the lock
+
+
+def _put(table: FlightTable, key: Hashable, value: Value[Any]) -> Entry[Any] | None:
+    shelf = table.shelf
+    assert shelf is not None
+    table.take_off(key)
+    try:
+        old = shelf.drop(key)
+        if isinstance(value, Entry) and (shelf.ttu is None or shelf.limit(key, value)):
+            shelf.store(key, value)
+    finally:
+        table.take_off(key)
+    return old
+
+
+def clear(table: FlightTable) -> None:
+    """Drop every entry and fence every flight."""
+    critical(table.lock, _clear, table)
+
+
+def _clear(table: FlightTable) -> None:
+    assert table.shelf is not None
+    table.take_all_off()
+    try:
+        table.shelf.clear()
+    finally:
+        table.take_all_off()

@@ -1,0 +1,46 @@
+"""Flights that grew too old: they own their key no longer, and may still end."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from ._flight import Flight
+from .exceptions import WaitTimeout
+
+
+class Hanging:
+    """The old flights of a table. The lock of the table guards it."""
+
+    __slots__ = ("_flights", "_max_abandoned", "max_age")
+
+    def __init__(self, max_age: float | None, max_abandoned: int) -> None:
+        self.max_age = max_age  # of a flight that others may join, in seconds
+        self._max_abandoned = max_abandoned  # older ones than that, of one key, at a time
+        self._flights: dict[Hashable, list[Flight]] = {}
+
+    def of(self, key: Hashable) -> list[Flight]:
+        return self._flights.get(key, [])
+
+    def check(self, flight: Flight) -> None:
+        """Raise `WaitTimeout` where there are too many to give up one more."""
+        hanging = len(self.of(flight.key))
+        if hanging >= self._max_abandoned:
+            raise WaitTimeout(
+                f"{flight}: {hanging + 1} loads are older than max_flight_age={self.max_age}, and "
+                f"max_abandoned={self._max_abandoned}"
+            )
+
+    def add(self, flight: Flight) -> None:
+        self._flights[flight.key] = [*self.of(flight.key), flight]
+
+    def remove(self, flight: Flight) -> None:
+        """It has ended, if it was one of them."""
+        left = [other for other in self._flights.pop(flight.key, ()) if other is not flight]
+        if left:
+            self._flights[flight.key] = left
+
+    def __bool__(self) -> bool:
+        return bool(self._flights)
+
+    def clear(self) -> None:
+        self._flights.clear()
