@@ -198,3 +198,13 @@ else:
                 ending.__new__(ending)  # ends at once, and is back
         entry.__class__ = cls
         return cast("E", entry)
+
+
+def _new_entry(value: Any, fresh_until: float) -> Entry[Any]:
+    entry: Entry[Any] = blank(Entry)
+    entry.value = value
+    entry.fresh_until = fresh_until
+    return entry
+
+
+new_entry: Callable[[Any, float], Entry[Any]] = Entry if GIL else _new_entry

@@ -73,7 +73,7 @@ class Flight:
         self.loop = loop  # None: a thread runs the load
         self.load: Load | None = None  # set before it begins
         self.unattended = False  # the load goes on when the last caller has left
-        self.since: float | None = None  # set as soon as it leads
+        self.since: Any = None  # when it began to lead, a float
         self.took = 0.0  # how long the load was, once it has ended
         # Guarded by the table's lock until `over`, constant afterwards:
         self.waiters: dict[Hashable, Waiters] = {}

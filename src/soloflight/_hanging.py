@@ -11,12 +11,16 @@ from .exceptions import WaitTimeout
 class Hanging:
     """The old flights of a table. The lock of the table guards it."""
 
-    __slots__ = ("_flights", "_max_abandoned", "max_age")
+    __slots__ = ("_flights", "_max_abandoned", "_max_age")
 
-    def __init__(self, max_age: float | None, max_abandoned: int) -> None:
-        self.max_age = max_age  # of a flight that others may join, in seconds
+    def __init__(self, max_age: float, max_abandoned: int) -> None:
+        self._max_age = max_age  # of a flight that others may join, in seconds
         self._max_abandoned = max_abandoned  # older ones than that, of one key, at a time
         self._flights: dict[Hashable, list[Flight]] = {}
+
+    def is_due(self, flight: Flight, now: float) -> bool:
+        """Whether a flight on the table is too old to stay there. Takes no lock."""
+        return flight.since is not None and now - flight.since > self._max_age
 
     def of(self, key: Hashable) -> list[Flight]:
         return self._flights.get(key, [])
@@ -26,7 +30,7 @@ class Hanging:
         hanging = len(self.of(flight.key))
         if hanging >= self._max_abandoned:
             raise WaitTimeout(
-                f"{flight}: {hanging + 1} loads are older than max_flight_age={self.max_age}, and "
+                f"{flight}: {hanging + 1} loads are older than max_flight_age={self._max_age}, and "
                 f"max_abandoned={self._max_abandoned}"
             )
 
@@ -38,9 +42,6 @@ class Hanging:
         left = [other for other in self._flights.pop(flight.key, ()) if other is not flight]
         if left:
             self._flights[flight.key] = left
-
-    def __bool__(self) -> bool:
-        return bool(self._flights)
 
     def clear(self) -> None:
         self._flights.clear()

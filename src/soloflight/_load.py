@@ -20,10 +20,10 @@ log = logging.getLogger("soloflight")
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Value[Any]:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
     try:
-        now = ended(table, flight)
-        if table.shelf is None:
-            return Value(value)
-        return table.shelf.policy.entry(value, now, flight.took)
+        now = table.timer()
+        flight.took = now - flight.since
+        shelf = table.shelf
+        return Value(value) if shelf is None else shelf.policy.entry(value, now, flight.took)
     finally:
         del table, flight, value  # the frame of an option that raises holds this one
 
@@ -35,7 +35,8 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
     where there is an entry to serve meanwhile; this is what callers get, where it is stale.
     """
     try:
-        now = ended(table, flight)
+        now = table.timer()
+        flight.took = now - flight.since
         if table.shelf is None or not table.shelf.policy.aging:
             return error
         policy = table.shelf.policy
@@ -63,11 +64,3 @@ def not_started(table: FlightTable, error: Exception) -> None:
         log.warning(
             "%s: a refresh could not be started (no further warnings)", table.name, exc_info=error
         )
-
-
-def ended(table: FlightTable, flight: Flight) -> float:
-    """The time at which a load has ended."""
-    now = table.timer()
-    if flight.since is not None:
-        flight.took = now - flight.since
-    return now

@@ -55,8 +55,8 @@ class Error:
         self.traceback = traceback
         self.entry: Any = None  # what is to be stored of it
         self.stale: Value[Any] | None = None  # what callers get in its place
-        # Now: the leader may raise it while it is copied.
-        self.chain = {name: getattr(exception, name) for name in _CHAIN}
+        # Where it is copied while the leader raises it: what it is chained to now.
+        self.chain = None if SHARED else {name: getattr(exception, name) for name in _CHAIN}
 
     def copy(self) -> Error:
         """The same with an exception of its own; with the same one where it cannot be copied."""
@@ -74,7 +74,8 @@ class Error:
                     with suppress(AttributeError, TypeError):  # not set; read-only
                         if (value := member.__get__(exception)) is not None:
                             member.__set__(copy, value)
-            for name, value in self.chain.items():
+            chain = self.chain or {name: getattr(exception, name) for name in _CHAIN}
+            for name, value in chain.items():
                 object.__setattr__(copy, name, value)  # plain assigning might be refused
         except Exception:
             return self

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf, log
 from random import random
 from typing import Any, TypeVar, cast
 
 from ._durations import lifetime, seconds
-from ._entry import Aging, Entry, Raising, blank
+from ._entry import Aging, Raising, blank, new_entry
 from ._outcome import Error, Value
 
 A = TypeVar("A", bound=Aging[Any])
@@ -47,30 +48,35 @@ class Policy:
         """Whether loads run behind a value that is served."""
         return bool(self.stale_while_revalidate or self.early_refresh)
 
-    @property
+    @cached_property
     def aging(self) -> bool:
         """Whether entries need more thought than a look at whether they are fresh."""
         return bool(self.longest_stale or self.early_refresh or self.error_ttl)
 
+    @cached_property
+    def _plain(self) -> bool:
+        return not (callable(self.ttl) or self.cache_if or self.jitter or self.aging)
+
     def entry(self, value: Any, now: float, cost: float) -> Value[Any]:
         """The entry of a value that was loaded just now; no entry where it is not to be stored."""
+        ttl: Any = self.ttl
+        if self._plain:  # in short: this is a part of every miss
+            return new_entry(value, now + ttl) if ttl else Value(value)
         if self.cache_if is not None and not self.cache_if(value):
             return Value(value)
-        ttl: Any = self.ttl
         if callable(ttl):
             ttl = lifetime(ttl(value), "what ttl() returns")
         if not ttl > 0:
             return Value(value)
+        fresh_until = now + self._jittered(ttl)
         if not self.aging:
-            entry: Entry[Any] = blank(Entry)
-            entry.fresh_until = now + self._jittered(ttl)
-        else:
-            entry = aging = self._aging(Aging, now + self._jittered(ttl), cost)
-            aging.stale_until += self.stale_while_revalidate
-            aging.error_until += self.stale_if_error
-            # Before that no caller can draw so much.
-            aging.calm_until = entry.fresh_until - self.early_refresh * cost * LONGEST
+            return new_entry(value, fresh_until)
+        entry = self._aging(Aging, fresh_until, cost)
         entry.value = value
+        entry.stale_until += self.stale_while_revalidate
+        entry.error_until += self.stale_if_error
+        # Before that no caller can draw so much.
+        entry.calm_until = fresh_until - self.early_refresh * cost * LONGEST
         return entry
 
     def error_entry(self, error: Error, now: float, cost: float) -> Raising | None:

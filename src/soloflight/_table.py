@@ -79,7 +79,7 @@ class FlightTable:
         self.lock: RLock = RLock() if shelf is None else shelf.lock
         # Flights go on with one dict operation, and off under the lock.
         self.flights: dict[Hashable, Flight] = {}
-        self.hanging = Hanging(max_age, max_abandoned)
+        self.hanging = None if max_age is None else Hanging(max_age, max_abandoned)
         register(self)
 
     def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Outcome | None:
@@ -94,8 +94,8 @@ class FlightTable:
         # Going on the table is one dict operation and needs no lock. The second look comes after
         # it: whoever was on the table before stored its entry before it left.
         flight = self.flights.setdefault(mine.key, mine)
-        if flight is not mine and self.hanging.max_age is not None:
-            flight = self._replaced(flight, mine)
+        if flight is not mine and self.hanging is not None:
+            flight = self._replaced(self.hanging, flight, mine)
         if flight is not mine:
             critical(self.lock, self._follow, flight, mine, board, first)
             return None
@@ -108,7 +108,8 @@ class FlightTable:
                 else:
                     self.land(mine, Found(found.value))
                 return found
-        self._lead(mine)
+        mine.since = self.timer()
+        next(self.counts.led.counter)
         if aboard:
             board(mine, mine)
         return None
@@ -117,9 +118,9 @@ class FlightTable:
         """Lead a refresh behind an entry that was served, unless that has become needless."""
         assert self.shelf is not None
         flight = self.flights.setdefault(mine.key, mine)
-        if flight is not mine and self.hanging.max_age is not None:
+        if flight is not mine and self.hanging is not None:
             try:
-                flight = self._replaced(flight, mine)
+                flight = self._replaced(self.hanging, flight, mine)
             except WaitTimeout:
                 return False
         if flight is not mine:
@@ -127,36 +128,31 @@ class FlightTable:
         if self.shelf.find(mine.key) is not served:  # it was refreshed in between, say
             self.land(mine, None)
             return False
-        self._lead(mine)
-        return True
-
-    def _lead(self, mine: Flight) -> None:
         mine.since = self.timer()
         next(self.counts.led.counter)
+        return True
 
     def is_busy(self, key: Hashable) -> bool:
         """Whether there is a flight of `key` that a refresh would not replace."""
         flight = self.flights.get(key)
-        return flight is not None and not (self._is_too_old(flight) or self.abandon_gone(flight))
+        if flight is None or self.abandon_gone(flight):
+            return False
+        return self.hanging is None or not self.hanging.is_due(flight, self.timer())
 
-    def _is_too_old(self, flight: Flight) -> bool:
-        since, most = flight.since, self.hanging.max_age
-        return most is not None and since is not None and self.timer() - since > most
-
-    def _replaced(self, flight: Flight, mine: Flight) -> Flight:
+    def _replaced(self, hanging: Hanging, flight: Flight, mine: Flight) -> Flight:
         """The flight on the table: `mine` where those that were there are too old."""
-        while flight is not mine and self._is_too_old(flight):
-            for other in self.hanging.of(mine.key):
+        while flight is not mine and hanging.is_due(flight, self.timer()):
+            for other in hanging.of(mine.key):
                 self.abandon_gone(other)
-            critical(self.lock, self._let_go, flight)
+            critical(self.lock, self._let_go, hanging, flight)
             flight = self.flights.setdefault(mine.key, mine)
         return flight
 
-    def _let_go(self, flight: Flight) -> None:
+    def _let_go(self, hanging: Hanging, flight: Flight) -> None:
         if not flight.over and self.flights.get(flight.key) is flight:
-            self.hanging.check(flight)
+            hanging.check(flight)
             self.take_off(flight.key)
-            self.hanging.add(flight)
+            hanging.add(flight)
 
     def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
         mine.following = flight
@@ -210,17 +206,17 @@ class FlightTable:
                 if not flight.over:
                     flight.outcome = outcome
                     flight.over = True
-                    self._count(flight, outcome)
+                    self.counts.seconds += flight.took
+                    if not isinstance(outcome, Value):
+                        self._count(flight, outcome)
+                    if self.hanging:
+                        self.hanging.remove(flight)
 
-    def _count(self, flight: Flight, outcome: Outcome | None) -> None:
-        counts = self.counts
+    def _count(self, flight: Flight, outcome: Error | None) -> None:
         if outcome is not None:
-            counts.seconds += flight.took
-            counts.errors += type(outcome) is Error
+            self.counts.errors += 1
         elif flight.since is not None:
-            counts.abandoned += 1
-        if flight.fenced and self.hanging:
-            self.hanging.remove(flight)
+            self.counts.abandoned += 1
 
     def recover(self, mine: Flight, outcome: Outcome | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.
@@ -318,6 +314,7 @@ class FlightTable:
     def forked(self) -> None:
         """Start anew in a child process: no flight."""
         self.flights = {}
-        self.hanging.clear()
+        if self.hanging is not None:
+            self.hanging.clear()
         if self.shelf is not None:
             self.shelf.forked()
