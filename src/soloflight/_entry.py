@@ -152,6 +152,9 @@ class State(Enum):
     EXPIRED = "is not served any more"
 
 
+FRESH, EARLY, STALE, HELD_OFF, ON_ERROR, EXPIRED = State  # reading them there is slow
+
+
 def state(entry: Aging[Any], now: float, draw: float = 0.0) -> State:
     """What `entry` is good for at the time `now`.
 
@@ -160,14 +163,14 @@ def state(entry: Aging[Any], now: float, draw: float = 0.0) -> State:
     """
     if now < entry.fresh_until:
         early = entry.calm_until <= now and entry.fresh_until - now <= draw
-        return State.EARLY if early else State.FRESH
+        return EARLY if early else FRESH
     if now < entry.calm_until:
-        return State.HELD_OFF
+        return HELD_OFF
     if now < entry.stale_until:
-        return State.STALE
+        return STALE
     if now < entry.error_until:
-        return State.ON_ERROR
-    return State.EXPIRED
+        return ON_ERROR
+    return EXPIRED
 
 
 if GIL:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from ._entry import Aging, Raising, State, state
+from ._entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, Raising, state
 from ._flight import Flight, Outcome
 from ._outcome import Error
 from ._table import FlightTable
@@ -28,12 +28,12 @@ def at_once(
     counts, policy = table.counts, table.shelf.policy
     draw = policy.draw(entry.cost) if policy.early_refresh else 0.0
     what = state(entry, now, draw)
-    if what is State.EXPIRED or what is State.ON_ERROR:
+    if what is EXPIRED or what is ON_ERROR:
         return None
-    refresh = what is State.EARLY or what is State.STALE
+    refresh = what is EARLY or what is STALE
     if refresh and not table.is_busy(key) and behind(entry, key, args, kwargs):
         next(counts.refreshes.counter)
-        if what is State.EARLY:
+        if what is EARLY:
             next(counts.early.counter)
     next(table.shelf.ring.counter)
     if not now < entry.fresh_until:
