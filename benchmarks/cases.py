@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 import blocks
 from blocks import Block
-from rivals import MAXSIZE, Rival
+from rivals import MAXSIZE, SHORT, SLOW, Rival
 
 KEYS = 2_000  # calls in a block of the rows with a sequence of keys
 HOT = 200
@@ -54,6 +57,36 @@ def hit_on_method(rival: Rival, stack: ExitStack) -> Block | None:
 
 def hits_from_threads(rival: Rival, stack: ExitStack) -> Block | None:
     return rival.plain and blocks.threaded("f(1)", fresh(rival.plain))
+
+
+def hit_early(rival: Rival, stack: ExitStack) -> Block | None:
+    return rival.early and blocks.repeated("f(1)", fresh(rival.early))
+
+
+def hit_drawing(rival: Rival, stack: ExitStack) -> Block | None:
+    def load(x: int, y: int = 0) -> int:
+        time.sleep(SLOW)
+        return x
+
+    return rival.drawing and blocks.repeated("f(1)", rival.drawing(load))
+
+
+def hit_stale(rival: Rival, stack: ExitStack) -> Block | None:
+    """Hits while one reload is under way, until the row is over."""
+    loads, end = count(), threading.Event()
+    stack.callback(end.set)
+
+    def load(x: int, y: int = 0) -> int:
+        if next(loads):
+            end.wait()
+        return x
+
+    if rival.stale is None:
+        return None
+    f = rival.stale(load)
+    f(1)
+    time.sleep(2 * SHORT)
+    return blocks.repeated("f(1)", f)
 
 
 def filled(decorate: Any) -> Any:
@@ -134,6 +167,14 @@ CASES = (
         f"hits from {blocks.THREADS} threads",
         hits_from_threads,
         {"cachebox": 0.8, "cachetools lock=": 0.15},
+    ),
+    Case("hit-early", "hit with early_refresh", hit_early, {"our plain hit": 1.15}),
+    Case("hit-drawing", "the same while each hit draws", hit_drawing, {"our plain hit": 4.0}),
+    Case(
+        "hit-stale",
+        "hit on a stale entry, while its refresh runs",
+        hit_stale,
+        {"our plain hit": 4.0, "dogpile.cache": 0.1},
     ),
     Case("miss", "miss, eviction each time", miss, {"cachetools condition=": 1.2}),
     Case("mixed-90", "90 % hits over 200 hot keys", mixed(0.90), {"cachetools condition=": 0.95}),

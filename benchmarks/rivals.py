@@ -18,6 +18,8 @@ from typing import Any
 
 MAXSIZE = 1024
 TTL = 600  # seconds; nothing expires while it is measured
+SHORT = 0.01  # seconds; but where it is to
+SLOW = 0.01  # seconds that a load takes, where that matters
 
 Decorate = Callable[[Any], Any]
 
@@ -35,6 +37,12 @@ class Rival:
     """An instance whose ``get(x, y=0)`` is cached, apart from that of other instances."""
     coroutine: Decorate | None = None
     coroutine_herd: Decorate | None = None
+    early: Decorate | None = None
+    """A function of which one call refreshes before its value expires."""
+    drawing: Decorate | None = None
+    """The same while each hit draws, for a load that takes `SLOW`."""
+    stale: Decorate | None = None
+    """A function whose value is stale after `SHORT`, and served while one call reloads it."""
 
 
 def repository(decorate: Decorate, **attributes: Any) -> Any:
@@ -62,7 +70,19 @@ def soloflight() -> Rival:
         method=lambda: repository(decorate),
         coroutine=decorate,
         coroutine_herd=decorate,
+        early=cached_singleflight(ttl=TTL, maxsize=MAXSIZE, early_refresh=1.0),
+        # So that it draws from the beginning, and draws as much as that once in e ** 25 times.
+        drawing=cached_singleflight(ttl=TTL, maxsize=MAXSIZE, early_refresh=TTL / SLOW / 25),
+        stale=cached_singleflight(ttl=SHORT, maxsize=MAXSIZE, stale_while_revalidate=TTL),
     )
+
+
+def soloflight_plain() -> Rival:
+    """Our own plain hit, beside the hits that ask for more."""
+    from soloflight import cached_singleflight
+
+    decorate = cached_singleflight(ttl=TTL, maxsize=MAXSIZE)
+    return Rival("our plain hit", early=decorate, drawing=decorate, stale=decorate)
 
 
 def functools() -> Rival:
@@ -194,8 +214,14 @@ def dogpile() -> Rival:
         region.configure("dogpile.cache.memory", expiration_time=TTL)
         return region.cache_on_arguments()(loader)
 
+    def stale(loader: Any) -> Any:
+        # Its reload never ends: whoever begins it has the lock for good.
+        region = make_region(async_creation_runner=lambda *_: None)
+        region.configure("dogpile.cache.memory", expiration_time=SHORT)
+        return region.cache_on_arguments()(loader)
+
     # No method: its keys leave `self` out, so instances would share their entries.
-    return Rival("dogpile.cache", plain=decorate, keyword=by_keyword, herd=decorate)
+    return Rival("dogpile.cache", plain=decorate, keyword=by_keyword, herd=decorate, stale=stale)
 
 
 def async_lru() -> Rival:
@@ -235,6 +261,7 @@ def cashews() -> Rival:
 
 
 RIVALS: tuple[Callable[[], Rival], ...] = (
+    soloflight_plain,
     functools,
     cachetools_lock,
     cachetools_condition,
