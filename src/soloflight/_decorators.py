@@ -130,22 +130,58 @@ def cached_singleflight(
     """`singleflight` in front of a cache: an expiring hot key triggers exactly one reload.
 
     A call hits (an entry is fresh: no lock is taken, nothing else runs), follows a load in
-    progress, or leads. Values are stored, ``None`` among them; exceptions are not. What began to
-    load before an ``invalidate()``, ``clear()``, ``put()`` or ``forget()`` returned is not stored
-    after it.
+    progress, or leads. Values are stored, ``None`` among them; exceptions are not, unless
+    ``error_ttl`` says so. What began to load before an ``invalidate()``, ``clear()``, ``put()`` or
+    ``forget()`` returned is not stored after it.
+
+    All durations are seconds or a ``timedelta``.
 
     Args:
-        ttl: seconds (or a ``timedelta``) for which an entry is fresh, from the end of its load;
-            ``None``: for ever; a callable gets the value and returns either. Zero (of a callable,
-            less as well): the value is handed to the callers and not stored. Default: the cache's
-            own ``.ttl``.
+        ttl: for how long an entry is fresh, from the end of its load; ``None``: for ever; a
+            callable gets the value and returns either; an error in it reaches the callers. Zero (of
+            a callable, less as well): the value is handed to the callers and not stored. Default:
+            the cache's own ``.ttl``.
+        jitter: shortens each ttl by a random part, up to this one (0 to 1), so that what was loaded
+            together does not expire together.
+        stale_while_revalidate: for so long after it went stale, an entry is served at once, and
+            exactly one refresh runs behind it (RFC 5861).
+        stale_if_error: for so long after it went stale, an entry is served where a reload fails
+            (RFC 5861). An exception of ``error_ttl`` is an answer, not a failure.
+        retry_after: ``(base, most)``, default ``(1, 30)``: after a reload that failed, the next
+            attempt has to wait while there is something to serve: between half of and all of
+            base × 2ⁿ, at random, and never longer than ``most``. A success resets it.
+        early_refresh: β, 1.0 say: a hit starts a refresh before the end of freshness, with a
+            probability that rises with the nearness of that and with what the last load cost
+            (XFetch; Vattani et al., VLDB 2015). Whoever starts it is served all the same. In one
+            process there is one refresh; of many that know nothing of each other, e^(1/β) refresh
+            on average.
+        error_ttl: ``{exception class: seconds}``: these are cached, and each hit raises a copy with
+            a traceback of its own. The most specific class wins. A callable gets the exception;
+            what it gives as zero, less or ``None`` is not cached.
+        cache_if: gets the value and says whether to store it.
+        copy: ``copy.deepcopy`` say: each caller gets what this makes of the value, which stays
+            as it was loaded.
+        executor: a ``concurrent.futures.Executor`` with threads, for the refreshes of a plain
+            function; with a ``wait_timeout``, for all of its loads, so that the caller that leads
+            is patient for no longer than the others. Default: a small pool of daemon threads, one
+            for the process, for refreshes alone.
+        max_flight_age: a load that takes longer no longer owns its key: the next caller leads a new
+            one. The old one still answers those who wait for it; it is not stored.
+        max_abandoned: how many such loads of one key there may be; then callers get `WaitTimeout`,
+            or the stale entry. Default 2.
         cache: any ``MutableMapping`` that returns the object it was given, such as those of
             cachetools, or a ``dict``; functions may share one. It holds `Entry` objects. Default:
             ``TTLCache(maxsize, ttl)``, or a ``TLRUCache`` where ``ttl`` is a callable.
         maxsize: of the default cache; default 1024 entries; ``None``: no limit.
         getsizeof: for the default cache: the size of a value; ``maxsize`` limits the sum.
         timer: a monotonic clock, in seconds; default: the cache's own, else ``time.monotonic``.
-        key, ignore, typed, per_instance, wait_timeout, name: see `singleflight`.
+        wait_timeout: see `singleflight`; where there is a stale entry that may be served, the
+            caller gets that instead of `WaitTimeout`, and the load goes on as a refresh.
+        key, ignore, typed, per_instance, name: see `singleflight`.
+
+    A refresh runs in a copy of the context of the caller that started it. One that fails is logged
+    once (logger ``soloflight``) and is seen in ``peek().last_error`` and in ``stats()``; it leaves
+    the entry as it is.
 
     Raises:
         TypeError, ValueError: at decoration, for what cannot work.
