@@ -114,7 +114,6 @@ def flight(name: str, key: Any, load: Callable[[Flight], Outcome]) -> Flight:
     """A flight whose load is going to wait for a thread."""
     mine = Flight(key, name)
     mine.thread = NOBODY
-    mine.unattended = True
     mine.load = ThreadLoad(load)
     return mine
 

@@ -72,7 +72,7 @@ class Flight:
         self.thread = me.thread  # runs the load, or the event loop whose task runs it
         self.loop = loop  # None: a thread runs the load
         self.load: Load | None = None  # set before it begins
-        self.unattended = False  # the load goes on when the last caller has left
+        self.unattended = False  # it goes on when the last caller has left: a refresh
         self.since: Any = None  # when it began to lead, a float
         self.took = 0.0  # how long the load was, once it has ended
         # Guarded by the table's lock until `over`, constant afterwards:

@@ -45,7 +45,8 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
             return error
         entry = table.shelf.find(flight.key)
         if type(entry) is Aging and now < entry.until:
-            error.stale = Value(entry.value)
+            if not now < entry.fresh_until:
+                error.stale = Value(entry.value)
             # Found first, asked second: what is newer than this load has fenced it before.
             if table.flights.get(flight.key) is flight:
                 policy.hold_off(entry, error, now)

@@ -79,7 +79,9 @@ class Error:
                 object.__setattr__(copy, name, value)  # plain assigning might be refused
         except Exception:
             return self
-        return Error(copy, self.traceback)
+        error = Error(copy, self.traceback)
+        error.stale = self.stale
+        return error
 
     @property
     def value(self) -> NoReturn:

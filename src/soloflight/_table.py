@@ -255,7 +255,7 @@ class FlightTable:
     def leave(self, flight: Flight, mine: Flight) -> None:
         """Take one caller off a flight. When the last one leaves a task's load, that ends too.
 
-        A refresh goes on: its value is served even if nobody waits for it.
+        Not so a refresh, for which nobody has to wait.
         """
         if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
             flight.load.cancel()
@@ -265,7 +265,7 @@ class FlightTable:
             return False
         for waiters in list(flight.waiters.values()):
             waiters.callers.pop(mine, None)
-        if flight.load is None or flight.unattended or flight.aboard():
+        if flight.load is None or flight.loop is None or flight.unattended or flight.aboard():
             return False
         # Off the table first, cancelled second: a newcomer must not join a dying flight.
         self._off(flight, None)

@@ -129,6 +129,7 @@ def behind(
 ) -> bool:
     """Start a refresh behind an entry that is served, unless somebody else did."""
     mine = _elsewhere(table, loader, key, args, kwargs)
+    mine.unattended = True
     try:
         if not table.claim_behind(mine, served):
             return False

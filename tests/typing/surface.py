@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -47,6 +48,25 @@ def untyped(path: str) -> Any:
 @cached_singleflight(ttl=30)
 def generic(value: T) -> T:
     return value
+
+
+@cached_singleflight(
+    ttl=lambda article: timedelta(seconds=len(article)),
+    jitter=0.1,
+    stale_while_revalidate=timedelta(minutes=1),
+    stale_if_error=3600,
+    retry_after=(1, timedelta(seconds=30)),
+    early_refresh=1,
+    error_ttl={KeyError: 5, OSError: lambda error: error.errno, ValueError: timedelta(seconds=1)},
+    cache_if=lambda article: article is not None,
+    copy=copy.deepcopy,
+    executor=ThreadPoolExecutor(),
+    max_flight_age=30,
+    max_abandoned=1,
+    wait_timeout=0.5,
+)
+def fresh_as_can_be(slug: str) -> list[str]:
+    return [slug]
 
 
 class Repository:
@@ -97,6 +117,19 @@ def any_and_type_variables_are_kept() -> None:
     assert_type(untyped("a"), Any)
     untyped(1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
     assert_type(generic(3), int)
+
+
+def freshness_changes_no_types() -> None:
+    assert_type(fresh_as_can_be("news"), list[str])
+    entry = fresh_as_can_be.peek("news")
+    assert_type(entry, Entry[list[str]] | None)
+    if entry is not None:
+        assert_type(entry.last_error, Exception | None)
+        assert_type(entry.stale_until, float)
+    assert_type(fresh_as_can_be.stats().load_seconds, float)
+    assert_type(fresh_as_can_be.stats().stale_hits, int)
+    cached_singleflight(ttl=30, error_ttl={"KeyError": 5})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
+    cached_singleflight(ttl=30, retry_after=1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 
 
 async def async_stays_async() -> None:
