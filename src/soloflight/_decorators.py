@@ -149,7 +149,7 @@ def cached_singleflight(
             (RFC 5861). An exception of ``error_ttl`` is an answer, not a failure.
         retry_after: ``(base, most)``, default ``(1, 30)``: after a reload that failed, the next
             attempt has to wait while there is something to serve: between half of and all of
-            base × 2ⁿ, at random, and never longer than ``most``. A success resets it.
+            base * 2**n, at random, and never longer than ``most``. A success resets it.
         early_refresh: β, 1.0 say: a hit starts a refresh before the end of freshness, with a
             probability that rises with the nearness of that and with what the last load cost
             (XFetch; Vattani et al., VLDB 2015). Whoever starts it is served all the same. In one
