@@ -1,8 +1,8 @@
 """The command `soloflight demo`: options, the order of events, exit codes.
 
-Exit codes: 0; 1 where a singleflight scheme did not show exactly one call per expiry; 2 with one
-line on stderr for what cannot be done, before anything runs wherever that can be known; 130 after
-Ctrl-C, with the table and the picture of what was measured until then.
+Exit codes: 0; 1 where a scheme did not keep what it promises; 2 with one line on stderr for what
+cannot be done, before anything runs wherever that can be known; 130 after Ctrl-C, with the table
+and the picture of what was measured until then.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._ctrl_c import catching_ctrl_c
 from ._settings import Settings
 
 if TYPE_CHECKING:
-    from ._figures import Result
+    from ._measure import Result
 
 DEFAULT = Settings()
 
@@ -98,7 +98,7 @@ def _check_writable(option: str, path: Path) -> None:
 
 def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> int:
     from ._measure import measure
-    from ._origin import OriginError, running_origin
+    from ._origin import OriginError
     from ._picture import draw
     from ._report import print_table, write_json
 
@@ -106,8 +106,7 @@ def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> 
     problems: list[str] = []
     with catching_ctrl_c() as ctrl_c:
         try:
-            with running_origin(port, settings.capacity, settings.cost) as origin:
-                results.extend(measure(settings, origin, ctrl_c))
+            results.extend(measure(settings, port, ctrl_c))
         except OriginError as error:
             problems.append(str(error))
     if results:
@@ -129,12 +128,15 @@ def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> 
 
 
 def _verdict(results: Sequence[Result]) -> int:
-    complaints = [line for result in results if (line := result.figures.complaint()) is not None]
-    for line in complaints:
-        _complain(line, 1)
+    complaints = [complaint for result in results for complaint in result.complaints()]
+    for complaint in complaints:
+        _complain(complaint, 1)
     if complaints:
         return 1
-    print("singleflight: exactly 1 call per expiry, on threads and on asyncio")
+    for result in results:
+        if result.scheme.promises:
+            kept = ", ".join(promise.words for promise in result.scheme.promises)
+            print(f"{result.scheme.title}: {kept}")
     return 0
 
 

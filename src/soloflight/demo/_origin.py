@@ -1,8 +1,9 @@
 """The origin: an HTTP server in a process of its own that answers from SQLite and logs its calls.
 
 It promises that at most `capacity` calls are served at a time (the rest queue), that each holds its
-place for `cost` seconds, and that its log has every call, timed by one monotonic clock. It knows
-nothing of caches: what the demo says about a cache, it says from this log.
+place for `cost` seconds, that each answer has a version of its own, and that its log has every call
+that was answered. It knows nothing of caches: what the demo says about a cache, it says from this
+log, and from the versions that clients saw.
 
 The process ends, and takes its folder along, when its standard input closes; so it outlives its
 parent in no case, not even one that was killed. It is run as a file and uses the standard library
@@ -34,11 +35,12 @@ HOT_KEY = "front-page"
 
 
 class Call(NamedTuple):
-    """One call for an item, in seconds of the machine's monotonic clock."""
+    """One call for an item, in seconds of `time.monotonic`, and the version of its answer."""
 
     arrival: float
     start: float
     end: float
+    version: int
 
 
 class OriginError(Exception):
@@ -52,13 +54,13 @@ class Origin:
     port: int
 
     def progress(self) -> tuple[int, int]:
-        """How many calls came since the log was last taken, and how many of them are unanswered."""
-        arrived, unanswered = self._request("GET", "/calls")
+        """How many calls came so far, and how many of them are unanswered."""
+        arrived, unanswered = self._request("GET", "/progress")
         return arrived, unanswered
 
-    def take_calls(self) -> list[Call]:
-        """The answered calls by order of arrival; the log is empty afterwards."""
-        return sorted(Call(*call) for call in self._request("DELETE", "/calls"))
+    def calls(self) -> list[Call]:
+        """The log: the answered calls by order of arrival."""
+        return sorted(Call(*call) for call in self._request("GET", "/calls"))
 
     def _request(self, method: str, path: str) -> Any:
         try:
@@ -111,7 +113,6 @@ class _Server(socketserver.ThreadingTCPServer):
         self.places = threading.Semaphore(capacity)
         self.lock = threading.Lock()
         self.arrived = 0  # lock
-        self.versions = 0  # lock
         self.calls: list[Call] = []  # lock
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -129,20 +130,17 @@ class _Server(socketserver.ThreadingTCPServer):
                 row = connection.execute("SELECT body FROM item WHERE key = ?", (key,)).fetchone()
             time.sleep(max(0.0, start + self.cost - time.monotonic()))
             with self.lock:
-                self.versions += 1
-                version = self.versions
-                self.calls.append(Call(arrival, start, time.monotonic()))
+                version = len(self.calls) + 1
+                self.calls.append(Call(arrival, start, time.monotonic(), version))
         return None if row is None else {"key": key, "body": row[0], "version": version}
 
     def progress(self) -> tuple[int, int]:
         with self.lock:
             return self.arrived, self.arrived - len(self.calls)
 
-    def take_calls(self) -> list[Call]:
+    def log(self) -> list[Call]:
         with self.lock:
-            taken, self.calls = self.calls, []
-            self.arrived -= len(taken)
-        return taken
+            return self.calls.copy()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -151,15 +149,14 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self) -> None:
-        if self.path == "/calls":
+        if self.path == "/progress":
             self._answer(self.server.progress())
+        elif self.path == "/calls":
+            self._answer(self.server.log())
         elif self.path.startswith("/item/"):
             self._answer(self.server.query(self.path.removeprefix("/item/")))
         else:
             self._answer(None)
-
-    def do_DELETE(self) -> None:
-        self._answer(self.server.take_calls() if self.path == "/calls" else None)
 
     def _answer(self, content: object) -> None:
         body = json.dumps(content).encode()

@@ -18,7 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from ._figures import Figures, Result, in_progress
+from ._figures import in_progress
+from ._measure import Result
 from ._report import duration
 from ._settings import Settings
 
@@ -60,7 +61,7 @@ def _figure(results: Sequence[Result], settings: Settings) -> Figure:
     figure = Figure(figsize=(13.5, 7.6), facecolor="white")
     figure.text(LEFT, 0.95, "One hot key that keeps expiring", fontsize=17, fontweight="bold")
     figure.text(LEFT, 0.915, _conditions(settings), color=MUTED, fontsize=10)
-    lines = "\n".join(_what_one_sees([result.figures for result in results]))
+    lines = "\n".join(_what_one_sees(results))
     figure.text(LEFT, 0.885, lines, fontsize=10, linespacing=1.55, va="top")
     grid = figure.subplots(2, len(results), squeeze=False, sharex="row", sharey="row")
     figure.subplots_adjust(LEFT, bottom=0.075, right=0.985, top=0.715, wspace=0.09, hspace=0.44)
@@ -80,20 +81,21 @@ def _conditions(settings: Settings) -> str:
     )
 
 
-def _what_one_sees(figures: Sequence[Figures]) -> Iterator[str]:
+def _what_one_sees(results: Sequence[Result]) -> Iterator[str]:
     yield (
         "Above: calls rise whenever the value expires and has to be loaded anew. Below: bars on the"
         " left are hits, those on the right are clients that had to wait."
     )
-    calls = _listed([f"{each.calls_per_expiry:.3g}" for each in figures])
+    figures = [result.figures for result in results]
+    calls = _listed([f"{each.calls_per_expiry or 0:.3g}" for each in figures])
     turned_away = _listed([f"{each.turned_away:,}" for each in figures])
     longest = _listed([duration(each.latency_max) for each in figures])
     yield (
         f"From left to right: {calls} calls to the origin per expiry; {turned_away} tries turned"
         f" away; {longest} for the slowest answer."
     )
-    shown = [each for each in figures if each.exact and each.calls == each.expiries]
-    if shown and all(each.calls == each.expiries for each in figures if each.exact):
+    promising = [result for result in results if result.scheme.promises]
+    if promising and not any(list(result.complaints()) for result in promising):
         yield (
             "With @cached_singleflight one client goes to the origin and all others wait for its"
             " answer: exactly 1 call per expiry, nobody is turned away."
@@ -106,12 +108,12 @@ def _listed(texts: Sequence[str]) -> str:
 
 def _draw_calls(axes: Axes, result: Result, colour: str) -> None:
     figures = result.figures
-    moments, numbers = zip((0.0, 0), *in_progress(result.calls), strict=True)
+    moments, numbers = zip((0.0, 0), *in_progress(result.run.calls), strict=True)
     axes.fill_between(moments, numbers, step="post", color=colour, alpha=0.3, linewidth=0)
     axes.step(moments, numbers, where="post", color=colour, linewidth=1.3)
     mark = " (interrupted)" if figures.interrupted else ""
     full = f"full for up to {duration(figures.saturated)}" if figures.saturated else "never full"
-    title = f"{figures.scheme}, {figures.detail}{mark}"
+    title = f"{result.scheme.title}{mark}"
     axes.set_title(title, loc="left", color=colour, fontweight="bold", fontsize=12, pad=21)
     line = f"{figures.calls:,} calls, {figures.expiries} expiries; {full}"
     axes.text(0, 1.04, line, transform=axes.transAxes, fontsize=9.5)
@@ -132,8 +134,9 @@ def _finish_calls(row: Sequence[Axes], capacity: int) -> None:
 def _draw_latencies(axes: Axes, result: Result, colour: str) -> None:
     figures = result.figures
     edges = [10 ** (sixth / 6) for sixth in range(-42, 13)]  # of a decade; from 0.1 µs to 100 s
-    weights = [1 / len(result.latencies)] * len(result.latencies)
-    axes.hist(result.latencies, bins=edges, weights=weights, color=colour, alpha=0.9, rwidth=0.9)
+    latencies = [read.latency for read in result.run.answers]
+    weights = [1 / len(latencies)] * len(latencies)
+    axes.hist(latencies, bins=edges, weights=weights, color=colour, alpha=0.9, rwidth=0.9)
     marks = ("p50", figures.latency_p50), ("p99", figures.latency_p99), ("max", figures.latency_max)
     line = ",  ".join(f"{mark} {duration(latency)}" for mark, latency in marks)
     axes.text(0, 1.04, line, transform=axes.transAxes, fontsize=9.5)

@@ -1,7 +1,4 @@
-"""What the demo says while it runs and when it is done: progress, table, JSON.
-
-Progress goes to stderr (one plain line per scheme where that is no terminal), the table to stdout.
-"""
+"""What the demo says when it is done: the table on stdout, and JSON on request."""
 
 from __future__ import annotations
 
@@ -9,53 +6,19 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
-from ._figures import Figures, Result
+from ._figures import Figures
+from ._measure import Result
 from ._settings import Settings
-
-
-class Live:
-    """One progress bar per scheme."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._begun = 0
-
-    def begin(self, name: str, seconds: float) -> None:
-        self._begun += 1
-        if not self._progress.console.is_terminal:
-            line = f"{self._begun}/{self._total} {name}, {seconds:g} s"
-            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        self._task = self._progress.add_task(name, total=seconds, note="")
-
-    def update(self, elapsed: float, answers: int, calls: int, unanswered: int) -> None:
-        note = f"{answers:,} answers, {calls} origin calls, {unanswered} in progress"
-        self._progress.update(self._task, completed=elapsed, note=note)
-        self._progress.refresh()
-
-
-@contextmanager
-def live(total: int) -> Iterator[Live]:
-    """Progress on stderr for the length of a `with` block."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description:<30}"), BarColumn(20), TextColumn("{task.fields[note]}")
-    # Drawn by whoever measures, not by a thread of its own that would compete with the clients.
-    with Progress(
-        *columns, console=console, auto_refresh=False, disable=not console.is_terminal
-    ) as progress:
-        yield Live(progress, total)
 
 
 def print_table(results: Sequence[Result], settings: Settings) -> None:
@@ -64,9 +27,10 @@ def print_table(results: Sequence[Result], settings: Settings) -> None:
     # Narrow: a terminal of 80 columns holds it unwrapped.
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
-    for each in figures:
-        mark = "\n(interrupted)" if each.interrupted else ""
-        table.add_column(f"{each.scheme}\n{each.detail}{mark}", justify="right", no_wrap=True)
+    for result in results:
+        mark = "\n(interrupted)" if result.figures.interrupted else ""
+        heading = f"{result.scheme.name}\n{result.scheme.kind}{mark}"
+        table.add_column(heading, justify="right", no_wrap=True)
     for label, cells in _rows(figures):
         table.add_row(label, *cells)
     console = Console(highlight=False)
@@ -79,7 +43,9 @@ def print_table(results: Sequence[Result], settings: Settings) -> None:
         "\n[dim]singleflight: @cached_singleflight\n"
         f"origin: {settings.cost * 1e3:g} ms for each call\n"
         f"turned away: to try again {settings.retry * 1e3:g} ms later\n"
-        "expiries: times that the value had to be loaded, the first time included\n"
+        "expiries: times that the value had to be loaded anew since it had expired\n"
+        "waited: answers that had to be waited for until the value was there\n"
+        "oldest: the age of the oldest answer\n"
         "saturated: the longest time without a free place[/]\n"
     )
 
@@ -96,6 +62,8 @@ def _rows(figures: Sequence[Figures]) -> Iterator[tuple[str, list[str | Text]]]:
     yield row("calls to the origin", lambda each: f"{each.calls:,}")
     yield row("expiries", lambda each: f"{each.expiries:,}")
     yield row("calls per expiry", _calls_per_expiry)
+    yield row("waited", lambda each: f"{each.waited:,}")
+    yield row("oldest", lambda each: duration(each.oldest))
     yield row("latency p50", lambda each: duration(each.latency_p50))
     yield row("latency p99", lambda each: duration(each.latency_p99))
     yield row("latency max", lambda each: duration(each.latency_max))
@@ -103,6 +71,8 @@ def _rows(figures: Sequence[Figures]) -> Iterator[tuple[str, list[str | Text]]]:
 
 
 def _calls_per_expiry(figures: Figures) -> Text:
+    if figures.calls_per_expiry is None:
+        return Text("none expired")
     one = figures.calls == figures.expiries
     return Text(f"{figures.calls_per_expiry:.3g}", style="bold green" if one else "bold red")
 
@@ -129,10 +99,13 @@ def write_json(path: Path, results: Sequence[Result], settings: Settings) -> Non
         "parameters": asdict(settings),
         "schemes": [
             {
+                "scheme": result.scheme.name,
+                "kind": result.scheme.kind,
+                "promises": [promise.words for promise in result.scheme.promises],
                 **asdict(result.figures),
-                "origin_calls": [
-                    {moment: round(value, 6) for moment, value in call._asdict().items()}
-                    for call in result.calls
+                "origin_log": [
+                    {name: round(value, 6) for name, value in call._asdict().items()}
+                    for call in result.run.log
                 ],
             }
             for result in results

@@ -20,16 +20,21 @@ from soloflight import cached_singleflight
 
 from ._load import Answer, Clients, TurnedAway
 from ._origin import HOST, Origin
+from ._promises import ONE_CALL_PER_EXPIRY, Promise
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A named way to read; `exact` where it promises exactly one call per expiry."""
+    """A named way to read, for threads or for tasks, and what it promises."""
 
     name: str
-    detail: str
-    exact: bool
+    kind: str
     start: Callable[[Clients, Origin, float], None]
+    promises: tuple[Promise, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return f"{self.name}, {self.kind}"
 
 
 def fetch(origin: Origin, key: str) -> Answer:
@@ -118,8 +123,8 @@ def singleflight_asyncio(clients: Clients, origin: Origin, ttl: float) -> None:
 
 
 SCHEMES = (
-    Scheme("no protection", "threads", False, no_protection),
-    Scheme("limit and retry", "threads", False, limit_and_retry),
-    Scheme("singleflight", "threads", True, singleflight_threads),
-    Scheme("singleflight", "asyncio", True, singleflight_asyncio),
+    Scheme("no protection", "threads", no_protection),
+    Scheme("limit and retry", "threads", limit_and_retry),
+    Scheme("singleflight", "threads", singleflight_threads, (ONE_CALL_PER_EXPIRY,)),
+    Scheme("singleflight", "asyncio", singleflight_asyncio, (ONE_CALL_PER_EXPIRY,)),
 )
