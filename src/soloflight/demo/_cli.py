@@ -8,10 +8,12 @@ and the picture of what was measured until then.
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -100,17 +102,17 @@ def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> 
     from ._measure import measure
     from ._origin import OriginError
     from ._picture import draw
-    from ._report import print_table, write_json
+    from ._report import print_tables, write_json
 
     results: list[Result] = []
     problems: list[str] = []
-    with catching_ctrl_c() as ctrl_c:
+    with _quiet(), catching_ctrl_c() as ctrl_c:
         try:
             results.extend(measure(settings, port, ctrl_c))
         except OriginError as error:
             problems.append(str(error))
     if results:
-        print_table(results, settings)
+        print_tables(results, settings)
         for path, write in ((figures, write_json), (picture, draw)):
             if path is not None:
                 try:
@@ -124,11 +126,23 @@ def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> 
         return 2
     if ctrl_c.pressed:
         return _complain("interrupted", 130)
-    return _verdict(results)
+    return _verdict(results, settings)
 
 
-def _verdict(results: Sequence[Result]) -> int:
-    complaints = [complaint for result in results for complaint in result.complaints()]
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Within the `with` block soloflight warns of nothing: loads are meant to fail here."""
+    logger = logging.getLogger("soloflight")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _verdict(results: Sequence[Result], settings: Settings) -> int:
+    complaints = [complaint for result in results for complaint in result.complaints(settings)]
     for complaint in complaints:
         _complain(complaint, 1)
     if complaints:

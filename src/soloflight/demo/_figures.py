@@ -68,10 +68,13 @@ class Figures:
     turned_away: int
     failed: int
     calls: int
+    failed_calls: int
+    too_soon: int
+    """Calls so soon after a failed one that no hold-off can have been kept."""
     at_once: int
     """The most calls in progress at one time."""
     expiries: int
-    """Times that the value had to be loaded since there was none that had not expired."""
+    """Times that the value had to be loaded since it had expired."""
     calls_per_expiry: float | None
     versions: int
     """Different answers of the origin that clients got to see, the one they began with included."""
@@ -100,6 +103,8 @@ def evaluate(run: Run, settings: Settings) -> Figures:
         turned_away=run.turned_away,
         failed=len(run.failures),
         calls=len(calls),
+        failed_calls=sum(call.failed for call in calls),
+        too_soon=count_too_soon(calls, *settings.retry_after),
         at_once=max((number for _, number in in_progress(calls)), default=0),
         expiries=expiries,
         calls_per_expiry=len(calls) / expiries if expiries else None,
@@ -120,11 +125,29 @@ def count_expiries(calls: Sequence[Call], ttl: float) -> int:
     count = 0
     fresh_until = busy_until = -math.inf
     for call in calls:
+        if call.failed:
+            continue
         expired = call.arrival >= fresh_until
         if expired or call.arrival >= busy_until:
             fresh_until = call.end + ttl
         busy_until = max(busy_until, call.end)
         count += expired
+    return count
+
+
+def count_too_soon(calls: Sequence[Call], base: float, most: float) -> int:
+    """How many of these calls, sorted by arrival, came within the hold-off after a failed one.
+
+    It is half of `base` after the first failure, as jitter may take the other half, twice as long
+    after each further one, and never more than half of `most`.
+    """
+    count = failures = 0
+    held_off_until = -math.inf
+    for call in calls:
+        count += call.arrival < held_off_until
+        if call.failed:
+            held_off_until = call.end + min(base * 2.0 ** min(failures, 60), most) / 2
+        failures = failures + 1 if call.failed else 0
     return count
 
 

@@ -11,7 +11,7 @@ from ._figures import Figures, Run, evaluate, seen
 from ._load import Clients
 from ._origin import Origin, running_origin
 from ._progress import Live, live
-from ._schemes import SCHEMES, Scheme
+from ._schemes import SCHEMES, Scene, Scheme
 from ._settings import Settings
 
 TICK = 0.2
@@ -26,11 +26,11 @@ class Result:
     run: Run
     figures: Figures
 
-    def complaints(self) -> Iterator[str]:
+    def complaints(self, settings: Settings) -> Iterator[str]:
         """Why this run does not show what the scheme promises; an interrupted one need not."""
         if not self.figures.interrupted:
             for promise in self.scheme.promises:
-                if (complaint := promise.complaint(self.figures)) is not None:
+                if (complaint := promise.complaint(self.figures, settings)) is not None:
                     yield f"{self.scheme.title}: {complaint}"
 
 
@@ -54,8 +54,10 @@ def measure(settings: Settings, port: int, ctrl_c: CtrlC) -> Iterator[Result]:
 def _run(scheme: Scheme, settings: Settings, origin: Origin, ctrl_c: CtrlC, progress: Live) -> Run:
     progress.begin(scheme.title, settings.seconds)
     clients = Clients(settings)
-    scheme.start(clients, origin, settings.ttl)
+    scheme.start(clients, origin, settings)
     try:
+        if scheme.scene is Scene.OUTAGE:
+            origin.fail(*(clients.began + moment for moment in settings.outage))
         while (elapsed := clients.elapsed) < settings.seconds and not ctrl_c.pressed:
             progress.update(elapsed, clients.answers, *origin.progress())
             time.sleep(min(TICK, settings.seconds - elapsed))

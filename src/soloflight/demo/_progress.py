@@ -25,7 +25,7 @@ class Live:
         self._task = self._progress.add_task(name, total=seconds, note="")
 
     def update(self, elapsed: float, answers: int, calls: int, unanswered: int) -> None:
-        note = f"{answers:,} answers, {calls} origin calls, {unanswered} in progress"
+        note = f"{answers:,} answers, {calls} calls, {unanswered} open"
         self._progress.update(self._task, completed=elapsed, note=note)
         self._progress.refresh()
 
@@ -34,7 +34,7 @@ class Live:
 def live(total: int) -> Iterator[Live]:
     """Progress on stderr for the length of a `with` block."""
     console = Console(stderr=True)
-    columns = TextColumn("{task.description:<30}"), BarColumn(20), TextColumn("{task.fields[note]}")
+    columns = TextColumn("{task.description:<31}"), BarColumn(10), TextColumn("{task.fields[note]}")
     # Drawn by whoever measures, not by a thread of its own that would compete with the clients.
     with Progress(
         *columns, console=console, auto_refresh=False, disable=not console.is_terminal
