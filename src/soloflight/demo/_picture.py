@@ -142,7 +142,7 @@ def _in_figures(result: Result) -> Iterator[str]:
     else:
         yield f"{figures.calls:,} calls, {figures.failed_calls:,} of them failed; {full}"
         yield f"{figures.answers:,} answers, {figures.failed:,} errors"
-    ages = f"slowest {duration(figures.latency_max)}, oldest {duration(figures.oldest)}"
+    ages = f"slowest answer {duration(figures.latency_max)}, oldest {duration(figures.oldest)}"
     yield f"{ages}; interrupted" if figures.interrupted else ages
 
 
@@ -156,7 +156,9 @@ def _draw_calls(column: Sequence[Axes], rows: Sequence[Result], settings: Settin
             axes.stairs(numbers[:-1], moments, fill=True, fc=fill, ec=colour, linewidth=1.1)
         axes.axhline(settings.capacity, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
     first, last = column[0], column[-1]
-    first.set_title("calls in progress at the origin (square-root scale)", **TITLE)
+    first.set_title(
+        "calls in progress at the origin (square-root scale); dashed: its capacity", **TITLE
+    )
     last.set_xlabel("seconds since the start")
     first.set_xlim(0, None)
     # Not linear: a single call is to be seen beside a stampede.

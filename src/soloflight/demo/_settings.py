@@ -25,7 +25,7 @@ class Settings:
     @property
     def outage(self) -> tuple[float, float]:
         """From when to when the origin fails where it does, after the clients started."""
-        return 0.2 * self.seconds, 0.8 * self.seconds
+        return self.seconds / 5, 4 * self.seconds / 5
 
     @property
     def retry_after(self) -> tuple[float, float]:
