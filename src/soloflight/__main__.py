@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = commands.add_parser(
         "demo",
         help="show on this machine what a cache stampede is, and what is left of it",
-        description="Four schemes read one hot key that keeps expiring; a table and a picture.",
+        description="Schemes read one hot key that keeps expiring; tables and a picture.",
     )
     _cli.add_options(demo)
     return _cli.run(parser.parse_args(arguments))

@@ -1,7 +1,8 @@
 """The load: N clients that read one hot key for a while, as threads or as tasks, and what each saw.
 
 It promises the same load to every scheme: as many clients, thinking for the same times between two
-reads, all starting at once. It does not know what a scheme does behind `read`.
+reads, all starting at once, on a cache that is warm. It does not know what a scheme does behind
+`read`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ._origin import HOT_KEY
 from ._settings import Settings
@@ -29,19 +31,26 @@ class Answer:
     version: int
 
 
+class Read(NamedTuple):
+    """One answer: when the client wanted it, how long it took, all tries included, and which.
+
+    The moment is one of `time.monotonic`, like those of the origin; the latency is measured with
+    `time.perf_counter`, which is finer on Windows.
+    """
+
+    began: float
+    latency: float
+    version: int
+
+
 @dataclass
 class Tally:
     """What one client saw. Only that client writes it."""
 
-    latencies: list[float] = field(default_factory=list)
-    """Seconds from wanting the value to having it, all tries included; one for each answer."""
+    answers: list[Read] = field(default_factory=list)
+    failures: list[float] = field(default_factory=list)
+    """When each of the reads ended that failed, by `time.monotonic`."""
     turned_away: int = 0
-    failed: int = 0
-    versions: set[int] = field(default_factory=set)
-
-    def answered(self, answer: Answer, began: float) -> None:
-        self.latencies.append(time.perf_counter() - began)
-        self.versions.add(answer.version)
 
 
 class Clients:
@@ -60,7 +69,7 @@ class Clients:
 
     @property
     def answers(self) -> int:
-        return sum(len(tally.latencies) for tally in self.tallies)
+        return sum(len(tally.answers) for tally in self.tallies)
 
     def start_threads(self, read: Callable[[str], Answer]) -> None:
         """A thread for each client; returns as soon as they are under way."""
@@ -69,21 +78,27 @@ class Clients:
         def client(tally: Tally, thinking: Iterator[float]) -> None:
             start.wait()
             while not self._stopping:
-                began = time.perf_counter()
+                began, counter = time.monotonic(), time.perf_counter()
                 while True:
                     try:
-                        tally.answered(read(HOT_KEY), began)
+                        answer = read(HOT_KEY)
+                        latency = time.perf_counter() - counter
+                        tally.answers.append(Read(began, latency, answer.version))
                     except TurnedAway:
                         tally.turned_away += 1
                         time.sleep(self._settings.retry)
                         continue
                     except OSError:
-                        tally.failed += 1
+                        tally.failures.append(time.monotonic())
                     break
                 time.sleep(next(thinking))
 
         for index, tally in enumerate(self.tallies):
             self._start(client, tally, self._thinking(index))
+        try:
+            read(HOT_KEY)
+        except OSError:
+            pass  # then they start on a cold cache
         start.wait()
 
     def start_tasks(self, read: Callable[[str], Awaitable[Answer]]) -> None:
@@ -91,21 +106,27 @@ class Clients:
 
         async def client(tally: Tally, thinking: Iterator[float]) -> None:
             while not self._stopping:
-                began = time.perf_counter()
+                began, counter = time.monotonic(), time.perf_counter()
                 while True:
                     try:
-                        tally.answered(await read(HOT_KEY), began)
+                        answer = await read(HOT_KEY)
+                        latency = time.perf_counter() - counter
+                        tally.answers.append(Read(began, latency, answer.version))
                     except TurnedAway:
                         tally.turned_away += 1
                         await asyncio.sleep(self._settings.retry)
                         continue
                     except OSError:
-                        tally.failed += 1
+                        tally.failures.append(time.monotonic())
                     break
                 await asyncio.sleep(next(thinking))
 
         async def all_clients() -> None:
             clients = [client(tally, self._thinking(i)) for i, tally in enumerate(self.tallies)]
+            try:
+                await read(HOT_KEY)
+            except OSError:
+                pass
             start.wait()
             await asyncio.gather(*clients)
 

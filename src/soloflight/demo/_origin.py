@@ -1,8 +1,10 @@
 """The origin: an HTTP server in a process of its own that answers from SQLite and logs its calls.
 
 It promises that at most `capacity` calls are served at a time (the rest queue), that each holds its
-place for `cost` seconds, and that its log has every call, timed by one monotonic clock. It knows
-nothing of caches: what the demo says about a cache, it says from this log.
+place for `cost` seconds, that each answer has a version of its own, and that its log has every call
+that was answered. It knows nothing of caches: what the demo says about a cache, it says from this
+log, and from the versions that clients saw. It can be told to fail for some time: then it answers
+503, after the same time as ever.
 
 The process ends, and takes its folder along, when its standard input closes; so it outlives its
 parent in no case, not even one that was killed. It is run as a file and uses the standard library
@@ -34,11 +36,13 @@ HOT_KEY = "front-page"
 
 
 class Call(NamedTuple):
-    """One call for an item, in seconds of the machine's monotonic clock."""
+    """One call for an item, in seconds of `time.monotonic`, and the version of its answer."""
 
     arrival: float
     start: float
     end: float
+    version: int
+    failed: bool
 
 
 class OriginError(Exception):
@@ -52,18 +56,22 @@ class Origin:
     port: int
 
     def progress(self) -> tuple[int, int]:
-        """How many calls came since the log was last taken, and how many of them are unanswered."""
-        arrived, unanswered = self._request("GET", "/calls")
+        """How many calls came so far, and how many of them are unanswered."""
+        arrived, unanswered = self._request("GET", "/progress")
         return arrived, unanswered
 
-    def take_calls(self) -> list[Call]:
-        """The answered calls by order of arrival; the log is empty afterwards."""
-        return sorted(Call(*call) for call in self._request("DELETE", "/calls"))
+    def calls(self) -> list[Call]:
+        """The log: the answered calls by order of arrival."""
+        return sorted(Call(*call) for call in self._request("GET", "/calls"))
 
-    def _request(self, method: str, path: str) -> Any:
+    def fail(self, begin: float, end: float) -> None:
+        """Fail calls that are served from `begin` on until `end`."""
+        self._request("PUT", "/outage", json.dumps((begin, end)))
+
+    def _request(self, method: str, path: str, body: str | None = None) -> Any:
         try:
             with closing(HTTPConnection(HOST, self.port, timeout=30)) as connection:
-                connection.request(method, path)
+                connection.request(method, path, body)
                 return json.load(connection.getresponse())
         except OSError as error:
             raise OriginError(f"the origin on {HOST}:{self.port} went away: {error}") from error
@@ -110,8 +118,8 @@ class _Server(socketserver.ThreadingTCPServer):
         self.cost = cost
         self.places = threading.Semaphore(capacity)
         self.lock = threading.Lock()
+        self.outage = (0.0, 0.0)
         self.arrived = 0  # lock
-        self.versions = 0  # lock
         self.calls: list[Call] = []  # lock
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -119,30 +127,33 @@ class _Server(socketserver.ThreadingTCPServer):
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
-    def query(self, key: str) -> dict[str, object] | None:
+    def query(self, key: str) -> tuple[int, dict[str, object] | None]:
         arrival = time.monotonic()
         with self.lock:
             self.arrived += 1
         with self.places:
             start = time.monotonic()
+            begin, end = self.outage
+            failed = begin <= start < end
             with closing(sqlite3.connect(self.database)) as connection:
                 row = connection.execute("SELECT body FROM item WHERE key = ?", (key,)).fetchone()
             time.sleep(max(0.0, start + self.cost - time.monotonic()))
             with self.lock:
-                self.versions += 1
-                version = self.versions
-                self.calls.append(Call(arrival, start, time.monotonic()))
-        return None if row is None else {"key": key, "body": row[0], "version": version}
+                version = len(self.calls) + 1
+                self.calls.append(Call(arrival, start, time.monotonic(), version, failed))
+        if failed:
+            return 503, None
+        if row is None:
+            return 404, None
+        return 200, {"key": key, "body": row[0], "version": version}
 
     def progress(self) -> tuple[int, int]:
         with self.lock:
             return self.arrived, self.arrived - len(self.calls)
 
-    def take_calls(self) -> list[Call]:
+    def log(self) -> list[Call]:
         with self.lock:
-            taken, self.calls = self.calls, []
-            self.arrived -= len(taken)
-        return taken
+            return self.calls.copy()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -151,19 +162,25 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = -1
 
     def do_GET(self) -> None:
-        if self.path == "/calls":
-            self._answer(self.server.progress())
+        if self.path == "/progress":
+            self._answer(200, self.server.progress())
+        elif self.path == "/calls":
+            self._answer(200, self.server.log())
         elif self.path.startswith("/item/"):
-            self._answer(self.server.query(self.path.removeprefix("/item/")))
+            self._answer(*self.server.query(self.path.removeprefix("/item/")))
         else:
-            self._answer(None)
+            self._answer(404, None)
 
-    def do_DELETE(self) -> None:
-        self._answer(self.server.take_calls() if self.path == "/calls" else None)
+    def do_PUT(self) -> None:
+        if self.path == "/outage":
+            self.server.outage = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            self._answer(200, None)
+        else:
+            self._answer(404, None)
 
-    def _answer(self, content: object) -> None:
+    def _answer(self, status: int, content: object) -> None:
         body = json.dumps(content).encode()
-        self.send_response(404 if content is None else 200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

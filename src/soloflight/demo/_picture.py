@@ -1,7 +1,7 @@
-"""The picture: what reached the origin over time and how long clients waited, schemes side by side.
+"""The picture: what reached the origin over time and what its clients got of it, a row per scheme.
 
 It is meant to be read on its own, without the terminal's output: shared axes, titles, units, and a
-line saying what one sees, with this run's own figures in it. No display and no global state of
+line saying what one sees, with this run's own figures beside it. No display and no global state of
 matplotlib is involved.
 """
 
@@ -15,16 +15,36 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from ._figures import Figures, Result, in_progress
-from ._report import duration
+from ._figures import in_progress
+from ._measure import Result
+from ._report import by_scene, conditions, duration, title
+from ._schemes import Scene
 from ._settings import Settings
 
-INK, MUTED = "#22303c", "#6b7884"
-LEFT = 0.07
-COLOURS = ("#c8452f", "#d9902b", "#1f7a8c", "#3a5fa8")
+INK, MUTED, FAILED = "#22303c", "#6b7884", "#c8322f"
+COLOURS = {
+    "no protection": "#d9822b",
+    "limit and retry": "#a58f2a",
+    "singleflight": "#1f7a8c",
+    "stale while revalidate": "#3a5fa8",
+    "early refresh": "#7a4fa3",
+    "stale if error": "#3a5fa8",
+}
+TITLE: Any = {"loc": "left", "fontsize": 10, "color": MUTED}
+WHAT_ONE_SEES = {
+    Scene.EXPIRY: (
+        "Left: calls rise whenever the value has to be loaded anew. Right: bars on the left are"
+        " hits, those on the right are clients that had to wait for a reload."
+    ),
+    Scene.OUTAGE: (
+        "Shaded: the origin answers 503. Left: in red, the calls that failed. Right: in red, the"
+        " clients that got an error."
+    ),
+}
 STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -43,6 +63,9 @@ STYLE: Any = {
     # The same run gives the same file.
     "svg.hashsalt": "soloflight",
 }
+# In inches.
+WIDTH, LEFT, TEXT, RIGHT = 13.5, 0.4, 3.3, 0.2
+HEAD, ABOVE, ROW, GAP, BELOW = 0.9, 1.1, 0.9, 0.2, 0.65
 
 
 def draw(path: Path, results: Sequence[Result], settings: Settings) -> None:
@@ -57,104 +80,129 @@ def draw(path: Path, results: Sequence[Result], settings: Settings) -> None:
 
 
 def _figure(results: Sequence[Result], settings: Settings) -> Figure:
-    figure = Figure(figsize=(13.5, 7.6), facecolor="white")
-    figure.text(LEFT, 0.95, "One hot key that keeps expiring", fontsize=17, fontweight="bold")
-    figure.text(LEFT, 0.915, _conditions(settings), color=MUTED, fontsize=10)
-    lines = "\n".join(_what_one_sees([result.figures for result in results]))
-    figure.text(LEFT, 0.885, lines, fontsize=10, linespacing=1.55, va="top")
-    grid = figure.subplots(2, len(results), squeeze=False, sharex="row", sharey="row")
-    figure.subplots_adjust(LEFT, bottom=0.075, right=0.985, top=0.715, wspace=0.09, hspace=0.44)
-    for result, colour, above, below in zip(results, COLOURS, *grid, strict=False):
-        _draw_calls(above, result, colour)
-        _draw_latencies(below, result, colour)
-    _finish_calls(grid[0], settings.capacity)
-    _finish_latencies(grid[1], results)
+    scenes = by_scene(results)
+    heights = [HEAD, *(ABOVE + len(rows) * (ROW + GAP) - GAP + BELOW for _, rows in scenes)]
+    figure = Figure(figsize=(WIDTH, sum(heights)), facecolor="white")
+    head, *parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flat
+    _say(head, HEAD, 0.45, "What a hot key costs its origin, and its clients", 17, weight="bold")
+    same = f"{conditions(settings)}; same load and same scales for each scheme"
+    _say(head, HEAD, 0.75, same, 10, color=MUTED)
+    for part, height, (scene, rows) in zip(parts, heights[1:], scenes, strict=True):
+        _say(part, height, 0.35, title(scene, settings), 14, weight="bold")
+        _say(part, height, 0.6, WHAT_ONE_SEES[scene], 10)
+        _draw_scene(part, height, scene, rows, settings)
     return figure
 
 
-def _conditions(settings: Settings) -> str:
-    return (
-        f"{settings.clients} clients, ttl {settings.ttl:g} s; an HTTP origin that serves"
-        f" {settings.capacity} calls at a time (dashed), {settings.cost * 1e3:g} ms each; turned"
-        f" away: again after {settings.retry * 1e3:g} ms. Same load, same scales for each scheme"
-    )
+def _say(part: SubFigure, height: float, down: float, text: str, size: float, **how: Any) -> None:
+    part.text(LEFT / WIDTH, 1 - down / height, text, fontsize=size, **how)
 
 
-def _what_one_sees(figures: Sequence[Figures]) -> Iterator[str]:
-    yield (
-        "Above: calls rise whenever the value expires and has to be loaded anew. Below: bars on the"
-        " left are hits, those on the right are clients that had to wait."
-    )
-    calls = _listed([f"{each.calls_per_expiry:.3g}" for each in figures])
-    turned_away = _listed([f"{each.turned_away:,}" for each in figures])
-    longest = _listed([duration(each.latency_max) for each in figures])
-    yield (
-        f"From left to right: {calls} calls to the origin per expiry; {turned_away} tries turned"
-        f" away; {longest} for the slowest answer."
-    )
-    shown = [each for each in figures if each.exact and each.calls == each.expiries]
-    if shown and all(each.calls == each.expiries for each in figures if each.exact):
-        yield (
-            "With @cached_singleflight one client goes to the origin and all others wait for its"
-            " answer: exactly 1 call per expiry, nobody is turned away."
-        )
+def _draw_scene(
+    part: SubFigure, height: float, scene: Scene, rows: Sequence[Result], settings: Settings
+) -> None:
+    place = {
+        "left": (LEFT + TEXT) / WIDTH,
+        "right": 1 - RIGHT / WIDTH,
+        "top": 1 - ABOVE / height,
+        "bottom": BELOW / height,
+        "hspace": GAP / ROW,
+        "wspace": 0.15,
+        "width_ratios": (5, 4),
+    }
+    shape = len(rows), 2
+    grid = part.subplots(*shape, sharex="col", sharey="col", squeeze=False, gridspec_kw=place)
+    left, right = grid.T
+    for axes, result in zip(left, rows, strict=True):
+        _name(axes, result)
+    _draw_calls(left, rows, settings)
+    if scene is Scene.EXPIRY:
+        _draw_latencies(right, rows)
+    else:
+        _draw_reads(right, rows, settings)
+        for axes in grid.flat:
+            axes.axvspan(*settings.outage, color=FAILED, alpha=0.08, linewidth=0, zorder=0)
 
 
-def _listed(texts: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
+def _name(axes: Axes, result: Result) -> None:
+    colour = COLOURS[result.scheme.name]
+    place: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top"}
+    name = f"{result.scheme.name}, {result.scheme.kind}"
+    axes.annotate(name, (0, 1), (-72 * TEXT, 0), color=colour, weight="bold", size=11, **place)
+    lines = "\n".join(_in_figures(result))
+    axes.annotate(lines, (0, 1), (-72 * TEXT, -17), linespacing=1.5, **place)
 
 
-def _draw_calls(axes: Axes, result: Result, colour: str) -> None:
+def _in_figures(result: Result) -> Iterator[str]:
     figures = result.figures
-    moments, numbers = zip((0.0, 0), *in_progress(result.calls), strict=True)
-    axes.fill_between(moments, numbers, step="post", color=colour, alpha=0.3, linewidth=0)
-    axes.step(moments, numbers, where="post", color=colour, linewidth=1.3)
-    mark = " (interrupted)" if figures.interrupted else ""
-    full = f"full for up to {duration(figures.saturated)}" if figures.saturated else "never full"
-    title = f"{figures.scheme}, {figures.detail}{mark}"
-    axes.set_title(title, loc="left", color=colour, fontweight="bold", fontsize=12, pad=21)
-    line = f"{figures.calls:,} calls, {figures.expiries} expiries; {full}"
-    axes.text(0, 1.04, line, transform=axes.transAxes, fontsize=9.5)
+    full = f"full for {duration(figures.saturated)}" if figures.saturated else "never full"
+    if result.scheme.scene is Scene.EXPIRY:
+        yield f"{figures.calls:,} calls, {figures.expiries} expiries; {full}"
+        yield f"{figures.waited:,} of {figures.answers:,} answers had to wait for a reload"
+    else:
+        yield f"{figures.calls:,} calls, {figures.failed_calls:,} of them failed; {full}"
+        yield f"{figures.answers:,} answers, {figures.failed:,} errors"
+    ages = f"slowest answer {duration(figures.latency_max)}, oldest {duration(figures.oldest)}"
+    yield f"{ages}; interrupted" if figures.interrupted else ages
 
 
-def _finish_calls(row: Sequence[Axes], capacity: int) -> None:
-    for axes in row:
-        axes.axhline(capacity, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set_xlabel("seconds since the start")
-        axes.tick_params(axis="y", length=0)
-    first = row[0]
-    first.set_ylabel("calls in progress at the origin")
+def _draw_calls(column: Sequence[Axes], rows: Sequence[Result], settings: Settings) -> None:
+    for axes, result in zip(column, rows, strict=True):
+        calls = result.run.calls
+        failed = [call for call in calls if call.failed]
+        for some, colour in (calls, COLOURS[result.scheme.name]), (failed, FAILED):
+            moments, numbers = zip((0.0, 0), *in_progress(some), strict=True)
+            fill = to_rgba(colour, 0.35)
+            axes.stairs(numbers[:-1], moments, fill=True, fc=fill, ec=colour, linewidth=1.1)
+        axes.axhline(settings.capacity, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+    first, last = column[0], column[-1]
+    first.set_title(
+        "calls in progress at the origin (square-root scale); dashed: its capacity", **TITLE
+    )
+    last.set_xlabel("seconds since the start")
     first.set_xlim(0, None)
-    first.set_ylim(0, max(first.get_ylim()[1], capacity * 1.5))
-    first.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+    # Not linear: a single call is to be seen beside a stampede.
+    first.set_yscale("function", functions=(lambda n: abs(n) ** 0.5, lambda root: root**2))
+    first.set_ylim(0, 1.1 * max(settings.clients, settings.capacity))
+    one = [1] if settings.clients <= 200 else []  # else its label would meet the next
+    most = [settings.clients] if settings.clients >= 2 * settings.capacity else []
+    first.yaxis.set_major_locator(FixedLocator([*one, settings.capacity, *most]))
+    first.yaxis.set_major_formatter("{x:.0f}")
 
 
-def _draw_latencies(axes: Axes, result: Result, colour: str) -> None:
-    figures = result.figures
+def _draw_latencies(column: Sequence[Axes], rows: Sequence[Result]) -> None:
     edges = [10 ** (sixth / 6) for sixth in range(-42, 13)]  # of a decade; from 0.1 µs to 100 s
-    weights = [1 / len(result.latencies)] * len(result.latencies)
-    axes.hist(result.latencies, bins=edges, weights=weights, color=colour, alpha=0.9, rwidth=0.9)
-    marks = ("p50", figures.latency_p50), ("p99", figures.latency_p99), ("max", figures.latency_max)
-    line = ",  ".join(f"{mark} {duration(latency)}" for mark, latency in marks)
-    axes.text(0, 1.04, line, transform=axes.transAxes, fontsize=9.5)
-
-
-def _finish_latencies(row: Sequence[Axes], results: Sequence[Result]) -> None:
-    for axes in row:
-        axes.set_xlabel("time until the answer")
-        axes.tick_params(axis="y", length=0)
-    first = row[0]
-    first.set_ylabel("share of answers (log)")
+    for axes, result in zip(column, rows, strict=True):
+        latencies = [read.latency for read in result.run.answers]
+        weights = [1 / len(latencies)] * len(latencies)
+        axes.hist(latencies, edges, weights=weights, color=COLOURS[result.scheme.name], rwidth=0.9)
+    first, last = column[0], column[-1]
+    first.set_title("share of answers by how long they took (log scales)", **TITLE)
+    last.set_xlabel("time until the answer")
     first.set_xscale("log")
     first.set_yscale("log")
-    first.set_xlim(2e-7, 3 * max(result.figures.latency_max for result in results))
+    first.set_xlim(2e-7, 3 * max(result.figures.latency_max for result in rows))
     first.set_ylim(5e-5, 1.5)
     first.xaxis.set_major_locator(FixedLocator([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1, 10]))
     first.xaxis.set_major_formatter(FuncFormatter(_every_other_decade))
     first.xaxis.set_minor_locator(NullLocator())
-    first.yaxis.set_major_locator(FixedLocator([1e-4, 1e-3, 1e-2, 1e-1, 1]))
+    first.yaxis.set_major_locator(FixedLocator([1e-4, 1e-2, 1]))
     first.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:g} %"))
     first.yaxis.set_minor_locator(NullLocator())
+
+
+def _draw_reads(column: Sequence[Axes], rows: Sequence[Result], settings: Settings) -> None:
+    width = settings.seconds / 40
+    for axes, result in zip(column, rows, strict=True):
+        answered = [read.began + read.latency for read in result.run.answers]
+        failures = result.run.failures
+        edges = [n * width for n in range(math.ceil(max(*answered, *failures) / width) + 1)]
+        colours = [COLOURS[result.scheme.name], FAILED]
+        axes.hist([answered, failures], edges, stacked=True, color=colours, rwidth=0.9)
+    first, last = column[0], column[-1]
+    first.set_title(f"answers and errors (red) in each {duration(width)}", **TITLE)
+    last.set_xlabel("seconds since the start")
+    first.set_xlim(0, None)
 
 
 def _every_other_decade(seconds: float, _: object) -> str:

@@ -1,7 +1,4 @@
-"""What the demo says while it runs and when it is done: progress, table, JSON.
-
-Progress goes to stderr (one plain line per scheme where that is no terminal), the table to stdout.
-"""
+"""What the demo says when it is done: the tables on stdout, and JSON on request."""
 
 from __future__ import annotations
 
@@ -9,106 +6,112 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
+from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from .. import __version__
-from ._figures import Figures, Result
+from ._figures import Figures
+from ._measure import Result
+from ._schemes import Scene
 from ._settings import Settings
 
 
-class Live:
-    """One progress bar per scheme."""
-
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress = progress
-        self._total = total
-        self._begun = 0
-
-    def begin(self, name: str, seconds: float) -> None:
-        self._begun += 1
-        if not self._progress.console.is_terminal:
-            line = f"{self._begun}/{self._total} {name}, {seconds:g} s"
-            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-        self._task = self._progress.add_task(name, total=seconds, note="")
-
-    def update(self, elapsed: float, answers: int, calls: int, unanswered: int) -> None:
-        note = f"{answers:,} answers, {calls} origin calls, {unanswered} in progress"
-        self._progress.update(self._task, completed=elapsed, note=note)
-        self._progress.refresh()
+def by_scene(results: Sequence[Result]) -> list[tuple[Scene, list[Result]]]:
+    """The results of each scene."""
+    groups = groupby(results, lambda result: result.scheme.scene)
+    return [(scene, list(group)) for scene, group in groups]
 
 
-@contextmanager
-def live(total: int) -> Iterator[Live]:
-    """Progress on stderr for the length of a `with` block."""
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description:<30}"), BarColumn(20), TextColumn("{task.fields[note]}")
-    # Drawn by whoever measures, not by a thread of its own that would compete with the clients.
-    with Progress(
-        *columns, console=console, auto_refresh=False, disable=not console.is_terminal
-    ) as progress:
-        yield Live(progress, total)
+def title(scene: Scene, settings: Settings) -> str:
+    """What happens in a scene."""
+    if scene is Scene.EXPIRY:
+        return f"One hot key with a ttl of {settings.ttl:g} s"
+    begin, end = settings.outage
+    return f"The same, and for {end - begin:.3g} s the origin fails"
 
 
-def print_table(results: Sequence[Result], settings: Settings) -> None:
-    """The figures side by side, one column for each scheme."""
-    figures = [result.figures for result in results]
-    # Narrow: a terminal of 80 columns holds it unwrapped.
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("", no_wrap=True)
-    for each in figures:
-        mark = "\n(interrupted)" if each.interrupted else ""
-        table.add_column(f"{each.scheme}\n{each.detail}{mark}", justify="right", no_wrap=True)
-    for label, cells in _rows(figures):
-        table.add_row(label, *cells)
+def conditions(settings: Settings) -> str:
+    """What is the same for every scheme."""
+    return (
+        f"{settings.clients} clients, an HTTP origin that serves {settings.capacity} calls at a"
+        f" time, {settings.cost * 1e3:g} ms each"
+    )
+
+
+def print_tables(results: Sequence[Result], settings: Settings) -> None:
+    """The figures of each scene side by side, one column for each scheme."""
     console = Console(highlight=False)
+    console.print()
+    console.print(conditions(settings))
+    for scene, group in by_scene(results):
+        console.print(f"\n[bold]{title(scene, settings)}[/]\n")
+        console.print(_table(scene, group))
+    for result in results:
+        if result.figures.interrupted:
+            seconds = result.figures.seconds
+            console.print(f"\n{result.scheme.title}: interrupted after {seconds:.3g} s")
     console.print(
-        f"\n[bold]One hot key, ttl {settings.ttl:g} s, {settings.clients} clients, an origin that"
-        f" serves {settings.capacity} calls at a time[/]\n"
-    )
-    console.print(table)
-    console.print(
-        "\n[dim]singleflight: @cached_singleflight\n"
-        f"origin: {settings.cost * 1e3:g} ms for each call\n"
+        "\n[dim]singleflight: @cached_singleflight; what is right of it adds the option so named\n"
         f"turned away: to try again {settings.retry * 1e3:g} ms later\n"
-        "expiries: times that the value had to be loaded, the first time included\n"
-        "saturated: the longest time without a free place[/]\n"
+        "waited: answers that had to wait for a reload\n"
+        "oldest: the age of the oldest answer\n"
+        "origin full: the longest time without a free place\n"
+        "too soon: calls that came at once after a failed one, not held off[/]\n"
     )
 
 
-def _rows(figures: Sequence[Figures]) -> Iterator[tuple[str, list[str | Text]]]:
+def _table(scene: Scene, results: Sequence[Result]) -> Table:
+    # Narrow: a terminal of 80 columns holds it.
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column("", no_wrap=True)
+    for result in results:
+        heading = f"{fill(result.scheme.name, 12)}\n{result.scheme.kind}"
+        table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
+    for label, cells in _rows(scene, [result.figures for result in results]):
+        table.add_row(label, *cells)
+    return table
+
+
+def _rows(scene: Scene, figures: Sequence[Figures]) -> Iterator[tuple[str, list[str | Text]]]:
     def row(label: str, cell: Callable[[Figures], str | Text]) -> tuple[str, list[str | Text]]:
         return label, [cell(each) for each in figures]
 
-    yield row("requests", lambda each: f"{each.requests:,}")
     yield row("answers", lambda each: f"{each.answers:,}")
-    yield row("turned away", lambda each: f"{each.turned_away:,}")
-    if any(each.failed for each in figures):
-        yield row("failed", lambda each: f"{each.failed:,}")
-    yield row("calls to the origin", lambda each: f"{each.calls:,}")
-    yield row("expiries", lambda each: f"{each.expiries:,}")
-    yield row("calls per expiry", _calls_per_expiry)
+    if any(each.turned_away for each in figures):
+        yield row("turned away", lambda each: f"{each.turned_away:,}")
+    if scene is Scene.OUTAGE or any(each.failed for each in figures):
+        yield row("errors", lambda each: _good(f"{each.failed:,}", not each.failed))
+    yield row("origin calls", lambda each: f"{each.calls:,}")
+    if scene is Scene.OUTAGE:
+        yield row("calls failed", lambda each: f"{each.failed_calls:,}")
+        yield row("too soon", lambda each: _good(f"{each.too_soon:,}", not each.too_soon))
+    else:
+        yield row("expiries", lambda each: f"{each.expiries:,}")
+        yield row("calls/expiry", _calls_per_expiry)
+        yield row("waited", lambda each: f"{each.waited:,}")
+    yield row("oldest", lambda each: duration(each.oldest))
     yield row("latency p50", lambda each: duration(each.latency_p50))
     yield row("latency p99", lambda each: duration(each.latency_p99))
     yield row("latency max", lambda each: duration(each.latency_max))
-    yield row("origin saturated", _saturated)
+    yield row("origin full", lambda each: duration(each.saturated) if each.saturated else "never")
 
 
-def _calls_per_expiry(figures: Figures) -> Text:
-    one = figures.calls == figures.expiries
-    return Text(f"{figures.calls_per_expiry:.3g}", style="bold green" if one else "bold red")
+def _calls_per_expiry(figures: Figures) -> str | Text:
+    if figures.calls_per_expiry is None:
+        return "-"
+    return _good(f"{figures.calls_per_expiry:.3g}", figures.calls == figures.expiries)
 
 
-def _saturated(figures: Figures) -> str:
-    return duration(figures.saturated) if figures.saturated else "never"
+def _good(text: str, good: bool) -> Text:
+    return Text(text, style="bold green" if good else "bold red")
 
 
 def duration(seconds: float) -> str:
@@ -126,13 +129,21 @@ def write_json(path: Path, results: Sequence[Result], settings: Settings) -> Non
         "soloflight": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "machine": {"platform": platform.platform(), "cpus": os.cpu_count()},
-        "parameters": asdict(settings),
+        "parameters": {
+            **asdict(settings),
+            "outage": settings.outage,
+            "retry_after": settings.retry_after,
+        },
         "schemes": [
             {
+                "scene": result.scheme.scene.value,
+                "scheme": result.scheme.name,
+                "kind": result.scheme.kind,
+                "promises": [promise.words for promise in result.scheme.promises],
                 **asdict(result.figures),
-                "origin_calls": [
-                    {moment: round(value, 6) for moment, value in call._asdict().items()}
-                    for call in result.calls
+                "origin_log": [
+                    {name: round(value, 6) for name, value in call._asdict().items()}
+                    for call in result.run.log
                 ],
             }
             for result in results

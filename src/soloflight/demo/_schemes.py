@@ -1,4 +1,4 @@
-"""The four schemes: four ways to read a slow origin through a cache whose values expire.
+"""The schemes: ways to read a slow origin through a cache whose values expire, in two scenes.
 
 Each one puts its own `read` in front of the same two loaders, `fetch` and `fetch_async`, and starts
 the clients on it. Nothing here is tuned for the demo: this is what one would write.
@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from enum import Enum
 from http.client import HTTPConnection
 
 from cachetools import TTLCache, cached
@@ -20,16 +21,42 @@ from soloflight import cached_singleflight
 
 from ._load import Answer, Clients, TurnedAway
 from ._origin import HOST, Origin
+from ._promises import (
+    ALL_ANSWERED,
+    HELD_OFF,
+    NOBODY_WAITED,
+    ONE_CALL_AT_A_TIME,
+    ONE_CALL_PER_EXPIRY,
+    Promise,
+)
+from ._settings import Settings
+
+
+class Scene(Enum):
+    """What happens to the hot key while a scheme serves it."""
+
+    EXPIRY = "expiry"
+    """It keeps expiring."""
+    OUTAGE = "outage"
+    """It keeps expiring, and for some time the origin fails."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A named way to read; `exact` where it promises exactly one call per expiry."""
+    """A named way to read in a scene, for threads or for tasks, and what it promises."""
 
+    scene: Scene
     name: str
-    detail: str
-    exact: bool
-    start: Callable[[Clients, Origin, float], None]
+    kind: str
+    start: Callable[[Clients, Origin, Settings], None]
+    promises: tuple[Promise, ...] = ()
+
+    @property
+    def title(self) -> str:
+        words = [self.name, self.kind]
+        if self.scene is Scene.OUTAGE:
+            words.append(self.scene.value)
+        return ", ".join(words)
 
 
 def fetch(origin: Origin, key: str) -> Answer:
@@ -41,7 +68,7 @@ def fetch(origin: Origin, key: str) -> Answer:
 
 
 async def fetch_async(origin: Origin, key: str) -> Answer:
-    """The loader of the asyncio scheme: the same GET on a stream. Raises `OSError`."""
+    """The loader of the asyncio schemes: the same GET on a stream. Raises `OSError`."""
     reader, writer = await asyncio.open_connection(HOST, origin.port)
     try:
         writer.write(f"GET /item/{key} HTTP/1.0\r\nHost: {HOST}\r\n\r\n".encode())
@@ -62,18 +89,19 @@ def _answer(status: int, body: bytes) -> Answer:
     return Answer(content["body"], content["version"])
 
 
-def no_protection(clients: Clients, origin: Origin, ttl: float) -> None:
+def no_protection(clients: Clients, origin: Origin, settings: Settings) -> None:
     """A plain TTL cache: whoever finds nothing goes to the origin."""
 
+    @cached(TTLCache(maxsize=1024, ttl=settings.ttl), lock=threading.Lock())
     def read(key: str) -> Answer:
         return fetch(origin, key)
 
-    clients.start_threads(cached(TTLCache(maxsize=1024, ttl=ttl), lock=threading.Lock())(read))
+    clients.start_threads(read)
 
 
-def limit_and_retry(clients: Clients, origin: Origin, ttl: float) -> None:
+def limit_and_retry(clients: Clients, origin: Origin, settings: Settings) -> None:
     """One client goes to the origin, the others are turned away and try again."""
-    cache: TTLCache[str, Answer] = TTLCache(maxsize=1024, ttl=ttl)
+    cache: TTLCache[str, Answer] = TTLCache(maxsize=1024, ttl=settings.ttl)
     loading: set[str] = set()
     lock = threading.Lock()
 
@@ -97,29 +125,79 @@ def limit_and_retry(clients: Clients, origin: Origin, ttl: float) -> None:
     clients.start_threads(read)
 
 
-def singleflight_threads(clients: Clients, origin: Origin, ttl: float) -> None:
+def singleflight(clients: Clients, origin: Origin, settings: Settings) -> None:
     """One client leads, the others follow and get the leader's answer."""
 
-    @cached_singleflight(ttl=ttl)
+    @cached_singleflight(ttl=settings.ttl)
     def read(key: str) -> Answer:
         return fetch(origin, key)
 
     clients.start_threads(read)
 
 
-def singleflight_asyncio(clients: Clients, origin: Origin, ttl: float) -> None:
+def singleflight_async(clients: Clients, origin: Origin, settings: Settings) -> None:
     """The same for tasks."""
 
-    @cached_singleflight(ttl=ttl)
+    @cached_singleflight(ttl=settings.ttl)
     async def read(key: str) -> Answer:
         return await fetch_async(origin, key)
 
     clients.start_tasks(read)
 
 
+def stale_while_revalidate(clients: Clients, origin: Origin, settings: Settings) -> None:
+    """Clients are served the old value while the new one is loaded behind it, on a thread."""
+
+    @cached_singleflight(ttl=settings.ttl, stale_while_revalidate=60)
+    def read(key: str) -> Answer:
+        return fetch(origin, key)
+
+    clients.start_threads(read)
+
+
+def early_refresh_async(clients: Clients, origin: Origin, settings: Settings) -> None:
+    """The new value is loaded, by a task, ahead of the end of the old one."""
+
+    @cached_singleflight(ttl=settings.ttl, early_refresh=1.0)
+    async def read(key: str) -> Answer:
+        return await fetch_async(origin, key)
+
+    clients.start_tasks(read)
+
+
+def stale_if_error(clients: Clients, origin: Origin, settings: Settings) -> None:
+    """Where a reload fails, the old value is served, and the next attempt held off."""
+
+    @cached_singleflight(ttl=settings.ttl, stale_if_error=3600, retry_after=settings.retry_after)
+    def read(key: str) -> Answer:
+        return fetch(origin, key)
+
+    clients.start_threads(read)
+
+
+def stale_if_error_async(clients: Clients, origin: Origin, settings: Settings) -> None:
+    """The same for tasks."""
+
+    @cached_singleflight(ttl=settings.ttl, stale_if_error=3600, retry_after=settings.retry_after)
+    async def read(key: str) -> Answer:
+        return await fetch_async(origin, key)
+
+    clients.start_tasks(read)
+
+
+EXPIRY, OUTAGE = Scene.EXPIRY, Scene.OUTAGE
 SCHEMES = (
-    Scheme("no protection", "threads", False, no_protection),
-    Scheme("limit and retry", "threads", False, limit_and_retry),
-    Scheme("singleflight", "threads", True, singleflight_threads),
-    Scheme("singleflight", "asyncio", True, singleflight_asyncio),
+    Scheme(EXPIRY, "no protection", "threads", no_protection),
+    Scheme(EXPIRY, "limit and retry", "threads", limit_and_retry),
+    Scheme(EXPIRY, "singleflight", "threads", singleflight, (ONE_CALL_PER_EXPIRY,)),
+    Scheme(EXPIRY, "singleflight", "asyncio", singleflight_async, (ONE_CALL_PER_EXPIRY,)),
+    Scheme(
+        *(EXPIRY, "stale while revalidate", "threads", stale_while_revalidate),
+        (ONE_CALL_PER_EXPIRY, NOBODY_WAITED),
+    ),
+    Scheme(EXPIRY, "early refresh", "asyncio", early_refresh_async, (ONE_CALL_AT_A_TIME,)),
+    Scheme(OUTAGE, "no protection", "threads", no_protection),
+    Scheme(OUTAGE, "singleflight", "threads", singleflight, (ONE_CALL_AT_A_TIME,)),
+    Scheme(OUTAGE, "stale if error", "threads", stale_if_error, (ALL_ANSWERED, HELD_OFF)),
+    Scheme(OUTAGE, "stale if error", "asyncio", stale_if_error_async, (ALL_ANSWERED, HELD_OFF)),
 )

@@ -1,4 +1,4 @@
-"""What the demo runs with; the defaults make it about 20 seconds long."""
+"""What the demo runs with; the defaults make it about 35 seconds long."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Settings:
     """One load, the same for every scheme. All durations are seconds."""
 
     clients: int = 60
-    seconds: float = 4.0
+    seconds: float = 3.0
     """How long each scheme runs."""
     ttl: float = 0.5
     capacity: int = 8
@@ -21,6 +21,16 @@ class Settings:
     """How long a client waits between two reads, on average."""
     retry: float = 0.050
     """After how long a client that was turned away tries again: as long as a call takes."""
+
+    @property
+    def outage(self) -> tuple[float, float]:
+        """From when to when the origin fails where it does, after the clients started."""
+        return self.seconds / 5, 4 * self.seconds / 5
+
+    @property
+    def retry_after(self) -> tuple[float, float]:
+        """How long to hold off after the first failure, and at most: all is over within the run."""
+        return self.ttl / 5, self.ttl
 
     @property
     def least_seconds(self) -> float:
