@@ -101,6 +101,28 @@ PATCHED = dedent(
         ),
         pytest.param(
             """
+            now = [0.0]
+
+            @cached_singleflight(ttl=1, stale_while_revalidate=9, timer=lambda: now[0])
+            def fresh():
+                loads.append(now[0])
+                if now[0]:
+                    opened.wait()
+                return now[0]
+
+            assert fresh() == 0
+            now[0] = 1.0
+            assert results([gevent.spawn(fresh) for _ in range(100)]) == [0] * 100
+            until(lambda: len(loads) == 2)
+            opened.set()
+            until(lambda: not fresh.in_flight())
+            assert fresh() == 1
+            assert loads == [0, 1]
+            """,
+            id="one-refresh-behind-a-stale-value",
+        ),
+        pytest.param(
+            """
             def ring(n):
                 gevent.sleep()  # until all of them have begun
                 try:
