@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from soloflight import _locks, _table, _task_loads, _waits
+from soloflight import _locks, _policy, _table, _task_loads, _waits
 from soloflight._flight import Flight
 from soloflight._outcome import GIL
 from soloflight._task_loads import TaskLoad
@@ -174,6 +174,16 @@ def succeeds(child: int) -> None:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+HIGHEST = 1 - 2**-53
+"""The highest that `random.random` gets."""
+
+
+@pytest.fixture
+def die(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Say what the dice of freshness show from now on: 0 to `HIGHEST`."""
+    return lambda number: monkeypatch.setattr(_policy, "random", lambda: number)
 
 
 @pytest.fixture
