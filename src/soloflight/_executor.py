@@ -120,11 +120,12 @@ def flight(name: str, key: Any, load: Callable[[Flight], Outcome]) -> Flight:
 
 def start(table: FlightTable, flight: Flight, submit: Submit) -> None:
     """Have the load of `flight` run on a thread of an executor; raises what that raises."""
-    load = flight.load
-    assert isinstance(load, ThreadLoad)
-    future = outside(submit, _work, load, table, flight)
+    # An executor's frames hold what it was given, and the traceback of what a load raises holds
+    # those frames: when the load begins, that is emptied.
+    waiting = [flight]
+    future = outside(submit, _work, table, waiting)
     if future is not None:
-        future.add_done_callback(partial(_never_ran, load, table, flight))
+        future.add_done_callback(partial(_never_ran, table, waiting))
 
 
 def take_over(table: FlightTable, flight: Flight) -> None:
@@ -145,17 +146,21 @@ def raise_interruption(flight: Flight) -> None:
         del interruption, flight, load
 
 
-def _work(load: ThreadLoad, table: FlightTable, flight: Flight) -> None:
+def _work(table: FlightTable, waiting: list[Flight]) -> None:
     thread = me.thread
     before, thread.works = thread.works, True
+    flight = waiting.pop()
+    load = flight.load
+    assert isinstance(load, ThreadLoad)
     try:
         load.run(table, flight, elsewhere=True)
     finally:
         thread.works = before
-        del load, table, flight  # an exception holds its traceback, that the loader's frame, ...
+        del table, flight, load  # an exception holds its traceback, that the loader's frame, ...
 
 
-def _never_ran(load: ThreadLoad, table: FlightTable, flight: Flight, _: object) -> None:
+def _never_ran(table: FlightTable, waiting: list[Flight], _: object) -> None:
     """Abandon a flight whose future was cancelled while it waited for a thread."""
-    if load.withdraw():
-        table.land(flight, None)
+    for flight in waiting:
+        if flight.load is not None and flight.load.withdraw():
+            table.land(flight, None)

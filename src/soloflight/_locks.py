@@ -105,11 +105,15 @@ def released(call: Callable[..., R], *args: Any) -> R:
     finally:
         list(restore)
         thread.lock = lock
+        del call, args  # an exception holds its traceback, that the loader's frame, that this one
 
 
 def outside(call: Callable[..., R], *args: Any) -> R:
     """Call with no lock of ours held."""
-    return released(call, *args) if is_held(me.thread.lock) else call(*args)
+    try:
+        return released(call, *args) if is_held(me.thread.lock) else call(*args)
+    finally:
+        del call, args  # an exception holds its traceback, that the loader's frame, that this one
 
 
 _forking = local()  # two threads may fork at once

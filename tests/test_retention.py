@@ -1,0 +1,287 @@
+"""Law 8 for failures that are kept: they keep no frame alive, neither the loader's nor a caller's.
+
+A traceback holds its frames, these their locals, and from Python 3.11 on the frames that called
+them. Nothing here waits for the collector: a reference cycle is a fault as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import traceback
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from conftest import Caller, Clock, Gate, until, until_async
+from soloflight import cached_singleflight
+
+
+class Boom(Exception): ...
+
+
+class Mark:
+    """A local of somebody's."""
+
+
+def alone() -> None:
+    raise Boom("alone")
+
+
+def from_another() -> None:
+    try:
+        raise KeyError("the cause")
+    except KeyError as error:
+        raise Boom("from another") from error
+
+
+def beside_another() -> None:
+    try:
+        raise KeyError("the context")
+    except KeyError:
+        raise Boom("beside another")  # noqa: B904  # which is the case
+
+
+KEPT = pytest.mark.xfail(strict=True, reason="what is chained to it keeps its traceback")
+HOW = pytest.mark.parametrize(
+    "fail",
+    [alone, pytest.param(from_another, marks=KEPT), pytest.param(beside_another, marks=KEPT)],
+)
+
+
+@pytest.fixture
+def marks() -> Iterator[Marks]:
+    logging.disable()  # a record holds the traceback that it tells
+    gc.collect()
+    gc.disable()
+    yield Marks()
+    gc.enable()
+    logging.disable(logging.NOTSET)
+
+
+class Marks:
+    """Locals of loaders and callers; which of them are alive."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, weakref.ref[Mark]]] = []
+
+    def new(self, whose: str) -> Mark:
+        mark = Mark()
+        self.seen.append((whose, weakref.ref(mark)))
+        return mark
+
+    def alive(self) -> list[str]:
+        assert self.seen
+        return [whose for whose, mark in self.seen if mark() is not None]
+
+    def loader(self, fail: Callable[[], object]) -> Callable[..., str]:
+        def load(key: str, argument: Mark | None) -> str:
+            mark = self.new("loader's")
+            if argument is not None:
+                fail()
+            del mark
+            return "value"
+
+        return load
+
+    def call(self, function: Any) -> None:
+        """A call whose load fails; without an argument it would not."""
+        mark = self.new("caller's")
+        try:
+            function("k", self.new("argument"))
+        except Boom:
+            pass
+        del mark
+
+    async def call_async(self, function: Any) -> None:
+        mark = self.new("caller's")
+        try:
+            await function("k", self.new("argument"))
+        except Boom:
+            pass
+        del mark
+
+
+def cached(marks: Marks, fail: Callable[[], object], **options: Any) -> Any:
+    options = {"ttl": 10, "ignore": {"argument"}, **options}
+    return cached_singleflight(**options)(marks.loader(fail))
+
+
+def cached_async(marks: Marks, fail: Callable[[], object], **options: Any) -> Any:
+    options = {"ttl": 10, "ignore": {"argument"}, **options}
+    load = marks.loader(fail)
+
+    @cached_singleflight(**options)
+    async def load_async(key: str, argument: Mark | None) -> str:
+        await asyncio.sleep(0)
+        return load(key, argument)
+
+    return load_async
+
+
+@HOW
+def test_a_cached_exception_keeps_no_frame_alive(marks: Marks, fail: Callable[[], None]) -> None:
+    load = cached(marks, fail, error_ttl={Boom: 60})
+    for _ in range(3):
+        marks.call(load)
+    assert marks.alive() == []
+    assert (load.stats().misses, load.stats().negative_hits) == (1, 2)
+
+
+@HOW
+def test_a_cached_exception_keeps_no_frame_alive_async(
+    marks: Marks, fail: Callable[[], None]
+) -> None:
+    load = cached_async(marks, fail, error_ttl={Boom: 60})
+
+    async def main() -> None:
+        for _ in range(3):
+            await marks.call_async(load)
+
+    asyncio.run(main())
+    assert marks.alive() == []
+    assert (load.stats().misses, load.stats().negative_hits) == (1, 2)
+
+
+@HOW
+def test_a_failed_reload_keeps_no_frame_alive(
+    marks: Marks, fail: Callable[[], None], clock: Clock
+) -> None:
+    load = cached(marks, fail, stale_if_error=60, timer=clock)
+    load("k", None)
+    clock.advance(20)
+    marks.call(load)
+    assert load.peek("k", None).failures == 1
+    assert marks.alive() == []
+
+
+@HOW
+def test_a_failed_reload_keeps_no_frame_alive_async(
+    marks: Marks, fail: Callable[[], None], clock: Clock
+) -> None:
+    load = cached_async(marks, fail, stale_if_error=60, timer=clock)
+
+    async def main() -> None:
+        await load("k", None)
+        clock.advance(20)
+        await marks.call_async(load)
+
+    asyncio.run(main())
+    assert load.peek("k", None).failures == 1
+    assert marks.alive() == []
+
+
+@HOW
+def test_a_failed_refresh_keeps_no_frame_alive(
+    marks: Marks, fail: Callable[[], None], clock: Clock
+) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        load = cached(marks, fail, stale_while_revalidate=60, timer=clock, executor=executor)
+        load("k", None)
+        clock.advance(20)
+        marks.call(load)
+    assert load.peek("k", None).failures == 1
+    assert marks.alive() == []
+
+
+@HOW
+def test_a_failed_refresh_keeps_no_frame_alive_async(
+    marks: Marks, fail: Callable[[], None], clock: Clock
+) -> None:
+    load = cached_async(marks, fail, stale_while_revalidate=60, timer=clock)
+
+    async def main() -> None:
+        await load("k", None)
+        clock.advance(20)
+        await marks.call_async(load)
+        await until_async(lambda: not load.in_flight())
+
+    asyncio.run(main())
+    assert load.peek("k", None).failures == 1
+    assert marks.alive() == []
+
+
+def test_a_refresh_of_the_default_pool_keeps_nothing_alive(marks: Marks, clock: Clock) -> None:
+    load = cached(marks, alone, stale_while_revalidate=60, timer=clock)
+    load("k", None)
+    clock.advance(20)
+    marks.call(load)
+    until(lambda: load.peek("k", None).failures == 1)
+    until(lambda: not marks.alive())
+
+
+def test_who_gets_the_stale_value_for_its_patience_keeps_nothing_alive(
+    marks: Marks, clock: Clock, gate: Gate
+) -> None:
+    """`WaitTimeout` was raised on the way, and had a traceback of its own."""
+    with ThreadPoolExecutor(1) as executor:
+        options = {"stale_if_error": 60, "wait_timeout": 0.01, "executor": executor}
+        load = cached(marks, gate, timer=clock, **options)
+        load("k", None)
+        clock.advance(20)
+        marks.call(load)
+        gate.open()
+    assert load.stats().timeouts == 1
+    assert marks.alive() == []
+
+
+@pytest.mark.parametrize("option", ["ttl", "cache_if", "error_ttl", "copy"])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_option_that_raises_keeps_nothing_alive(
+    marks: Marks, option: str, is_async: bool
+) -> None:
+    def raises(value: object) -> Any:
+        mark = marks.new("option's")
+        alone()
+        return mark
+
+    options = {option: {KeyError: raises} if option == "error_ttl" else raises}
+    fail = {}.popitem if option == "error_ttl" else int
+    load = (cached_async if is_async else cached)(marks, fail, **options)
+    if is_async:
+        asyncio.run(marks.call_async(load))
+    else:
+        marks.call(load)
+    assert {whose for whose, _ in marks.seen} >= {"option's"}
+    assert marks.alive() == []
+
+
+@pytest.mark.parametrize("fail", [alone, from_another, beside_another])
+def test_a_cached_exception_tells_the_same_to_each_caller(fail: Callable[[], None]) -> None:
+    """Without the tracebacks: the first one's are the load's, the others' their own."""
+    load = cached(Marks(), fail, error_ttl={Boom: 60})
+    told = []
+    for _ in range(4):
+        with pytest.raises(Boom) as caught:
+            load("k", Mark())
+        error = caught.value
+        chain = repr(error.__cause__), repr(error.__context__), error.__suppress_context__
+        told.append((repr(error), chain, len(traceback.extract_tb(error.__traceback__))))
+    assert [(what, chain) for what, chain, _ in told] == [told[0][:2]] * 4
+    first, *others = [frames for _, _, frames in told]
+    assert others == [1] * 3 < [first] * 3
+
+
+def test_each_caller_has_an_exception_of_its_own() -> None:
+    """What one of them chains to it, or notes on it, the others do not see."""
+    load = cached(Marks(), alone, error_ttl={Boom: 60})
+
+    def call() -> Any:
+        try:
+            raise LookupError("mine")
+        except LookupError:
+            try:
+                load("k", Mark())
+            except Boom as error:
+                error.args += ("noted",)
+                return error
+
+    errors = [call()] + [Caller(call).result() for _ in range(3)]
+    assert len(set(map(id, errors))) == 4
+    assert {str(error.__context__) for error in errors} == {"mine"}
+    assert len({id(error.__context__) for error in errors}) == 4
+    assert [error.args for error in errors] == [("alone", "noted")] * 4
