@@ -85,6 +85,23 @@ def test_what_cannot_be_copied_is_shared() -> None:
     assert error.copy() is error
 
 
+def test_what_is_kept_has_no_traceback_however_it_is_chained() -> None:
+    error = raised(LookupError("a"))
+    cause, context = error.exception.__cause__, error.exception.__context__
+    assert cause is not None
+    assert context is not None
+    cause.__context__, context.__context__ = Stubborn(), error.exception  # a ring
+    kept = error.bare().exception
+    assert repr(kept.__cause__) == "ValueError('cause')"
+    assert repr(kept.__context__) == "KeyError('context')"
+    assert kept.__context__ is not None
+    assert kept.__context__.__context__ is kept
+    assert {kept.__traceback__, kept.__context__.__traceback__} == {None}
+    assert kept.__suppress_context__
+    assert (error.exception.__cause__, error.exception.__context__) == (cause, context)
+    assert context.__traceback__ is not None, "that of the others is theirs"
+
+
 def test_whoever_follows_gets_a_copy_and_whoever_leads_the_original(gate: Gate) -> None:
     original = LookupError("k")
 

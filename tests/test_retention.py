@@ -46,11 +46,7 @@ def beside_another() -> None:
         raise Boom("beside another")  # noqa: B904  # which is the case
 
 
-KEPT = pytest.mark.xfail(strict=True, reason="what is chained to it keeps its traceback")
-HOW = pytest.mark.parametrize(
-    "fail",
-    [alone, pytest.param(from_another, marks=KEPT), pytest.param(beside_another, marks=KEPT)],
-)
+HOW = pytest.mark.parametrize("fail", [alone, from_another, beside_another])
 
 
 @pytest.fixture
@@ -250,7 +246,7 @@ def test_an_option_that_raises_keeps_nothing_alive(
     assert marks.alive() == []
 
 
-@pytest.mark.parametrize("fail", [alone, from_another, beside_another])
+@HOW
 def test_a_cached_exception_tells_the_same_to_each_caller(fail: Callable[[], None]) -> None:
     """Without the tracebacks: the first one's are the load's, the others' their own."""
     load = cached(Marks(), fail, error_ttl={Boom: 60})

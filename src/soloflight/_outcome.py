@@ -83,6 +83,26 @@ class Error:
         error.stale = self.stale
         return error
 
+    def bare(self) -> Error:
+        """A copy to be kept: without a traceback, and so is what is chained to it.
+
+        A traceback holds the loader's frames, and they those of its caller.
+        """
+        kept = self.copy().exception
+        todo, copies = [kept], {id(self.exception): (self.exception, kept)}
+        for copy in todo:
+            if id(copy) in copies:
+                continue  # it cannot be copied, and what is chained to it is everybody's
+            chain = {name: getattr(copy, name) for name in _CHAIN}
+            for name, linked in chain.items():
+                if isinstance(linked, BaseException):
+                    if id(linked) not in copies:
+                        copies[id(linked)] = linked, Error(linked, None).copy().exception
+                        todo.append(copies[id(linked)][1])
+                    linked = copies[id(linked)][1]
+                object.__setattr__(copy, name, linked)
+        return Error(kept, None)
+
     @property
     def value(self) -> NoReturn:
         """Raise the exception, its traceback reset to the loader's own.

@@ -90,8 +90,7 @@ class Policy:
             return None
         entry = self._aging(Raising, now + self._jittered(ttl), cost)
         entry.calm_until = -inf
-        # Without the traceback: it would keep the loader's frames alive.
-        entry.error = Error(error.copy().exception, None)
+        entry.error = error.bare()
         return entry
 
     def hold_off(self, entry: Aging[Any], error: Error, now: float) -> None:
@@ -99,7 +98,7 @@ class Policy:
         base, most = self.retry_after
         wait = min(base * 2.0 ** min(entry.failures, 60), most) * (1 + random()) / 2
         entry.failures += 1
-        entry.last_error = cast("Exception", error.copy().exception)
+        entry.last_error = cast("Exception", error.bare().exception)
         entry.calm_until = min(now + wait, entry.until)
 
     def draw(self, cost: float) -> float:
