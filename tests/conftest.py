@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from soloflight import _locks, _policy, _table, _task_loads, _waits
+from soloflight._executor import ThreadLoad
 from soloflight._flight import Flight
 from soloflight._outcome import GIL
 from soloflight._task_loads import TaskLoad
@@ -92,6 +93,11 @@ class Gate:
         self.arrivals += 1
         self._arrived.release()
         assert self._open.wait(PATIENCE), "nobody opened the gate"
+
+    async def in_task(self) -> None:
+        self.arrivals += 1
+        self._arrived.release()
+        await until_async(self._open.is_set)
 
     def arrived(self) -> None:
         """Wait until one more load has come this far."""
@@ -193,7 +199,16 @@ def gate() -> Iterator[Gate]:
     gate.open()
 
 
-OF_FLIGHTS = (Flight, Edge, ThreadWaiters, LoopWaiters, TaskLoad)
+@pytest.fixture(params=["threads", "tasks"])
+def world(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A test that asks for it is run in the world of threads, and in that of tasks."""
+    import both_worlds  # it uses this module
+
+    with both_worlds.opened(request.param) as world:
+        yield world
+
+
+OF_FLIGHTS = (Flight, Edge, ThreadWaiters, LoopWaiters, TaskLoad, ThreadLoad)
 
 
 def of_flights() -> list[Any]:

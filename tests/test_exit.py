@@ -25,6 +25,16 @@ COMMON = dedent(
     async def load_async(key):
         await asyncio.Event().wait()
 
+    now = 0
+    aging = cached_singleflight(ttl=10, stale_while_revalidate=60, timer=lambda: now)
+    behind, behind_async = aging(load.__wrapped__), aging(load_async.__wrapped__)
+
+    def go_stale(function):
+        global now
+        for key in range(20):
+            function.put("old", key)
+        now = 10
+
     def in_threads(daemon, call, *args):
         for _ in range(3):
             threading.Thread(target=call, args=args, daemon=daemon).start()
@@ -90,6 +100,48 @@ COMMON = dedent(
             asyncio.run(main())
             """,
             id="daemon-threads-that-lead-anew",
+        ),
+        pytest.param(
+            """
+            go_stale(behind)
+            assert {behind(key) for key in range(20)} == {"old"}
+            assert len(behind.in_flight()) == 20
+            """,
+            id="refreshes-in-the-pool",
+        ),
+        pytest.param(
+            """
+            go_stale(behind)
+            opened.set()
+            assert {behind(key) for key in range(20)} == {"old"}
+            until(lambda: not behind.in_flight())
+            """,
+            id="idle-threads-of-the-pool",
+        ),
+        pytest.param(
+            """
+            async def main():
+                go_stale(behind_async)
+                assert {await behind_async(key) for key in range(20)} == {"old"}
+                assert len(behind_async.in_flight()) == 20
+
+            asyncio.run(main())
+            assert not behind_async.in_flight()
+            """,
+            id="refreshes-in-asyncio-run",
+        ),
+        pytest.param(
+            """
+            async def main():
+                go_stale(behind_async)
+                await behind_async(1)
+                await asyncio.sleep(0)
+
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(main())
+            loop.close()
+            """,
+            id="a-refresh-in-a-closed-loop",
         ),
     ],
 )

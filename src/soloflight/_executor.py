@@ -66,22 +66,23 @@ if hasattr(os, "register_at_fork"):
 class ThreadLoad:
     """A load that waits for a thread. Whoever takes it first runs it."""
 
-    __slots__ = ("_waiting", "interruption", "task")
+    __slots__ = ("_waiting", "interruption", "submitted", "task")
 
     def __init__(self, load: Callable[[Flight], Outcome]) -> None:
         # In a copy of the context of the caller that starts it.
         run: Callable[[Flight], Outcome] = partial(copy_context().run, load)  # type: ignore[call-arg]
         self._waiting = [run]
         self.interruption: BaseException | None = None  # for that caller
+        self.submitted = False
         self.task = None
 
     def cancel(self) -> None:
         """What runs on a thread cannot be cancelled."""
 
     def withdraw(self) -> bool:
-        return self._take() is not None
+        return not self.submitted and self.take() is not None
 
-    def _take(self) -> Callable[[Flight], Outcome] | None:
+    def take(self) -> Callable[[Flight], Outcome] | None:
         try:
             return self._waiting.pop()
         except IndexError:
@@ -92,7 +93,7 @@ class ThreadLoad:
 
         An interruption is that of this thread, or of the caller that had it run elsewhere.
         """
-        load = self._take()
+        load = self.take()
         if load is None:
             return
         flight.thread = me.thread
@@ -122,16 +123,23 @@ def start(table: FlightTable, flight: Flight, submit: Submit) -> None:
     """Have the load of `flight` run on a thread of an executor; raises what that raises."""
     # An executor's frames hold what it was given, and the traceback of what a load raises holds
     # those frames: when the load begins, that is emptied.
+    load = flight.load
+    assert isinstance(load, ThreadLoad)
     waiting = [flight]
     future = outside(submit, _work, table, waiting)
+    load.submitted = True  # an interruption before this abandons it, whoever has it
     if future is not None:
         future.add_done_callback(partial(_never_ran, table, waiting))
 
 
 def take_over(table: FlightTable, flight: Flight) -> None:
     """Run a load that still waits for its thread in this one: whoever needs it need not wait."""
-    if isinstance(flight.load, ThreadLoad):
-        flight.load.run(table, flight)
+    try:
+        # Not before who started it leads: it may find that there is nothing to load.
+        if isinstance(flight.load, ThreadLoad) and flight.since is not None:
+            flight.load.run(table, flight)
+    finally:
+        del table, flight  # an exception holds its traceback, that the loader's frame, that this
 
 
 def raise_interruption(flight: Flight) -> None:
@@ -162,5 +170,5 @@ def _work(table: FlightTable, waiting: list[Flight]) -> None:
 def _never_ran(table: FlightTable, waiting: list[Flight], _: object) -> None:
     """Abandon a flight whose future was cancelled while it waited for a thread."""
     for flight in waiting:
-        if flight.load is not None and flight.load.withdraw():
+        if isinstance(flight.load, ThreadLoad) and flight.load.take() is not None:
             table.land(flight, None)

@@ -12,6 +12,7 @@ from typing import Any
 from ._entry import Aging
 from ._flight import Flight
 from ._outcome import Error, Value
+from ._shelf import Shelf
 from ._table import FlightTable
 
 log = logging.getLogger("soloflight")
@@ -43,19 +44,41 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
         error.entry = policy.error_entry(error, now, flight.took)
         if error.entry is not None:
             return error
-        entry = table.shelf.find(flight.key)
-        if type(entry) is Aging and now < entry.until:
-            if not now < entry.fresh_until:
-                error.stale = Value(entry.value)
-            # Found first, asked second: what is newer than this load has fenced it before.
-            if table.flights.get(flight.key) is flight:
-                policy.hold_off(entry, error, now)
+        error.stale = _held_off(table, table.shelf, flight, error, now)
         if error.stale is not None or flight.unattended:
-            exc_info = type(error.exception), error.exception, error.traceback
-            log.warning("%s: a reload failed", flight, exc_info=exc_info)
+            _tell(flight, error)
         return error
     finally:
         del table, flight, error
+
+
+def spoilt(table: FlightTable, flight: Flight, error: Error) -> Error:
+    """What a flight lands with whose load ended well, if it was not for an option that raised.
+
+    Its callers get that. Where there is none, it is as with any refresh that failed.
+    """
+    if flight.unattended and table.shelf is not None:
+        _held_off(table, table.shelf, flight, error, flight.since + flight.took)
+        _tell(flight, error)
+    return error
+
+
+def _held_off(
+    table: FlightTable, shelf: Shelf, flight: Flight, error: Error, now: float
+) -> Value[Any] | None:
+    """Hold off the next attempt where there is an entry to serve; returns its value, if stale."""
+    entry = shelf.find(flight.key)
+    if type(entry) is not Aging or not now < entry.until:
+        return None
+    # Found first, asked second: what is newer than this load has fenced it before.
+    if table.flights.get(flight.key) is flight:
+        shelf.policy.hold_off(entry, error, now)
+    return None if now < entry.fresh_until else Value(entry.value)
+
+
+def _tell(flight: Flight, error: Error) -> None:
+    exc_info = type(error.exception), error.exception, error.traceback
+    log.warning("%s: a reload failed", flight, exc_info=exc_info)
 
 
 def not_started(table: FlightTable, error: Exception) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from ._entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, Raising, state
+from ._entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
 from ._flight import Flight, Outcome
 from ._outcome import Error
 from ._table import FlightTable
@@ -36,10 +36,7 @@ def at_once(
         if what is EARLY:
             next(counts.early.counter)
     next(table.shelf.ring.counter)
-    if not now < entry.fresh_until:
-        next((counts.stale if now < entry.stale_until else counts.stale_on_error).counter)
-    elif type(entry) is Raising:
-        next(counts.negative.counter)
+    counts.serve(entry, now)
     return entry.handed()
 
 

@@ -19,8 +19,8 @@ from math import inf
 from threading import RLock
 from typing import Any
 
-from ._entry import Entry
-from ._flight import Flight, Outcome
+from ._entry import Aging, Entry
+from ._flight import Flight
 from ._index import GONE, Index, Ref, Ring, Scoped
 from ._policy import Policy
 from ._store import ALL, SIZE, Cache, Store, log
@@ -106,14 +106,20 @@ class Shelf:
         entry = self.find(key)
         return entry if entry is not None and self.timer() < entry.until else None
 
-    def look(self, key: Hashable) -> Outcome | None:
-        """A hit on a fresh entry: what its caller gets. Takes no lock."""
+    def look(self, key: Hashable) -> Entry[Any] | None:
+        """A hit on an entry that is fresh, or behind which reloads are held off.
+
+        Takes no lock.
+        """
         index, short = key if type(key) is Scoped else (self.index, key)
         entry: Entry[Any] | None = index.get(short, GONE)()
-        if entry is None or not self.timer() < entry.fresh_until:
+        if entry is None:
+            return None
+        now = self.timer()
+        if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):
             return None
         next(self.ring.counter)
-        return entry.handed()
+        return entry
 
     def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None:
         """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ._entry import Entry, Raising
 
 
 class Tally:
@@ -52,6 +54,13 @@ class Counts:
         self.fenced = 0
         self.abandoned = 0
         self.seconds = 0.0
+
+    def serve(self, entry: Entry[Any], now: float) -> None:
+        """Count what an entry was that answered a call at once."""
+        if isinstance(entry, Raising):
+            next(self.negative.counter)
+        elif not now < entry.fresh_until:
+            next((self.stale if now < entry.stale_until else self.stale_on_error).counter)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from threading import RLock
 from time import monotonic
 from typing import Any
 
-from ._entry import Entry
+from ._entry import Aging, Entry
 from ._flight import Flight, FlightInfo, Outcome
 from ._hanging import Hanging
 from ._locks import critical, is_held, me, register
@@ -100,21 +100,24 @@ class FlightTable:
             critical(self.lock, self._follow, flight, mine, board, first)
             return None
         if look and self.shelf is not None:
-            found = self.shelf.look(mine.key)
-            if found is not None:
-                if isinstance(found, Error):
-                    next(self.counts.negative.counter)
-                    self.land(mine, None)  # whoever follows looks as well
-                else:
-                    self.land(mine, Found(found.value))
-                return found
+            entry = self.shelf.look(mine.key)
+            if entry is not None:
+                return self._hit(mine, entry)
         mine.since = self.timer()
         next(self.counts.led.counter)
         if aboard:
             board(mine, mine)
         return None
 
-    def claim_behind(self, mine: Flight, served: Entry[Any]) -> bool:
+    def _hit(self, mine: Flight, entry: Entry[Any]) -> Outcome:
+        found = entry.handed()
+        if type(entry) is not Entry:
+            self.counts.serve(entry, self.timer())
+        # Whoever follows: takes the value as well, or looks again.
+        self.land(mine, None if isinstance(found, Error) else Found(found.value))
+        return found
+
+    def claim_behind(self, mine: Flight, served: Aging[Any]) -> bool:
         """Lead a refresh behind an entry that was served, unless that has become needless."""
         assert self.shelf is not None
         flight = self.flights.setdefault(mine.key, mine)
@@ -125,7 +128,8 @@ class FlightTable:
                 return False
         if flight is not mine:
             return False
-        if self.shelf.find(mine.key) is not served:  # it was refreshed in between, say
+        # It was refreshed in between, say, or that has failed.
+        if self.shelf.find(mine.key) is not served or self.timer() < served.calm_until:
             self.land(mine, None)
             return False
         mine.since = self.timer()

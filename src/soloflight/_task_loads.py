@@ -148,7 +148,7 @@ async def _run(
             if failure is not None:
                 outcome = _load.failed(table, flight, failure)
         except Exception as error:  # of an option
-            outcome = of_option(error)
+            outcome = _load.spoilt(table, flight, of_option(error))
         except BaseException as interruption:
             load.interruption = interruption
             # It goes to the caller that started the load; where that has left, to the event loop.

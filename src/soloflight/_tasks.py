@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 
 from . import _load, _serving
-from ._entry import Entry
+from ._entry import Aging
 from ._flight import Flight, Outcome
 from ._locks import me
 from ._outcome import Error, handed_over
@@ -140,7 +140,7 @@ def running_loop(table: FlightTable) -> AbstractEventLoop:
 def behind(
     table: FlightTable,
     loader: Callable[..., Awaitable[Any]],
-    served: Entry[Any],
+    served: Aging[Any],
     key: Hashable,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],

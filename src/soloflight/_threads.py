@@ -10,7 +10,7 @@ from types import CoroutineType, GeneratorType
 from typing import Any
 
 from . import _executor, _load, _serving
-from ._entry import Entry
+from ._entry import Aging
 from ._executor import Submit
 from ._flight import Flight, Outcome
 from ._locks import critical, is_held, me, released
@@ -79,6 +79,7 @@ def call(
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
             if submit is not None and (mine.load is None or mine.over):
+                mine.signal = None  # it holds that ticket
                 mine = _elsewhere(table, loader, key, args, kwargs)
             outcome = table.claim(mine, board, look=look, aboard=False)
             if outcome is None:
@@ -122,7 +123,7 @@ def behind(
     table: FlightTable,
     loader: Callable[..., Any],
     submit: Submit,
-    served: Entry[Any],
+    served: Aging[Any],
     key: Hashable,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
@@ -179,7 +180,7 @@ def load(
             return _load.loaded(table, flight, value)
         return _load.failed(table, flight, failure)
     except Exception as error:  # of an option
-        return of_option(error)
+        return _load.spoilt(table, flight, of_option(error))
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
         failure = None  # type: ignore[assignment]

@@ -1,0 +1,209 @@
+"""Exceptions that are answers, for their time: error_ttl."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+import weakref
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from both_worlds import Boom, World, counted, landed
+from conftest import Clock, until
+
+
+class NotFound(LookupError):
+    def __init__(self, key: str, retry_after: Any = None) -> None:
+        super().__init__(f"no {key}")
+        self.key = key
+        self.retry_after = retry_after
+
+
+def not_found(number: int) -> Exception:
+    return NotFound(f"k{number}")
+
+
+def caught(world: World, load: Any) -> NotFound:
+    with pytest.raises(NotFound) as info:
+        world.call(load)
+    return info.value
+
+
+def test_an_exception_is_an_answer_for_its_time(world: World, clock: Clock) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
+    origin.fail(not_found)
+    for _ in range(4):
+        assert caught(world, load).key == "k1"
+    clock.advance(4.875)
+    assert caught(world, load).key == "k1"
+    clock.advance(0.125)
+    assert caught(world, load).key == "k2"
+    assert counted(load) == {"hits": 4, "misses": 2, "errors": 2, "negative_hits": 4}
+
+
+def test_each_caller_gets_an_exception_of_its_own(world: World, clock: Clock) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
+    origin.fail(not_found)
+    errors = [caught(world, load) for _ in range(5)]
+    assert len(set(map(id, errors))) == 5
+    assert {(type(error), error.key, str(error)) for error in errors} == {
+        (NotFound, "k1", "no k1"),
+    }
+    first, *hits = [len(traceback.extract_tb(error.__traceback__)) for error in errors]
+    assert len(set(hits)) == 1, "the traceback grows"
+    assert hits[0] < first, "the loader did not run"
+
+
+def test_what_a_caller_chains_to_it_is_not_seen_by_the_next(world: World, clock: Clock) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
+    origin.fail(not_found)
+    caught(world, load)
+    error = caught(world, load)
+    error.__cause__ = Boom()
+    error.key = "changed"
+    error.add_note("of mine") if hasattr(error, "add_note") else None
+    error = caught(world, load)
+    assert (error.__cause__, error.key) == (None, "k1")
+    assert not hasattr(error, "__notes__")
+
+
+def test_it_keeps_no_frame_alive(world: World, clock: Clock) -> None:
+    class Local:
+        pass
+
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
+    seen = []
+
+    def answer(number: int) -> None:
+        local = Local()
+        seen.append(weakref.ref(local))
+        raise NotFound("k")
+
+    origin.answer = answer
+    caught(world, load)
+    caught(world, load)
+    until(lambda: gc.collect() >= 0 and seen[0]() is None)
+    assert origin.loads == 1
+
+
+def test_everyone_aboard_gets_the_loaders_exception(world: World, clock: Clock) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
+    origin.fail(not_found)
+    gate = origin.hold()
+    callers = [world.start(load) for _ in range(3)]
+    until(lambda: load.stats().joined == 2)
+    gate.open()
+    for caller in callers:
+        with pytest.raises(NotFound, match="no k1") as info:
+            caller.result()
+        assert "answer" in [frame.name for frame in traceback.extract_tb(info.tb)]
+    assert counted(load) == {"misses": 1, "joined": 2, "errors": 1}
+
+
+@pytest.mark.parametrize(
+    ("ttl", "lasts"),
+    [
+        (timedelta(seconds=3), 3),
+        (lambda error: error.retry_after, 4),
+        (lambda error: timedelta(seconds=error.retry_after), 4),
+        (lambda error: None, 0),
+        (lambda error: -1, 0),
+        (0, 0),
+    ],
+    ids=["timedelta", "callable", "callable-timedelta", "callable-none", "callable-past", "zero"],
+)
+def test_how_long_an_exception_is_an_answer(
+    world: World, clock: Clock, ttl: Any, lasts: float
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: ttl}, timer=clock)
+    origin.fail(lambda number: NotFound("k", retry_after=4))
+    caught(world, load)
+    if lasts:
+        clock.advance(lasts - 0.125)
+        caught(world, load)
+        assert origin.loads == 1
+        clock.advance(0.125)
+    caught(world, load)
+    assert origin.loads == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "lasts"), [(not_found, 2), (LookupError, 5), (KeyError, 5), (Boom, 0)]
+)
+def test_the_most_specific_class_decides(
+    world: World, clock: Clock, error: Callable[[int], Exception], lasts: float
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={LookupError: 5, NotFound: 2}, timer=clock)
+    origin.fail(error)
+    with pytest.raises(Exception, match="1"):
+        world.call(load)
+    entry = load.peek()
+    assert (entry.fresh_until - clock() if entry else 0) == lasts
+
+
+@pytest.mark.parametrize(
+    ("replace", "value"),
+    [
+        (lambda world, load: load.put("put"), "put"),
+        (lambda world, load: load.invalidate(), 2),
+        (lambda world, load: load.clear(), 2),
+        (lambda world, load: world.call(load.refresh), 2),
+    ],
+    ids=["put", "invalidate", "clear", "refresh"],
+)
+def test_what_takes_the_place_of_an_exception(
+    world: World, clock: Clock, replace: Callable[..., Any], value: Any
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
+    origin.fail(not_found)
+    caught(world, load)
+    origin.recover()
+    caught(world, load)
+    replace(world, load)
+    assert world.call(load) == value
+
+
+def test_peek_shows_an_exception_without_raising_it(world: World, clock: Clock) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
+    origin.fail(not_found)
+    caught(world, load)
+    entry = load.peek()
+    assert entry.is_fresh(clock())
+    assert "no k1" in repr(entry)
+    for _ in range(2):
+        with pytest.raises(NotFound, match="no k1"):
+            _ = entry.value
+    assert load.stats().hits == 0
+
+
+@pytest.mark.parametrize(
+    "option", ["stale_while_revalidate", "stale_if_error"], ids=["behind", "instead"]
+)
+def test_an_exception_that_is_an_answer_replaces_what_is_stale(
+    world: World, clock: Clock, option: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock, **{option: 20})
+    assert world.call(load) == 1
+    clock.advance(10)
+    origin.fail(not_found)
+    if option == "stale_while_revalidate":
+        assert world.call(load) == 1
+        landed(load)
+    for _ in range(2):
+        assert caught(world, load).key == "k2"
+    clock.advance(5)  # nor is it ever stale itself
+    assert caught(world, load).key == "k3"
+    assert not [record for record in caplog.records if record.name == "soloflight"]

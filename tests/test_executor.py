@@ -1,0 +1,183 @@
+"""Loads on the threads of an executor: refreshes, and loads whose callers have patience."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from typing import Any
+
+import pytest
+
+from both_worlds import Boom, Threads, counted, landed
+from conftest import Caller, Clock, until
+from soloflight import WaitTimeout, _executor
+
+STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
+PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
+
+
+@pytest.fixture
+def world() -> Iterator[Threads]:
+    world = Threads()
+    yield world
+    world.end()
+
+
+@pytest.fixture
+def one() -> Iterator[ThreadPoolExecutor]:
+    """An executor with one thread."""
+    with ThreadPoolExecutor(1, "mine") as executor:
+        yield executor
+
+
+def thread_name(number: int) -> str:
+    return threading.current_thread().name
+
+
+# Where loads run
+
+
+def test_refreshes_run_on_the_executor_that_was_given(
+    world: Threads, clock: Clock, one: Executor
+) -> None:
+    origin = world.origin()
+    origin.answer = thread_name
+    load = world.cached(origin, executor=one, timer=clock, **STALE)
+    here = threading.current_thread().name
+    assert load() == here
+    clock.advance(10)
+    assert load() == here
+    landed(load)
+    assert load() == "mine_0"
+
+
+def test_by_default_they_share_a_few_daemon_threads(world: Threads, clock: Clock) -> None:
+    origin = world.origin()
+    threads = set()
+    origin.answer = lambda number: threads.add(threading.current_thread())
+    load = world.cached(origin, timer=clock, **STALE)
+    keys = [str(number) for number in range(30)]
+    for key in keys:
+        load(key)
+    threads.clear()
+    clock.advance(10)
+    gate = origin.hold()
+    for key in keys:
+        load(key)
+    for _ in range(_executor.THREADS):
+        gate.arrived()
+    gate.open()
+    landed(load)
+    assert origin.loads == 60
+    assert len(threads) == _executor.THREADS
+    assert all(thread.daemon and thread.name == "soloflight" for thread in threads)
+
+
+def test_a_load_on_an_executor_sees_the_context_of_its_caller(
+    world: Threads, clock: Clock, one: Executor
+) -> None:
+    user = ContextVar("user", default="nobody")
+    origin = world.origin()
+    origin.answer = lambda number: (thread_name(number), user.get(), user.set("the loader"))
+    load = world.cached(origin, executor=one, timer=clock, **PATIENT)
+    context = copy_context()
+    context.run(user.set, "a caller")
+    assert context.run(load)[:2] == ("mine_0", "a caller")
+    assert context[user] == "a caller"
+
+
+def test_an_executor_may_run_things_at_once(world: Threads, clock: Clock) -> None:
+    class AtOnce(Executor):
+        def submit(self, call: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_result(call(*args, **kwargs))
+            return future
+
+    origin = world.origin()
+    load = world.cached(origin, executor=AtOnce(), timer=clock, wait_timeout=20, **STALE)
+    assert load() == 1
+    clock.advance(10)
+    assert [load(), load()] == [1, 2]
+
+
+# A leader is just another caller
+
+
+def test_a_leader_has_patience_as_well_and_its_load_goes_on(
+    world: Threads, clock: Clock, one: Executor
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, executor=one, wait_timeout=0.01, timer=clock)
+    gate = origin.hold()
+    for _ in range(2):
+        with pytest.raises(WaitTimeout, match=r"load\['k'\]"):
+            load()
+    gate.open()
+    landed(load)
+    assert load() == 1
+    assert counted(load) == {"hits": 1, "misses": 1, "joined": 1, "timeouts": 2}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="a bare raise adds a frame there")
+def test_an_error_has_the_loaders_traceback_alone(
+    world: Threads, clock: Clock, one: Executor
+) -> None:
+    origin = world.origin()
+    origin.fail()
+    load = world.cached(origin, executor=one, timer=clock, **PATIENT)
+    with pytest.raises(Boom) as info:
+        load()
+    _, *frames = [frame.name for frame in traceback.extract_tb(info.tb)]
+    assert frames == ["load", "load", "answer"]  # the loader's, and the origin's two
+
+
+def test_an_interruption_of_a_load_reaches_only_the_caller_that_started_it(
+    world: Threads, clock: Clock, one: Executor
+) -> None:
+    origin = world.origin()
+
+    def answer(number: int) -> int:
+        if number == 1:
+            raise SystemExit("of the load")
+        return number
+
+    origin.answer = answer
+    load = world.cached(origin, executor=one, timer=clock, **PATIENT)
+    gate = origin.hold()
+    leader = Caller(load)
+    gate.arrived()
+    followers = [Caller(load) for _ in range(3)]
+    until(lambda: load.stats().joined == 3)
+    gate.open()
+    with pytest.raises(SystemExit, match="of the load"):
+        leader.result()
+    assert [follower.result() for follower in followers] == [2] * 3
+    stats = load.stats()
+    assert (stats.misses, stats.abandoned, stats.errors) == (2, 1, 0)
+
+
+def test_interruptions_of_refreshes_do_not_use_up_the_threads(
+    world: Threads, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, timer=clock, **STALE)
+    load()
+    clock.advance(10)
+
+    def answer(number: int) -> None:
+        raise SystemExit
+
+    origin.answer = answer
+    for _ in range(2 * _executor.THREADS):
+        assert load() == 1
+        landed(load)
+    until(lambda: len(caplog.records) == 2 * _executor.THREADS)
+    assert load.stats().abandoned == 2 * _executor.THREADS
+    origin.recover()
+    load()
+    landed(load)
+    assert load() == origin.loads

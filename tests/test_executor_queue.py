@@ -1,0 +1,204 @@
+"""Loads that wait for a thread of an executor, and executors that refuse them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
+from typing import Any
+
+import pytest
+
+from both_worlds import Threads, counted, landed
+from conftest import Caller, Clock, Gate, until
+from soloflight import _executor, cached_singleflight
+
+STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
+PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
+
+
+@pytest.fixture
+def world() -> Iterator[Threads]:
+    world = Threads()
+    yield world
+    world.end()
+
+
+@pytest.fixture
+def one() -> Iterator[ThreadPoolExecutor]:
+    """An executor with one thread."""
+    with ThreadPoolExecutor(1, "mine") as executor:
+        yield executor
+
+
+def occupied(executor: Executor, gate: Gate) -> None:
+    """Its only thread does something else until the gate is opened."""
+    executor.submit(gate)
+    gate.arrived()
+
+
+def test_nested_loads_do_not_starve_on_one_thread(clock: Clock, one: Executor) -> None:
+    @cached_singleflight(executor=one, timer=clock, **PATIENT)
+    def load(number: int) -> int:
+        return 1 if number == 0 else 1 + load(number - 1)
+
+    assert Caller(load, 50).result() == 51
+
+
+def test_refreshes_that_need_others_do_not_starve_in_the_pool(world: Threads, clock: Clock) -> None:
+    parents, children = world.origin(), world.origin()
+    child = world.cached(children, timer=clock, **STALE)
+    keys = [str(number) for number in range(2 * _executor.THREADS)]
+
+    @cached_singleflight(ttl=10, stale_while_revalidate=600, timer=clock)
+    def parent(key: str) -> Any:
+        parents.load()
+        return child(key)
+
+    for key in keys:
+        parent(key)
+    clock.advance(10)
+    gate = parents.hold()
+    for key in keys:
+        parent(key)
+    for _ in range(_executor.THREADS):
+        gate.arrived()
+    for key in keys:
+        child(key)
+    clock.advance(60)  # now the parents have to wait for them
+    gate.open()
+    landed(parent)
+    landed(child)
+    assert children.loads == 2 * len(keys)
+
+
+def test_who_would_wait_for_ever_runs_a_refresh_that_is_queued(
+    world: Threads, clock: Clock, one: Executor, gate: Gate
+) -> None:
+    user = ContextVar("user", default="nobody")
+    origin = world.origin()
+    load = world.cached(origin, executor=one, timer=clock, **STALE)
+    load()
+    clock.advance(10)
+    occupied(one, gate)
+    context = copy_context()
+    context.run(user.set, "who started it")
+    assert context.run(load) == 1
+    origin.answer = lambda number: (threading.current_thread(), user.get())
+    clock.advance(60)
+    assert load() == (threading.current_thread(), "who started it")
+    assert load.in_flight() == ()
+    gate.open()
+    one.shutdown()
+    assert origin.loads == 2
+
+
+class Recording(ThreadPoolExecutor):
+    """It remembers its futures."""
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        self.last = super().submit(*args, **kwargs)
+        return self.last
+
+
+def test_a_refresh_that_is_cancelled_while_it_is_queued_leaves_the_table(
+    world: Threads, clock: Clock, gate: Gate
+) -> None:
+    origin = world.origin()
+    with Recording(1) as executor:
+        load = world.cached(origin, executor=executor, timer=clock, **STALE)
+        load.put("old")
+        occupied(executor, gate)
+        clock.advance(10)
+        assert load() == "old"
+        assert len(load.in_flight()) == 1
+        assert executor.last.cancel()
+        assert load.in_flight() == ()
+        assert load.stats().abandoned == 1
+
+        assert load() == "old"  # and tries again
+        gate.open()
+        landed(load)
+        assert (load(), origin.loads) == (1, 1)
+
+
+def test_who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew(
+    world: Threads, clock: Clock, gate: Gate
+) -> None:
+    origin = world.origin()
+    with Recording(1) as executor:
+        load = world.cached(origin, executor=executor, timer=clock, **PATIENT)
+        occupied(executor, gate)
+        leader = Caller(load)
+        until(load.in_flight)
+        follower = Caller(load)
+        until(lambda: load.stats().joined == 1)
+        first = executor.last
+        assert first.cancel()
+        until(lambda: executor.last is not first)
+        gate.open()
+        assert [leader.result(), follower.result()] == [1, 1]
+        assert origin.loads == 1
+
+
+def test_an_executor_that_is_shut_down_over_a_queue_leaves_nobody_waiting(
+    world: Threads, clock: Clock, gate: Gate
+) -> None:
+    executor = ThreadPoolExecutor(1)
+    load = world.cached(world.origin(), executor=executor, timer=clock, **PATIENT)
+    occupied(executor, gate)
+    callers = [Caller(load) for _ in range(3)]
+    until(lambda: load.stats().joined == 2)
+    executor.shutdown(wait=False, cancel_futures=True)
+    for caller in callers:
+        with pytest.raises(RuntimeError, match="shutdown"):
+            caller.result()
+    assert load.in_flight() == ()
+
+
+class Full(ThreadPoolExecutor):
+    full = True
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        if self.full:
+            raise RuntimeError("full")
+        return super().submit(*args, **kwargs)
+
+
+def test_an_executor_that_refuses_is_asked_again_by_the_next_caller(
+    world: Threads, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = world.origin()
+    with Full(1) as executor:
+        load = world.cached(origin, executor=executor, timer=clock, **STALE)
+        load.put("old")
+        clock.advance(10)
+        for _ in range(3):
+            assert load() == "old"
+            assert load.in_flight() == ()
+        (record,) = caplog.records
+        assert "load: a refresh could not be started" in record.getMessage()
+        assert "full" in str(record.exc_info[1])
+        assert counted(load) == {"hits": 3, "stale_hits": 3, "misses": 3, "abandoned": 3}
+
+        executor.full = False
+        assert load() == "old"
+        landed(load)
+        assert load() == 1
+        assert load.stats().refreshes == 1
+
+
+def test_an_executor_that_was_shut_down_does_not_keep_stale_values_from_being_served(
+    world: Threads, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = world.origin()
+    executor = ThreadPoolExecutor(1)
+    executor.shutdown()
+    load = world.cached(origin, executor=executor, timer=clock, **STALE)
+    load.put("old")
+    clock.advance(10)
+    assert [load(), load()] == ["old", "old"]
+    clock.advance(60)
+    assert load() == 1  # this thread loads
+    assert len(caplog.records) == 1

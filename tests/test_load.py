@@ -1,0 +1,110 @@
+"""What is stored of a value, and for how long: cache_if, ttl, jitter; and errors in these."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from both_worlds import Boom, World
+from conftest import Clock, until
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ttl": 10, "cache_if": lambda value: value != 2},
+        {"ttl": lambda value: 0 if value == 2 else 10},
+        {"ttl": lambda value: -1 if value == 2 else timedelta(seconds=10)},
+    ],
+    ids=["cache_if", "ttl-zero", "ttl-past"],
+)
+@pytest.mark.parametrize("stale", [0, 50], ids=["", "stale"])
+def test_what_is_not_to_be_stored_is_handed_over_and_displaces_what_is_older(
+    world: World, clock: Clock, options: Any, stale: float
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, timer=clock, stale_if_error=stale, **options)
+    assert world.call(load) == 1
+    clock.advance(10)
+    gate = origin.hold()
+    callers = [world.start(load) for _ in range(3)]
+    until(lambda: load.stats().joined == 2)
+    gate.open()
+    assert [caller.result() for caller in callers] == [2] * 3
+    assert load.peek() is None
+    assert [world.call(load), world.call(load)] == [3, 3]
+    load.put(2)
+    assert load.peek() is None
+
+
+def test_a_ttl_of_none_is_for_ever(world: World, clock: Clock) -> None:
+    load = world.cached(world.origin(), ttl=lambda value: None, stale_if_error=5, timer=clock)
+    world.call(load)
+    clock.advance(1e9)
+    assert world.call(load) == 1
+
+
+def test_jitter_shortens_each_ttl_by_its_part_at_most(world: World, clock: Clock) -> None:
+    origin = world.origin()
+    load = world.cached(
+        origin, ttl=10, jitter=0.2, stale_if_error=60, error_ttl={Boom: 5}, timer=clock
+    )
+    start = clock()
+    for number in range(100):
+        world.call(load, str(number))
+    entries = [load.peek(str(number)) for number in range(100)]
+    fresh_until = [entry.fresh_until - start for entry in entries]
+    assert all(8 <= seconds <= 10 for seconds in fresh_until)
+    assert min(fresh_until) < 8.5
+    assert max(fresh_until) > 9.5
+    assert all(entry.error_until - entry.fresh_until == pytest.approx(60) for entry in entries)
+    origin.fail()
+    with pytest.raises(Boom):
+        world.call(load, "another key")
+    assert 4 <= load.peek("another key").fresh_until - start < 5
+
+
+class Wrong(Exception):
+    pass
+
+
+def wrong(value: Any) -> Any:
+    if value == 1:
+        return 10
+    raise Wrong
+
+
+@pytest.mark.parametrize("option", ["ttl", "cache_if", "error_ttl"])
+def test_an_error_of_an_option_reaches_everyone_as_it_is(
+    world: World, clock: Clock, option: str
+) -> None:
+    """Also where there is a stale value: it is no failure of the origin."""
+    options: dict[str, Any] = {"ttl": 10, option: {Boom: wrong} if option == "error_ttl" else wrong}
+    origin = world.origin()
+    load = world.cached(origin, timer=clock, stale_if_error=20, **options)
+    assert world.call(load) == 1
+    clock.advance(10)
+    gate = origin.hold()
+    if option == "error_ttl":
+        origin.fail()
+    callers = [world.start(load) for _ in range(3)]
+    until(lambda: load.stats().joined == 2)
+    gate.open()
+    for caller in callers:
+        with pytest.raises(Wrong) as info:
+            caller.result()
+        frames = [frame.filename for frame in traceback.extract_tb(info.tb)]
+        assert not [name for name in frames if "/soloflight/_" in name]
+        assert "wrong" in [frame.name for frame in traceback.extract_tb(info.tb)]
+    assert load.stats().errors == 1
+    assert load.peek().value == 1
+
+
+@pytest.mark.parametrize("ttl", ["soon", float("nan"), object()])
+def test_a_ttl_that_is_no_duration_says_so(world: World, clock: Clock, ttl: Any) -> None:
+    load = world.cached(world.origin(), ttl=lambda value: ttl, timer=clock)
+    with pytest.raises((TypeError, ValueError), match="what ttl\\(\\) returns must be"):
+        world.call(load)

@@ -1,0 +1,258 @@
+"""Refreshes that are tasks: when they start, who holds them, and what ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import Any
+
+import pytest
+
+from both_worlds import Tasks, counted
+from conftest import Clock, until, until_async
+from soloflight import cached_singleflight
+from test_tasks import AsyncGate, in_loop
+
+OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
+
+
+def stale(clock: Clock, gate: AsyncGate | None = None) -> Any:
+    """A function whose only value is stale, and was none of its loads."""
+
+    @cached_singleflight(timer=clock, **OPTIONS)
+    async def load() -> int:
+        numbers.append(len(numbers) + 1)
+        number = numbers[-1]
+        if gate is not None:
+            await gate()
+        return number
+
+    numbers: list[int] = []
+    load.put(0)
+    clock.advance(10)
+    return load
+
+
+def refreshes() -> list[asyncio.Task[Any]]:
+    return [task for task in asyncio.all_tasks() if task.get_name().endswith(".load")]
+
+
+@in_loop
+async def test_a_stale_value_costs_no_turn_of_the_loop(clock: Clock) -> None:
+    load = stale(clock)
+    call = load()
+    with pytest.raises(StopIteration) as end:
+        call.send(None)
+    assert end.value.value == 0
+    assert len(load.in_flight()) == 1
+    await until_async(lambda: not load.in_flight())
+
+
+@in_loop
+async def test_a_refresh_takes_its_first_step_when_its_caller_gives_way(clock: Clock) -> None:
+    gate = AsyncGate()
+    load = stale(clock, gate)
+    assert await load() == 0
+    assert gate.arrivals == 0
+    await gate.arrived()
+    gate.open()
+    await until_async(lambda: not load.in_flight())
+
+
+@in_loop
+async def test_a_caller_that_is_cancelled_leaves_the_refresh_it_started_alone(
+    clock: Clock,
+) -> None:
+    gate = AsyncGate()
+    load = stale(clock, gate)
+
+    async def call() -> None:
+        await load()
+        await asyncio.Event().wait()
+
+    caller = asyncio.ensure_future(call())
+    await gate.arrived()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    gate.open()
+    await until_async(lambda: not load.in_flight())
+    assert await load() == 1
+
+
+@in_loop
+async def test_a_follower_that_leaves_a_refresh_does_not_end_it(clock: Clock) -> None:
+    gate = AsyncGate()
+    load = stale(clock, gate)
+    assert await load() == 0
+    await gate.arrived()
+    clock.advance(60)
+    follower = asyncio.ensure_future(load())
+    await until_async(lambda: load.stats().joined == 1)
+    follower.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await follower
+    gate.open()
+    await until_async(lambda: not load.in_flight())
+    assert await load() == 1
+
+
+@pytest.mark.parametrize("when", ["before its first step", "in the middle"])
+@in_loop
+async def test_a_refresh_that_is_cancelled_leaves_the_table_and_the_next_caller_tries_again(
+    clock: Clock, caplog: pytest.LogCaptureFixture, when: str
+) -> None:
+    gate = AsyncGate()
+    load = stale(clock, gate)
+    assert await load() == 0
+    if when == "in the middle":
+        await gate.arrived()
+    (task,) = refreshes()
+    task.cancel()
+    await asyncio.wait([task])
+    assert load.in_flight() == ()
+    assert gate.arrivals == (when == "in the middle")
+
+    assert await load() == 0
+    gate.open()
+    await until_async(lambda: not load.in_flight())
+    assert await load() == 1 + (when == "in the middle")
+    assert counted(load) == {
+        "hits": 3,
+        "misses": 2,
+        "refreshes": 2,
+        "stale_hits": 2,
+        "abandoned": 1,
+    }
+    assert not caplog.records
+
+
+@in_loop
+async def test_who_waits_for_a_refresh_that_is_cancelled_leads_anew(clock: Clock) -> None:
+    gate = AsyncGate()
+    load = stale(clock, gate)
+    assert await load() == 0
+    await gate.arrived()
+    clock.advance(60)
+    followers = [asyncio.ensure_future(load()) for _ in range(3)]
+    await until_async(lambda: load.stats().joined == 3)
+    refreshes()[0].cancel()
+    await gate.arrived(2)
+    gate.open()
+    assert await asyncio.gather(*followers) == [2] * 3
+
+
+@in_loop
+async def test_a_refresh_is_held_although_asyncio_holds_tasks_weakly(clock: Clock) -> None:
+    waits: list[weakref.ref[asyncio.Future[int]]] = []
+
+    @cached_singleflight(timer=clock, **OPTIONS)
+    async def load() -> int:
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        waits.append(weakref.ref(future))
+        return await future
+
+    load.put(0)
+    clock.advance(10)
+    assert await load() == 0
+    await until_async(lambda: waits)
+    gc.collect()
+    future = waits[0]()
+    assert future is not None
+    future.set_result(1)
+    await until_async(lambda: not load.in_flight())
+    assert await load() == 1
+
+
+def stuck_at_first(clock: Clock) -> tuple[Any, list[int]]:
+    """Of the same kind; its first load waits for ever."""
+    loads: list[int] = []
+
+    @cached_singleflight(timer=clock, **OPTIONS)
+    async def load() -> int:
+        loads.append(len(loads) + 1)
+        number = loads[-1]
+        if number == 1:
+            await asyncio.Event().wait()
+        return number
+
+    load.put(0)
+    clock.advance(10)
+    return load, loads
+
+
+def test_a_refresh_ends_with_its_loop_and_the_next_caller_starts_another(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    load, loads = stuck_at_first(clock)
+
+    async def start() -> None:
+        assert await load() == 0
+        await until_async(lambda: loads)
+
+    async def again() -> None:
+        assert await load() == 0
+        await until_async(lambda: not load.in_flight())
+        assert await load() == 2
+
+    asyncio.run(start())
+    assert load.in_flight() == ()
+    asyncio.run(again())
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before-its-first-step", "in-the-middle"])
+@pytest.mark.parametrize("late", [0, 60], ids=["served", "not-served"])
+def test_a_refresh_whose_loop_was_merely_closed_is_abandoned(
+    clock: Clock, caplog: pytest.LogCaptureFixture, begun: bool, late: float
+) -> None:
+    load, loads = stuck_at_first(clock)
+    if not begun:
+        loads.append(1)  # the next one is not stuck
+    loop = asyncio.new_event_loop()
+
+    async def start() -> None:
+        assert await load() == 0
+        if begun:
+            await until_async(lambda: loads)
+        loop.stop()  # now, not a turn later
+
+    async def again() -> None:
+        assert await load() == (2 if late else 0)
+        await until_async(lambda: not load.in_flight())
+        assert await load() == 2
+
+    starting = loop.create_task(start())
+    loop.run_forever()
+    starting.result()
+    (left,) = asyncio.all_tasks(loop)
+    loop.close()
+    assert len(loads) == 1
+    clock.advance(late)
+
+    asyncio.run(again())
+    assert load.stats().abandoned == 1
+    left.get_coro().close()  # it was "never awaited"
+    del left
+    gc.collect()
+    caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such a loop
+
+
+def test_loops_in_several_threads_share_one_refresh(clock: Clock) -> None:
+    one, other = Tasks(), Tasks()
+    origin = one.origin()
+    load = one.cached(origin, timer=clock, **OPTIONS)
+    load.put(0)
+    clock.advance(10)
+    gate = origin.hold()
+    assert [one.call(load), other.call(load)] == [0, 0]
+    gate.arrived()
+    clock.advance(60)
+    late = [one.start(load), other.start(load)]
+    until(lambda: load.stats().joined == 2)
+    gate.open()
+    assert [caller.result() for caller in late] == [1, 1]
+    assert load.stats().refreshes == 1
+    one.end()
+    other.end()
