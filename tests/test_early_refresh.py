@@ -16,6 +16,7 @@ from conftest import HIGHEST, PATIENCE, Caller, Clock, Gate, until, until_async
 from soloflight import cached_singleflight
 from soloflight._entry import State, state
 from soloflight._policy import LONGEST, Policy
+from soloflight._table import FlightTable
 
 
 @pytest.mark.parametrize(("beta", "cost"), [(0.5, 3.0), (1.0, 0.02), (4.0, 1.0)])
@@ -109,6 +110,14 @@ def origin(clock: Clock) -> Origin:
     return Origin(clock)
 
 
+@pytest.fixture(params=[False, True], ids=["", "all-at-once"])
+def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perhaps all of them have looked for a refresh before any of them starts one."""
+    if request.param:
+        monkeypatch.setattr(FlightTable, "is_busy", lambda *_: False)
+
+
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("callers", [1, 2, 50])
 def test_a_cycle_has_one_refresh_however_many_threads_draw_it(
     origin: Origin, callers: int, die: Callable[[float], None]
@@ -135,6 +144,7 @@ def test_a_cycle_has_one_refresh_however_many_threads_draw_it(
     assert stats.joined == 0
 
 
+@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("callers", [1, 2, 50])
 def test_a_cycle_has_one_refresh_however_many_tasks_draw_it(
     origin: Origin, callers: int, die: Callable[[float], None]

@@ -175,7 +175,7 @@ ASYNC = dedent(
 
         async def main():
             assert await load(0) == "old"
-            await meanwhile()
+            await meanwhile(load)
 
         run(main())
         return load
@@ -190,14 +190,19 @@ ASYNC = dedent(
         finally:
             raise LookupError(key)
 
-    async def it_begins():
+    async def it_begins(load):
         await until_async(lambda: begun)
 
-    async def it_is_cancelled():
+    async def it_is_cancelled(load):
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             assert task.cancel()
+        await until_async(lambda: not load.in_flight())
+        assert not begun
 
-    async def it_has_not_begun():
+    async def it_hangs(load):
+        await hang_async(None)
+
+    async def it_has_not_begun(load):
         assert not begun
 
     def run_and_close(main):
@@ -228,9 +233,7 @@ LOOPS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "loop", [*LOOPS, "refresh(hang_async, asyncio.Event().wait, run_in_a_daemon_thread)"]
-)
+@pytest.mark.parametrize("loop", [*LOOPS, "refresh(hang_async, it_hangs, run_in_a_daemon_thread)"])
 def test_nobody_waits_for_the_refresh_of_a_loop(loop: str) -> None:
     run(ASYNC + loop)
 

@@ -109,6 +109,10 @@ def test_zero_or_less_is_handed_over_and_not_stored(ttl: Any, options: dict[str,
     assert made.value == "value"
 
 
+def test_a_fixed_ttl_of_zero_is_handed_over_and_not_stored() -> None:
+    assert type(entry(ttl=0.0)) is type(entry(ttl=0.0, error_ttl={KeyError: 5.0})) is Value
+
+
 @pytest.mark.parametrize(
     ("ttl", "error", "message"),
     [
@@ -133,6 +137,14 @@ def test_cache_if_says_whether_to_store() -> None:
     assert type(entry("value", **options)) is Entry
     assert type(entry(None, **options)) is Value
     assert entry(None, **options).value is None
+
+
+def test_a_callable_that_is_false_itself_is_asked() -> None:
+    class Nothing(list[Any]):
+        def __call__(self, value: object) -> bool:
+            return False
+
+    assert type(entry(cache_if=Nothing())) is Value
 
 
 def test_what_is_not_stored_is_not_asked_for_its_ttl() -> None:

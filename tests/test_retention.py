@@ -13,6 +13,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from inspect import iscoroutinefunction
 from typing import Any
 
 import pytest
@@ -75,150 +76,108 @@ class Marks:
         return [whose for whose, mark in self.seen if mark() is not None]
 
     def loader(self, fail: Callable[[], object]) -> Callable[..., str]:
-        def load(key: str, argument: Mark | None) -> str:
+        def load(key: str, argument: Mark) -> str:
             mark = self.new("loader's")
-            if argument is not None:
-                fail()
+            fail()
             del mark
             return "value"
 
         return load
 
     def call(self, function: Any) -> None:
-        """A call whose load fails; without an argument it would not."""
+        """A call whose load fails."""
         mark = self.new("caller's")
-        try:
-            function("k", self.new("argument"))
-        except Boom:
-            pass
+        if iscoroutinefunction(function):
+            asyncio.run(self._call_async(function))
+        else:
+            try:
+                function("k", self.new("argument"))
+            except Boom:
+                pass
         del mark
 
-    async def call_async(self, function: Any) -> None:
+    async def _call_async(self, function: Any) -> None:
         mark = self.new("caller's")
         try:
             await function("k", self.new("argument"))
         except Boom:
             pass
+        await until_async(lambda: not function.in_flight())  # a refresh ends with its loop
         del mark
 
 
-def cached(marks: Marks, fail: Callable[[], object], **options: Any) -> Any:
-    options = {"ttl": 10, "ignore": {"argument"}, **options}
-    return cached_singleflight(**options)(marks.loader(fail))
-
-
-def cached_async(marks: Marks, fail: Callable[[], object], **options: Any) -> Any:
-    options = {"ttl": 10, "ignore": {"argument"}, **options}
+def cached(marks: Marks, fail: Callable[[], object], is_async: bool = False, **options: Any) -> Any:
     load = marks.loader(fail)
 
-    @cached_singleflight(**options)
-    async def load_async(key: str, argument: Mark | None) -> str:
+    async def load_async(key: str, argument: Mark) -> str:
         await asyncio.sleep(0)
         return load(key, argument)
 
-    return load_async
+    options = {"ttl": 10, "ignore": {"argument"}, **options}
+    return cached_singleflight(**options)(load_async if is_async else load)
+
+
+def stale(marks: Marks, fail: Callable[[], object], is_async: bool = False, **options: Any) -> Any:
+    """A function with a stale entry."""
+    clock = Clock()
+    load = cached(marks, fail, is_async, timer=clock, **options)
+    load.put("value", "k", None)
+    clock.advance(20)
+    return load
+
+
+IS_ASYNC = pytest.mark.parametrize("is_async", [False, True])
 
 
 @HOW
-def test_a_cached_exception_keeps_no_frame_alive(marks: Marks, fail: Callable[[], None]) -> None:
-    load = cached(marks, fail, error_ttl={Boom: 60})
+@IS_ASYNC
+def test_a_cached_exception_keeps_no_frame_alive(
+    marks: Marks, fail: Callable[[], None], is_async: bool
+) -> None:
+    load = cached(marks, fail, is_async, error_ttl={Boom: 60})
     for _ in range(3):
         marks.call(load)
-    assert marks.alive() == []
     assert (load.stats().misses, load.stats().negative_hits) == (1, 2)
+    assert marks.alive() == []
 
 
 @HOW
-def test_a_cached_exception_keeps_no_frame_alive_async(
-    marks: Marks, fail: Callable[[], None]
-) -> None:
-    load = cached_async(marks, fail, error_ttl={Boom: 60})
-
-    async def main() -> None:
-        for _ in range(3):
-            await marks.call_async(load)
-
-    asyncio.run(main())
-    assert marks.alive() == []
-    assert (load.stats().misses, load.stats().negative_hits) == (1, 2)
-
-
-@HOW
+@IS_ASYNC
 def test_a_failed_reload_keeps_no_frame_alive(
-    marks: Marks, fail: Callable[[], None], clock: Clock
+    marks: Marks, fail: Callable[[], None], is_async: bool
 ) -> None:
-    load = cached(marks, fail, stale_if_error=60, timer=clock)
-    load("k", None)
-    clock.advance(20)
+    load = stale(marks, fail, is_async, stale_if_error=60)
     marks.call(load)
     assert load.peek("k", None).failures == 1
     assert marks.alive() == []
 
 
 @HOW
-def test_a_failed_reload_keeps_no_frame_alive_async(
-    marks: Marks, fail: Callable[[], None], clock: Clock
-) -> None:
-    load = cached_async(marks, fail, stale_if_error=60, timer=clock)
-
-    async def main() -> None:
-        await load("k", None)
-        clock.advance(20)
-        await marks.call_async(load)
-
-    asyncio.run(main())
-    assert load.peek("k", None).failures == 1
-    assert marks.alive() == []
-
-
-@HOW
+@IS_ASYNC
 def test_a_failed_refresh_keeps_no_frame_alive(
-    marks: Marks, fail: Callable[[], None], clock: Clock
+    marks: Marks, fail: Callable[[], None], is_async: bool
 ) -> None:
     with ThreadPoolExecutor(1) as executor:
-        load = cached(marks, fail, stale_while_revalidate=60, timer=clock, executor=executor)
-        load("k", None)
-        clock.advance(20)
+        options = {} if is_async else {"executor": executor}
+        load = stale(marks, fail, is_async, stale_while_revalidate=60, **options)
         marks.call(load)
     assert load.peek("k", None).failures == 1
     assert marks.alive() == []
 
 
-@HOW
-def test_a_failed_refresh_keeps_no_frame_alive_async(
-    marks: Marks, fail: Callable[[], None], clock: Clock
-) -> None:
-    load = cached_async(marks, fail, stale_while_revalidate=60, timer=clock)
-
-    async def main() -> None:
-        await load("k", None)
-        clock.advance(20)
-        await marks.call_async(load)
-        await until_async(lambda: not load.in_flight())
-
-    asyncio.run(main())
-    assert load.peek("k", None).failures == 1
-    assert marks.alive() == []
-
-
-def test_a_refresh_of_the_default_pool_keeps_nothing_alive(marks: Marks, clock: Clock) -> None:
-    load = cached(marks, alone, stale_while_revalidate=60, timer=clock)
-    load("k", None)
-    clock.advance(20)
+def test_a_refresh_of_the_default_pool_keeps_nothing_alive(marks: Marks) -> None:
+    load = stale(marks, alone, stale_while_revalidate=60)
     marks.call(load)
     until(lambda: load.peek("k", None).failures == 1)
     until(lambda: not marks.alive())
 
 
 def test_who_gets_the_stale_value_for_its_patience_keeps_nothing_alive(
-    marks: Marks, clock: Clock, gate: Gate
+    marks: Marks, gate: Gate
 ) -> None:
     """`WaitTimeout` was raised on the way, and had a traceback of its own."""
     with ThreadPoolExecutor(1) as executor:
-        options = {"stale_if_error": 60, "wait_timeout": 0.01, "executor": executor}
-        load = cached(marks, gate, timer=clock, **options)
-        load("k", None)
-        clock.advance(20)
+        load = stale(marks, gate, stale_if_error=60, wait_timeout=0.01, executor=executor)
         marks.call(load)
         gate.open()
     assert load.stats().timeouts == 1
@@ -226,7 +185,7 @@ def test_who_gets_the_stale_value_for_its_patience_keeps_nothing_alive(
 
 
 @pytest.mark.parametrize("option", ["ttl", "cache_if", "error_ttl", "copy"])
-@pytest.mark.parametrize("is_async", [False, True])
+@IS_ASYNC
 def test_an_option_that_raises_keeps_nothing_alive(
     marks: Marks, option: str, is_async: bool
 ) -> None:
@@ -237,12 +196,8 @@ def test_an_option_that_raises_keeps_nothing_alive(
 
     options = {option: {KeyError: raises} if option == "error_ttl" else raises}
     fail = {}.popitem if option == "error_ttl" else int
-    load = (cached_async if is_async else cached)(marks, fail, **options)
-    if is_async:
-        asyncio.run(marks.call_async(load))
-    else:
-        marks.call(load)
-    assert {whose for whose, _ in marks.seen} >= {"option's"}
+    marks.call(cached(marks, fail, is_async, **options))
+    assert "option's" in {whose for whose, _ in marks.seen}
     assert marks.alive() == []
 
 
@@ -250,16 +205,18 @@ def test_an_option_that_raises_keeps_nothing_alive(
 def test_a_cached_exception_tells_the_same_to_each_caller(fail: Callable[[], None]) -> None:
     """Without the tracebacks: the first one's are the load's, the others' their own."""
     load = cached(Marks(), fail, error_ttl={Boom: 60})
-    told = []
+    told, frames = [], []
     for _ in range(4):
         with pytest.raises(Boom) as caught:
             load("k", Mark())
         error = caught.value
         chain = repr(error.__cause__), repr(error.__context__), error.__suppress_context__
-        told.append((repr(error), chain, len(traceback.extract_tb(error.__traceback__))))
-    assert [(what, chain) for what, chain, _ in told] == [told[0][:2]] * 4
-    first, *others = [frames for _, _, frames in told]
-    assert others == [1] * 3 < [first] * 3
+        told.append((repr(error), *chain))
+        frames.append([frame.name for frame in traceback.extract_tb(error.__traceback__)])
+    assert told == [told[0]] * 4
+    assert frames[0][-1] == fail.__name__
+    assert frames[1:] == [frames[1]] * 3
+    assert fail.__name__ not in frames[1]
 
 
 def test_each_caller_has_an_exception_of_its_own() -> None:

@@ -55,7 +55,8 @@ class Policy:
 
     @cached_property
     def _plain(self) -> bool:
-        return not (callable(self.ttl) or self.cache_if or self.jitter or self.aging)
+        asked = callable(self.ttl) or self.cache_if is not None
+        return not (asked or self.jitter or self.aging)
 
     def entry(self, value: Any, now: float, cost: float) -> Value[Any]:
         """The entry of a value that was loaded just now; no entry where it is not to be stored."""
