@@ -105,7 +105,6 @@ def test_a_failure_is_noted_and_touches_nothing_else() -> None:
     assert made.last_error.__traceback__ is None, "it would keep the loader's frames alive"
 
 
-@pytest.mark.xfail(strict=True, reason="its hits take the longer way from then on")
 def test_a_fresh_entry_stays_as_calm_as_it_was() -> None:
     """An explicit refresh may fail long before anybody would think of the next one."""
     made = entry(stale_if_error=20.0)

@@ -10,7 +10,7 @@ import pytest
 
 from both_worlds import Boom, Origin, Tasks, World, counted, landed
 from conftest import Clock, Gate, until, until_async
-from soloflight import WaitTimeout, _tasks, cached_singleflight
+from soloflight import WaitTimeout, _task_loads, cached_singleflight
 
 AGING: Any = {"ttl": 1000, "max_flight_age": 30}
 
@@ -228,7 +228,7 @@ def test_loads_whose_loop_was_closed_make_room(
     loops[0].close()
     assert asyncio.run(load()) == 2
     loops[1].close()
-    _tasks._sweep()  # as it happens when there are many of them
+    _task_loads._sweep()  # as it happens when there are many of them
     assert not load._core.table.hanging
     assert load.stats().abandoned == 2
     tasks.clear()

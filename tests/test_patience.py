@@ -40,7 +40,14 @@ def test_a_follower_whose_patience_ends_gets_the_stale_value(world: World, clock
     assert leader.result() == (2 if leads else 1)
     landed(load)
     assert world.call(load) == 2
-    assert counted(load) == {"hits": 1, "misses": 2, "joined": 3, "timeouts": 3 if leads else 4}
+    late = 3 if leads else 4
+    assert counted(load) == {
+        "hits": 1,
+        "misses": 2,
+        "joined": 3,
+        "timeouts": late,
+        "stale_on_error": late,
+    }
 
 
 def test_a_leader_whose_patience_ends_gets_it_too_and_the_load_goes_on(
@@ -59,7 +66,13 @@ def test_a_leader_whose_patience_ends_gets_it_too_and_the_load_goes_on(
     landed(load)
     assert world.call(load) == 1
     assert origin.loads == 1
-    assert counted(load) == {"hits": 1, "misses": 1, "joined": 3, "timeouts": 4}
+    assert counted(load) == {
+        "hits": 1,
+        "misses": 1,
+        "joined": 3,
+        "timeouts": 4,
+        "stale_on_error": 4,
+    }
 
 
 def test_a_load_that_everyone_has_left_may_fail_as_a_refresh_does(
@@ -158,6 +171,7 @@ def test_a_caller_that_waits_for_a_refresh_has_patience_too(
         "joined": 1,
         "refreshes": 1,
         "stale_hits": 1,
+        "stale_on_error": 1,
         "timeouts": 1,
         "load_seconds": 10.0,
     }

@@ -34,7 +34,7 @@ def failure(exception: Exception) -> Error:
 def error_entry(exception: Exception, error_ttl: Any, **options: Any) -> Any:
     """The entry of an exception that a load raised just now."""
     policy = Policy(ttl=10.0, error_ttl=error_ttl, **options)
-    return policy.error_entry(failure(exception), NOW, COST)
+    return policy.error_entry(failure(exception), NOW)
 
 
 # Deadlines
@@ -264,7 +264,7 @@ def test_an_exception_is_an_answer_that_is_never_served_stale() -> None:
     assert type(made) is Raising
     assert made.fresh_until == made.stale_until == made.error_until == NOW + 5
     assert made.calm_until == -inf, "whoever gets it raises a copy"
-    assert (made.cost, made.failures, made.last_error) == (COST, 0, None)
+    assert (made.cost, made.failures, made.last_error) == (0.0, 0, None)
     with pytest.raises(Refused, match="no"):
         made.value  # noqa: B018
 

@@ -15,7 +15,7 @@ from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
 from ._durations import is_number, lifetime
 from ._entry import Entry, Raising
-from ._options import UNSET, check_callable
+from ._options import UNSET, check_callable, check_ttl
 from ._policy import Policy
 from ._shelf import Shelf
 from ._store import SizeError, Store
@@ -44,6 +44,7 @@ def shelf(
     if cache is None:
         if policy.ttl is UNSET:
             raise ValueError("give a ttl (ttl=None: entries never expire), or a cache")
+        check_ttl(policy)
         return _default(name, policy, maxsize, getsizeof, timer or monotonic)
     if maxsize is not UNSET or getsizeof is not None:
         raise ValueError("maxsize and getsizeof are for the default cache; give them to yours")
@@ -76,7 +77,8 @@ def _default(
     def sizeof(entry: Entry[Any]) -> float:
         assert getsizeof is not None
         try:
-            size = getsizeof(entry.error.exception if type(entry) is Raising else entry.value)
+            # An exception has no size that `getsizeof` could know.
+            size = 1 if type(entry) is Raising else getsizeof(entry.value)
             if size >= 0:
                 return size
         except Exception as error:
@@ -107,7 +109,8 @@ def _given(
         _probe(cache)
     own = getattr(cache, "ttl", None)
     own = inf if callable(own) else lifetime(own, "the cache's ttl")
-    policy = replace(policy, ttl=_within(own, policy))
+    policy = replace(policy, ttl=_within(own, policy), most=own)
+    check_ttl(policy)
     if timer is None:
         timer = getattr(cache, "timer", monotonic)
         # cachetools wraps it in a callable that stands still during a change of the cache, also
@@ -130,9 +133,10 @@ def _within(own: float, policy: Policy) -> Any:
     asked = longest if callable(ttl) else longest + (own if ttl is UNSET else ttl)
     if asked > own:
         if longest:
+            room = f"; give a ttl of at most {own - longest}" if longest < own else ""
             raise ValueError(
-                f"entries are to be served for up to {asked} s, stale ones included, but the "
-                f"cache's own ttl={own}; give it a longer one, or ask for less"
+                f"entries are to be served for up to {asked} s, {longest} s of that stale, but the "
+                f"cache's own ttl={own}{room}"
             )
         says = "None (for ever)" if ttl == inf else ttl
         raise ValueError(f"ttl={says} is longer than the cache's own ttl={own}; give one of them")
@@ -141,11 +145,7 @@ def _within(own: float, policy: Policy) -> Any:
             raise ValueError(
                 f"error_ttl of {cls.__name__} is {error_ttl}, longer than the cache's own ttl={own}"
             )
-    if ttl is UNSET:
-        return own
-    if not callable(ttl) or own == inf:
-        return ttl
-    return lambda value: min(lifetime(ttl(value), "what ttl() returns"), own)
+    return own if ttl is UNSET else ttl
 
 
 def _probe(cache: MutableMapping[Hashable, Any]) -> None:

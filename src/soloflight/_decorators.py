@@ -285,7 +285,8 @@ def _decorate(
         behind = partial(_tasks.behind, table, loader)
     else:
         # Callers that lead are to be patient, too: only an executor can see to that.
-        elsewhere = loads.submit if loads.executor and options.wait_timeout is not None else None
+        patient = loads.executor is not None and options.wait_timeout is not None
+        elsewhere = loads.submit if patient else None
         miss = partial(_threads.call, table, loader, options.wait_timeout, elsewhere)
         behind = partial(_threads.behind, table, loader, loads.submit)
     core = Core(

@@ -39,7 +39,6 @@ class Pool:
         self._threads: deque[None] = deque()
 
     def submit(self, run: Callable[..., object], *args: Any) -> None:
-        self._jobs.put(partial(run, *args))
         try:
             self._idle.pop()
         except IndexError:
@@ -50,10 +49,14 @@ class Pool:
                 except BaseException:
                     self._threads.pop()
                     raise
+        self._jobs.put(partial(run, *args))  # last: what could not be started is not kept
 
     def _work(self) -> None:
         while True:
-            self._jobs.get()()
+            try:
+                self._jobs.get()()
+            except BaseException:  # of a key's __eq__ when it landed, say
+                log.exception("a refresh could not land")
             self._idle.append(None)
 
 
@@ -66,49 +69,55 @@ if hasattr(os, "register_at_fork"):
 class ThreadLoad:
     """A load that waits for a thread. Whoever takes it first runs it."""
 
-    __slots__ = ("_waiting", "interruption", "submitted", "task")
+    __slots__ = ("_load", "_taken", "interruption", "submitted", "task")
 
     def __init__(self, load: Callable[[Flight], Outcome]) -> None:
         # In a copy of the context of the caller that starts it.
-        run: Callable[[Flight], Outcome] = partial(copy_context().run, load)  # type: ignore[call-arg]
-        self._waiting = [run]
+        self._load: Callable[[Flight], Outcome] | None = partial(copy_context().run, load)  # type: ignore[call-arg]
+        self._taken: dict[None, object] = {}
         self.interruption: BaseException | None = None  # for that caller
-        self.submitted = False
+        self.submitted = False  # an executor has it
         self.task = None
 
     def cancel(self) -> None:
         """What runs on a thread cannot be cancelled."""
 
     def withdraw(self) -> bool:
-        return not self.submitted and self.take() is not None
+        return self._take(self)
 
-    def take(self) -> Callable[[Flight], Outcome] | None:
-        try:
-            return self._waiting.pop()
-        except IndexError:
-            return None
+    def _take(self, who: object) -> bool:
+        return self._taken.setdefault(None, who) is who
 
     def run(self, table: FlightTable, flight: Flight, elsewhere: bool = False) -> None:
         """Run it in this thread, unless another one has taken it.
 
         An interruption is that of this thread, or of the caller that had it run elsewhere.
         """
-        load = self.take()
-        if load is None:
-            return
-        flight.thread = me.thread
+        me_here, load = object(), self._load
         outcome: Outcome | None = None
         try:
-            outcome = outside(load, flight)
-        except BaseException as interruption:
-            if not elsewhere:
-                raise
-            self.interruption = interruption
-            if not any(flight in waiters.callers for waiters in list(flight.waiters.values())):
-                log.warning("%s: the load was interrupted", flight, exc_info=interruption)
-        finally:
+            if load is None or not self._take(me_here):
+                return
+            self._load = None
+            flight.thread = me.thread
+            flight.since = table.timer()
+            try:
+                outcome = outside(load, flight)
+            except BaseException as interruption:
+                if not elsewhere:
+                    raise
+                self.interruption = interruption
+                if not any(flight in waiters.callers for waiters in list(flight.waiters.values())):
+                    log.warning("%s: the load was interrupted", flight, exc_info=interruption)
             table.land(flight, outcome)
-            del self, table, flight, load, outcome  # an exception holds its traceback, that this
+        except BaseException:
+            # Wherever an interruption struck: it has landed, or does now.
+            if self._taken.get(None) is me_here:
+                table.land(flight, outcome)
+            raise
+        finally:
+            # An exception holds its traceback, that the loader's frame, that this one.
+            del self, table, flight, load, outcome
 
 
 def flight(name: str, key: Any, load: Callable[[Flight], Outcome]) -> Flight:
@@ -170,5 +179,5 @@ def _work(table: FlightTable, waiting: list[Flight]) -> None:
 def _never_ran(table: FlightTable, waiting: list[Flight], _: object) -> None:
     """Abandon a flight whose future was cancelled while it waited for a thread."""
     for flight in waiting:
-        if isinstance(flight.load, ThreadLoad) and flight.load.take() is not None:
+        if isinstance(flight.load, ThreadLoad) and flight.load.withdraw():
             table.land(flight, None)

@@ -30,6 +30,8 @@ class Load(Protocol):
     """A load that runs in a task of its own, or on a thread of an executor."""
 
     task: Any
+    submitted: bool
+    """Whether it begins, or has begun, without its caller."""
 
     def cancel(self) -> None: ...
     def withdraw(self) -> bool:

@@ -20,18 +20,20 @@ class Hanging:
 
     def is_due(self, flight: Flight, now: float) -> bool:
         """Whether a flight on the table is too old to stay there. Takes no lock."""
-        return flight.since is not None and now - flight.since > self._max_age
+        return flight.since is not None and now - flight.since >= self._max_age
 
     def of(self, key: Hashable) -> list[Flight]:
         return self._flights.get(key, [])
 
+    def is_full(self, key: Hashable) -> bool:
+        return len(self.of(key)) >= self._max_abandoned
+
     def check(self, flight: Flight) -> None:
         """Raise `WaitTimeout` where there are too many to give up one more."""
-        hanging = len(self.of(flight.key))
-        if hanging >= self._max_abandoned:
+        if self.is_full(flight.key):
             raise WaitTimeout(
-                f"{flight}: {hanging + 1} loads are older than max_flight_age={self._max_age}, and "
-                f"max_abandoned={self._max_abandoned}"
+                f"{flight}: {1 + len(self.of(flight.key))} loads are older than "
+                f"max_flight_age={self._max_age}, and max_abandoned={self._max_abandoned}"
             )
 
     def add(self, flight: Flight) -> None:
@@ -42,6 +44,9 @@ class Hanging:
         left = [other for other in self._flights.pop(flight.key, ()) if other is not flight]
         if left:
             self._flights[flight.key] = left
+
+    def __len__(self) -> int:
+        return sum(map(len, self._flights.values()))
 
     def clear(self) -> None:
         self._flights.clear()

@@ -21,8 +21,7 @@ log = logging.getLogger("soloflight")
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Value[Any]:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
     try:
-        now = table.timer()
-        flight.took = now - flight.since
+        now = _ended(table, flight)
         shelf = table.shelf
         return Value(value) if shelf is None else shelf.policy.entry(value, now, flight.took)
     finally:
@@ -36,12 +35,11 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
     where there is an entry to serve meanwhile; this is what callers get, where it is stale.
     """
     try:
-        now = table.timer()
-        flight.took = now - flight.since
+        now = _ended(table, flight)
         if table.shelf is None or not table.shelf.policy.aging:
             return error
         policy = table.shelf.policy
-        error.entry = policy.error_entry(error, now, flight.took)
+        error.entry = policy.error_entry(error, now)
         if error.entry is not None:
             return error
         error.stale = _held_off(table, table.shelf, flight, error, now)
@@ -63,17 +61,29 @@ def spoilt(table: FlightTable, flight: Flight, error: Error) -> Error:
     return error
 
 
+def _ended(table: FlightTable, flight: Flight) -> float:
+    now = table.timer()
+    took: float = now - flight.since
+    flight.took = took if took > 0 else 0.0  # a clock may be set back
+    return now
+
+
 def _held_off(
     table: FlightTable, shelf: Shelf, flight: Flight, error: Error, now: float
 ) -> Value[Any] | None:
-    """Hold off the next attempt where there is an entry to serve; returns its value, if stale."""
+    """Hold off the next attempt where there is an entry to serve; its value, instead of an error.
+
+    A fresh one was put there meanwhile.
+    """
     entry = shelf.find(flight.key)
     if type(entry) is not Aging or not now < entry.until:
         return None
     # Found first, asked second: what is newer than this load has fenced it before.
     if table.flights.get(flight.key) is flight:
         shelf.policy.hold_off(entry, error, now)
-    return None if now < entry.fresh_until else Value(entry.value)
+    if now < entry.fresh_until and not shelf.policy.stale_if_error:
+        return None
+    return Value(entry.value)
 
 
 def _tell(flight: Flight, error: Error) -> None:

@@ -20,7 +20,7 @@ def check_callable(option: object, what: str, kind: str = "a callable") -> None:
     """Refuse what is no plain callable; `what` names it in the error."""
     if not callable(option):
         raise TypeError(f"{what} must be {kind}, not {option!r}")
-    if iscoroutinefunction(option):
+    if iscoroutinefunction(option) or iscoroutinefunction(type(option).__call__):
         raise TypeError(f"{what} must be a plain function, not an async def: nobody awaits it")
 
 
@@ -131,7 +131,8 @@ def policy(
         if not is_number(option):
             raise TypeError(f"{what} must be a number, not {option!r}")
         if not 0 <= option <= most or isinf(option):
-            raise ValueError(f"{what} must be {'0 to 1' if most == 1 else '0 or more'}: {option}")
+            range_ = "from 0 to 1" if most == 1 else "0 or more, and finite (1.0 is usual)"
+            raise ValueError(f"{what} must be {range_}, but is {option}")
     if cache_if is not None:
         check_callable(cache_if, "cache_if")
     made = Policy(
@@ -150,18 +151,31 @@ def policy(
             "retry_after holds off reloads while a value is served: it has no meaning without "
             "stale_while_revalidate, stale_if_error or early_refresh"
         )
-    if reloads and not callable(ttl) and ttl in (0, inf):
-        says = "nothing is stored" if ttl == 0 else "nothing goes stale"
-        raise ValueError(
-            f"with ttl={None if ttl else 0} {says}: stale_while_revalidate, stale_if_error and "
-            "early_refresh have no meaning"
-        )
     return made
+
+
+def check_ttl(policy: Policy) -> None:
+    """Refuse what has no meaning with the ttl, once that is known."""
+    if callable(policy.ttl) or policy.ttl not in (0, inf):
+        return
+    asked = {
+        "stale_while_revalidate": policy.stale_while_revalidate,
+        "stale_if_error": policy.stale_if_error,
+        "early_refresh": policy.early_refresh,
+        "jitter": policy.jitter,
+        "cache_if": policy.cache_if is not None and policy.ttl == 0,
+    }
+    for option, given in asked.items():
+        if given:
+            never = "nothing is stored" if policy.ttl == 0 else "entries never expire"
+            raise ValueError(
+                f"with ttl={None if policy.ttl else 0} {never}: {option} has no meaning"
+            )
 
 
 def _retry_after(option: Any) -> tuple[float, float]:
     if not isinstance(option, tuple) or len(option) != 2:
-        raise TypeError(f"retry_after must be a pair, (base, most), not {option!r}")
+        raise TypeError(f"retry_after must be a tuple, (base, most) in seconds, not {option!r}")
     base, most = (duration(part, "each of retry_after") for part in option)
     if not 0 < base <= most:
         raise ValueError(f"retry_after=(base, most) needs 0 < base <= most, but is {option}")

@@ -69,6 +69,8 @@ class Error:
             copy = base.__new__(cls, *args)
             base.__init__(copy, *args)
             vars(copy).update(vars(exception))
+            if "__notes__" in vars(copy):
+                vars(copy)["__notes__"] = list(vars(copy)["__notes__"])
             for member in (m for c in cls.__mro__ for m in vars(c).values()):
                 if isinstance(member, MemberDescriptorType):
                     with suppress(AttributeError, TypeError):  # not set; read-only
@@ -90,12 +92,15 @@ class Error:
         """
         kept = self.copy().exception
         todo, copies = [kept], {id(self.exception): (self.exception, kept)}
+        handled = sys.exc_info()[1]  # by a caller, before the load began
         for copy in todo:
             if id(copy) in copies:
                 continue  # it cannot be copied, and what is chained to it is everybody's
             chain = {name: getattr(copy, name) for name in _CHAIN}
             for name, linked in chain.items():
-                if isinstance(linked, BaseException):
+                if linked is handled:
+                    linked = None
+                elif isinstance(linked, BaseException):
                     if id(linked) not in copies:
                         copies[id(linked)] = linked, Error(linked, None).copy().exception
                         todo.append(copies[id(linked)][1])

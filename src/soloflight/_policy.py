@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from ._durations import lifetime, seconds
 from ._entry import Aging, Raising, blank, new_entry
 from ._outcome import Error, Value
+from .exceptions import FlightError
 
 A = TypeVar("A", bound=Aging[Any])
 
@@ -37,6 +38,8 @@ class Policy:
         default_factory=dict
     )
     cache_if: Callable[[Any], object] | None = None
+    most: float = inf
+    """The cache's own ttl: for how long entries may live, whatever the rest says."""
 
     @property
     def longest_stale(self) -> float:
@@ -71,17 +74,20 @@ class Policy:
             return Value(value)
         fresh_until = now + self._jittered(ttl)
         if not self.aging:
-            return new_entry(value, fresh_until)
+            return new_entry(value, min(fresh_until, now + self.most))
         entry = self._aging(Aging, fresh_until, cost)
         entry.value = value
         entry.stale_until += self.stale_while_revalidate
         entry.error_until += self.stale_if_error
         # Before that no caller can draw so much.
         entry.calm_until = fresh_until - self.early_refresh * cost * LONGEST
+        entry.limit(now + self.most)
         return entry
 
-    def error_entry(self, error: Error, now: float, cost: float) -> Raising | None:
+    def error_entry(self, error: Error, now: float) -> Raising | None:
         """The entry of an exception, where `error_ttl` says that it is an answer."""
+        if isinstance(error.exception, FlightError):
+            return None  # of a load that this one waited for: it says nothing of this one
         classes = type(error.exception).__mro__
         ttl: Any = next((self.error_ttl[c] for c in classes if c in self.error_ttl), 0)
         if callable(ttl):
@@ -89,8 +95,10 @@ class Policy:
             ttl = 0 if ttl is None else seconds(ttl, "what a callable of error_ttl returns")
         if not ttl > 0:
             return None
-        entry = self._aging(Raising, now + self._jittered(ttl), cost)
+        # Without a cost nobody draws a refresh behind it.
+        entry = self._aging(Raising, now + self._jittered(ttl), cost=0.0)
         entry.calm_until = -inf
+        entry.limit(now + self.most)
         entry.error = error.bare()
         return entry
 
@@ -100,7 +108,7 @@ class Policy:
         wait = min(base * 2.0 ** min(entry.failures, 60), most) * (1 + random()) / 2
         entry.failures += 1
         entry.last_error = cast("Exception", error.bare().exception)
-        entry.calm_until = min(now + wait, entry.until)
+        entry.calm_until = max(entry.calm_until, min(now + wait, entry.until))
 
     def draw(self, cost: float) -> float:
         """How early this caller would refresh: seconds before the end of freshness.

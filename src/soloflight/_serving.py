@@ -32,10 +32,11 @@ def at_once(
         return None
     refresh = what is EARLY or what is STALE
     if refresh and not table.is_busy(key) and behind(entry, key, args, kwargs):
+        next(counts.led.counter)
         next(counts.refreshes.counter)
         if what is EARLY:
             next(counts.early.counter)
-    next(table.shelf.ring.counter)
+    table.shelf.note(key)
     counts.serve(entry, now)
     return entry.handed()
 
@@ -56,6 +57,7 @@ def out_of_patience(table: FlightTable, mine: Flight, look: bool) -> Outcome | N
     entry = table.shelf.alive(mine.key)
     if entry is None:
         return None
+    table.counts.serve(entry, table.shelf.timer())
     # The load goes on as a refresh, even if nobody waits for it. (Before its last caller leaves.)
     (mine.following or mine).unattended = True
     return entry.handed()

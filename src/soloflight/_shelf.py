@@ -21,7 +21,7 @@ from typing import Any
 
 from ._entry import Aging, Entry
 from ._flight import Flight
-from ._index import GONE, Index, Ref, Ring, Scoped
+from ._index import GONE, RING, Index, Ref, Ring, Scoped
 from ._policy import Policy
 from ._store import ALL, SIZE, Cache, Store, log
 
@@ -120,6 +120,13 @@ class Shelf:
             return None
         next(self.ring.counter)
         return entry
+
+    def note(self, key: Hashable) -> None:
+        """Note a hit as the generated hit path does. Takes no lock."""
+        index, short = key if type(key) is Scoped else (self.index, key)
+        number = next(self.ring.counter)
+        if self.ordered:
+            self.ring.slots[number % RING] = index.get(short, GONE)
 
     def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None:
         """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""

@@ -82,9 +82,9 @@ class Stats:
     early_refreshes: int
     """Those of them that were started behind a fresh value."""
     stale_hits: int
-    """Hits on an entry that was stale, within ``stale_while_revalidate``."""
+    """Calls that got an entry that was stale, within ``stale_while_revalidate``."""
     stale_on_error: int
-    """Calls that got a stale entry beyond that, as a reload had failed; hits among them."""
+    """Calls that got one beyond that: a reload failed, or took longer than their patience."""
     negative_hits: int
     """Hits on an exception (``error_ttl``)."""
     fenced: int

@@ -127,33 +127,39 @@ class FlightTable:
             except WaitTimeout:
                 return False
         if flight is not mine:
+            if flight.over:
+                critical(self.lock, self._clean, flight)
             return False
         # It was refreshed in between, say, or that has failed.
         if self.shelf.find(mine.key) is not served or self.timer() < served.calm_until:
             self.land(mine, None)
             return False
         mine.since = self.timer()
-        next(self.counts.led.counter)
         return True
 
     def is_busy(self, key: Hashable) -> bool:
         """Whether there is a flight of `key` that a refresh would not replace."""
-        flight = self.flights.get(key)
-        if flight is None or self.abandon_gone(flight):
+        flight, hanging = self.flights.get(key), self.hanging
+        if flight is None or flight.over or self.abandon_gone(flight):
             return False
-        return self.hanging is None or not self.hanging.is_due(flight, self.timer())
+        return hanging is None or not hanging.is_due(flight, self.timer()) or hanging.is_full(key)
 
     def _replaced(self, hanging: Hanging, flight: Flight, mine: Flight) -> Flight:
         """The flight on the table: `mine` where those that were there are too old."""
         while flight is not mine and hanging.is_due(flight, self.timer()):
             for other in hanging.of(mine.key):
                 self.abandon_gone(other)
-            critical(self.lock, self._let_go, hanging, flight)
+            if flight.load is not None and flight.load.withdraw():
+                self.land(flight, None)  # it has not even begun
+            else:
+                critical(self.lock, self._let_go, hanging, flight)
             flight = self.flights.setdefault(mine.key, mine)
         return flight
 
     def _let_go(self, hanging: Hanging, flight: Flight) -> None:
-        if not flight.over and self.flights.get(flight.key) is flight:
+        if flight.over:
+            self._clean(flight)
+        elif self.flights.get(flight.key) is flight:
             hanging.check(flight)
             self.take_off(flight.key)
             hanging.add(flight)
@@ -163,8 +169,13 @@ class FlightTable:
         self.counts.joined += first
         if not flight.over:
             board(flight, mine)
-        elif self.flights.get(mine.key) is flight:
-            self.flights.pop(mine.key, None)  # a key's __eq__ raised when it landed
+        else:
+            self._clean(flight)
+
+    def _clean(self, flight: Flight) -> None:
+        """Take off a flight that is over: a key's ``__eq__`` raised when it landed."""
+        if flight.over and self.flights.get(flight.key) is flight:
+            self.flights.pop(flight.key, None)
 
     def land(self, flight: Flight, outcome: Outcome | None) -> None:
         """End a flight with its outcome, or abandon it (``None``). Idempotent."""
@@ -230,7 +241,7 @@ class FlightTable:
         """
         if mine.following is not None:
             self.leave(mine.following, mine)
-        elif mine.load is not None and not mine.load.withdraw():
+        elif mine.load is not None and (mine.load.submitted or not mine.load.withdraw()):
             self.leave(mine, mine)
         else:
             try:

@@ -36,6 +36,7 @@ class TaskLoad:
     """A load in a task of its own."""
 
     __slots__ = ("interruption", "loop", "task")
+    submitted = True
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop

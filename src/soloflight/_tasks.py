@@ -112,16 +112,17 @@ async def call(
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
-    except BaseException as error:
-        instead = None
+    except WaitTimeout:
         try:
-            if type(error) is WaitTimeout:
-                instead = _serving.out_of_patience(table, mine, look)
+            instead = _serving.out_of_patience(table, mine, look)
         finally:
             table.recover(mine, outcome)
         if instead is None:
             raise
         return instead
+    except BaseException:
+        table.recover(mine, outcome)
+        raise
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
         mine = flight = outcome = None  # type: ignore[assignment]
@@ -149,17 +150,19 @@ def behind(
     mine = Flight(key, table.name, running_loop(table))
     mine.unattended = True
     try:
-        if not table.claim_behind(mine, served):
+        try:
+            if not table.claim_behind(mine, served):
+                return False
+            # Not at once: its first step may take long, and its caller need not wait for that.
+            start(table, mine, loader, args, kwargs, eager=False)
+            return True
+        except Exception as error:
+            table.recover(mine, None)
+            _load.not_started(table, error)
             return False
-        # Not at once: its first step may take long, and its caller need not wait for that.
-        start(table, mine, loader, args, kwargs, eager=False)
-        return True
-    except BaseException as error:
-        table.recover(mine, None)
-        if not isinstance(error, Exception):
-            raise
-        _load.not_started(table, error)
-        return False
+    except BaseException:
+        table.recover(mine, None)  # once more, if that was interrupted
+        raise
 
 
 async def wait(

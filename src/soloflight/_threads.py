@@ -96,23 +96,28 @@ def call(
                         flight = mine
                         critical(table.lock, board, mine, mine)
                         _executor.start(table, mine, submit)
-                    if deadline is None or me.thread.works:
+                    # Who would run the load itself need not wait for a thread; nor may a thread
+                    # of an executor wait for one of the same.
+                    if deadline is None or submit is None or me.thread.works:
                         _executor.take_over(table, flight)
                     wait(table, flight, mine.signal, deadline)
                     outcome = handed_over(flight.outcome, look)
                     if outcome is None and flight is mine:
                         _executor.raise_interruption(mine)
+                        if deadline is not None and monotonic() >= deadline:
+                            raise WaitTimeout(f"{mine}: its executor cancels what it is given")
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
-    except BaseException as error:
-        instead = None
+    except WaitTimeout:
         try:
-            if type(error) is WaitTimeout:
-                instead = _serving.out_of_patience(table, mine, look)
+            instead = _serving.out_of_patience(table, mine, look)
         finally:
             table.recover(mine, outcome)
         if instead is None:
             raise
         return instead
+    except BaseException:
+        table.recover(mine, outcome)
+        raise
     finally:
         mine.signal = None  # it holds this ticket
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
@@ -132,16 +137,18 @@ def behind(
     mine = _elsewhere(table, loader, key, args, kwargs)
     mine.unattended = True
     try:
-        if not table.claim_behind(mine, served):
+        try:
+            if not table.claim_behind(mine, served):
+                return False
+            _executor.start(table, mine, submit)
+            return True
+        except Exception as error:
+            table.recover(mine, None)
+            _load.not_started(table, error)
             return False
-        _executor.start(table, mine, submit)
-        return True
-    except BaseException as error:
-        table.recover(mine, None)
-        if not isinstance(error, Exception):
-            raise
-        _load.not_started(table, error)
-        return False
+    except BaseException:
+        table.recover(mine, None)  # once more, if that was interrupted
+        raise
 
 
 def _elsewhere(
