@@ -131,7 +131,7 @@ def flight(name: str, key: Any, load: Callable[[Flight], Outcome]) -> Flight:
 def start(table: FlightTable, flight: Flight, submit: Submit) -> None:
     """Have the load of `flight` run on a thread of an executor; raises what that raises."""
     # An executor's frames hold what it was given, and the traceback of what a load raises holds
-    # those frames: when the load begins, that is emptied.
+    # those frames: when the load has ended, that is emptied.
     load = flight.load
     assert isinstance(load, ThreadLoad)
     waiting = [flight]
@@ -165,19 +165,24 @@ def raise_interruption(flight: Flight) -> None:
 
 def _work(table: FlightTable, waiting: list[Flight]) -> None:
     thread = me.thread
-    before, thread.works = thread.works, True
-    flight = waiting.pop()
-    load = flight.load
-    assert isinstance(load, ThreadLoad)
+    before = thread.works
     try:
-        load.run(table, flight, elsewhere=True)
+        thread.works = True
+        for flight in waiting:
+            assert isinstance(flight.load, ThreadLoad)
+            flight.load.run(table, flight, elsewhere=True)
+    except BaseException:
+        _never_ran(table, waiting)  # interrupted before it began, perhaps
+        raise
     finally:
         thread.works = before
-        del table, flight, load  # an exception holds its traceback, that the loader's frame, ...
+        waiting.clear()
+        flight = None  # type: ignore[assignment]
+        del table
 
 
-def _never_ran(table: FlightTable, waiting: list[Flight], _: object) -> None:
-    """Abandon a flight whose future was cancelled while it waited for a thread."""
+def _never_ran(table: FlightTable, waiting: list[Flight], _: object = None) -> None:
+    """Abandon a flight whose load has not begun and never will: its future was cancelled, say."""
     for flight in waiting:
         if isinstance(flight.load, ThreadLoad) and flight.load.withdraw():
             table.land(flight, None)
