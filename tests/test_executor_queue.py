@@ -12,7 +12,7 @@ import pytest
 
 from both_worlds import Threads, counted, landed
 from conftest import Caller, Clock, Gate, until
-from soloflight import _executor, cached_singleflight
+from soloflight import WaitTimeout, _executor, cached_singleflight
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
 PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
@@ -123,8 +123,24 @@ def test_a_refresh_that_is_cancelled_while_it_is_queued_leaves_the_table(
         assert (load(), origin.loads) == (1, 1)
 
 
+def test_a_queued_load_goes_on_when_the_patience_of_who_started_it_ends(
+    world: Threads, clock: Clock, one: Executor, gate: Gate
+) -> None:
+    """Where the queue is longer than anybody's patience, nothing would ever be loaded."""
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, executor=one, wait_timeout=0.01, timer=clock)
+    occupied(one, gate)
+    with pytest.raises(WaitTimeout):
+        load()
+    assert len(load.in_flight()) == 1
+    gate.open()
+    landed(load)
+    assert load.peek().value == 1
+
+
+@pytest.mark.parametrize("following", [0, 2])
 def test_who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew(
-    world: Threads, clock: Clock, gate: Gate
+    world: Threads, clock: Clock, gate: Gate, following: int
 ) -> None:
     origin = world.origin()
     with Recording(1) as executor:
@@ -132,13 +148,13 @@ def test_who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew(
         occupied(executor, gate)
         leader = Caller(load)
         until(load.in_flight)
-        follower = Caller(load)
-        until(lambda: load.stats().joined == 1)
+        followers = [Caller(load) for _ in range(following)]
+        until(lambda: load.stats().joined == following)
         first = executor.last
         assert first.cancel()
         until(lambda: executor.last is not first)
         gate.open()
-        assert [leader.result(), follower.result()] == [1, 1]
+        assert [caller.result() for caller in (leader, *followers)] == [1] * (1 + following)
         assert origin.loads == 1
 
 
