@@ -138,6 +138,39 @@ def test_a_queued_load_goes_on_when_the_patience_of_who_started_it_ends(
     assert load.peek().value == 1
 
 
+def test_the_time_in_a_queue_is_no_part_of_what_a_load_costs(
+    world: Threads, clock: Clock, one: Executor, gate: Gate
+) -> None:
+    load = world.cached(world.origin(), executor=one, timer=clock, **STALE)
+    load.put("old")
+    clock.advance(10)
+    occupied(one, gate)
+    assert load() == "old"
+    clock.advance(30)
+    gate.open()
+    landed(load)
+    assert (load.peek().value, load.peek().cost) == (1, 0)
+
+
+def test_a_load_that_has_not_begun_makes_room_for_the_next_when_it_is_too_old(
+    world: Threads, clock: Clock, one: Executor, gate: Gate
+) -> None:
+    """It does not hang: it is withdrawn, however many of them there have been."""
+    origin = world.origin()
+    load = world.cached(origin, executor=one, timer=clock, max_flight_age=1, **STALE)
+    load.put("old")
+    clock.advance(10)
+    occupied(one, gate)
+    for refreshes in range(1, 6):
+        assert load() == "old"
+        assert load.stats().refreshes == refreshes
+        clock.advance(1)
+    gate.open()
+    landed(load)
+    one.shutdown()
+    assert (load(), origin.loads) == (1, 1)
+
+
 @pytest.mark.parametrize("following", [0, 2])
 def test_who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew(
     world: Threads, clock: Clock, gate: Gate, following: int

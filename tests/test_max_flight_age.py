@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from both_worlds import Boom, Origin, Tasks, World, counted, landed
-from conftest import Clock, Gate, until, until_async
-from soloflight import WaitTimeout, _task_loads, cached_singleflight
+from both_worlds import Boom, Origin, World, counted, landed
+from conftest import Clock, Gate, until
+from soloflight import WaitTimeout
 
 AGING: Any = {"ttl": 1000, "max_flight_age": 30}
 
@@ -188,54 +186,3 @@ def test_refreshes_that_hang_are_replaced_as_well(
     until(lambda: load.stats().load_seconds >= 90 + 60 + 30)
     assert world.call(load) == 5
     assert not caplog.records
-
-
-def test_tasks_that_leave_a_load_that_hangs_make_room(clock: Clock) -> None:
-    world = Tasks()
-    origin = world.origin()
-    load = world.cached(origin, timer=clock, **AGING, max_abandoned=1)
-    for rounds in range(1, 6):
-        first, _ = hang(world, clock, origin, load)
-        second, _ = hang(world, clock, origin, load)
-        with pytest.raises(WaitTimeout):
-            world.call(load)
-        first.leave()
-        second.leave()
-        until(lambda rounds=rounds: load.stats().abandoned == 2 * rounds)
-        assert load.in_flight() == ()
-    world.end()
-
-
-def test_loads_whose_loop_was_closed_make_room(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    loads: list[int] = []
-
-    @cached_singleflight(timer=clock, **AGING, max_abandoned=1)
-    async def load() -> int:
-        loads.append(len(loads))
-        if loads[-1] < 2:
-            await asyncio.Event().wait()
-        return loads[-1]
-
-    async def start() -> None:
-        number = len(loads)
-        tasks.append(asyncio.ensure_future(load()))
-        await until_async(lambda: len(loads) > number)
-
-    tasks: list[Any] = []
-    loops = [asyncio.new_event_loop() for _ in range(2)]
-    for loop in loops:
-        loop.run_until_complete(start())
-        clock.advance(30)
-    with pytest.raises(WaitTimeout):
-        asyncio.run(load())
-    loops[0].close()
-    assert asyncio.run(load()) == 2
-    loops[1].close()
-    _task_loads._sweep()  # as it happens when there are many of them
-    assert not load._core.table.hanging
-    assert load.stats().abandoned == 2
-    tasks.clear()
-    gc.collect()
-    caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such loops
