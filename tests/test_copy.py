@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from both_worlds import Origin, World, landed
-from conftest import Clock, until
-from soloflight import _policy
+from conftest import HIGHEST, Clock, until
 
 Basket = dict[str, list[int]]
 
@@ -111,14 +110,14 @@ def test_of_a_stale_value_while_a_refresh_runs_and_after_it_failed(
 
 
 def test_of_a_fresh_value_that_is_refreshed_early(
-    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    world: World, clock: Clock, die: Callable[[float], None]
 ) -> None:
     origin = baskets(world)
     load = world.cached(origin, timer=clock, early_refresh=1.0, **OPTIONS)
     origin.answer = lambda number: clock.advance(1) or {"loads": [number]}
     world.call(load)
     clock.advance(9)
-    monkeypatch.setattr(_policy, "random", lambda: 1 - 2.0**-53)
+    die(HIGHEST)
     gate = origin.hold()
     for _ in range(3):
         assert spoil(world.call(load)) == [1]

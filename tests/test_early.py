@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ from conftest import Clock
 from soloflight import _policy
 
 
-def dice(monkeypatch: pytest.MonkeyPatch, draw: float) -> None:
-    """From now on a caller draws so much: in units of beta times what the load costs."""
-    monkeypatch.setattr(_policy, "random", lambda: 1 - math.exp(-draw))
+def shows(draw: float) -> float:
+    """What the dice show where a caller draws so much, in units of beta times the cost."""
+    return 1 - math.exp(-draw)
 
 
 def slow(clock: Clock, seconds: float) -> Any:
@@ -26,7 +27,7 @@ def slow(clock: Clock, seconds: float) -> Any:
 
 
 def test_who_draws_an_early_refresh_gets_the_fresh_value(
-    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    world: World, clock: Clock, die: Callable[[float], None]
 ) -> None:
     origin = world.origin()
     origin.answer = slow(clock, 2)
@@ -36,7 +37,7 @@ def test_who_draws_an_early_refresh_gets_the_fresh_value(
     gate = origin.hold()
 
     clock.advance(6.5)
-    dice(monkeypatch, 1.5)  # three seconds
+    die(shows(1.5))  # three seconds
     assert world.call(load) == 1
     assert not load.in_flight()
     clock.advance(0.75)
@@ -60,7 +61,7 @@ def test_who_draws_an_early_refresh_gets_the_fresh_value(
 def test_how_early_follows_from_beta_and_the_cost(
     world: World,
     clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
+    die: Callable[[float], None],
     beta: float,
     cost: float,
     early: float,
@@ -69,7 +70,7 @@ def test_how_early_follows_from_beta_and_the_cost(
     origin.answer = slow(clock, cost)
     load = world.cached(origin, ttl=300, early_refresh=beta, timer=clock)
     world.call(load)
-    dice(monkeypatch, 1.0)
+    die(shows(1))
     clock.advance(300 - early - 0.125)
     world.call(load)
     assert origin.loads == 1
@@ -101,7 +102,7 @@ def test_a_value_that_was_replaced_while_the_dice_fell_is_not_refreshed(
 
     def meanwhile() -> float:
         load.put("new")
-        return 1 - math.exp(-1)
+        return shows(1)
 
     monkeypatch.setattr(_policy, "random", meanwhile)
     assert world.call(load) == 1

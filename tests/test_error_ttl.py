@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import traceback
-import weakref
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -73,26 +70,6 @@ def test_what_a_caller_chains_to_it_is_not_seen_by_the_next(world: World, clock:
     assert not hasattr(error, "__notes__")
 
 
-def test_it_keeps_no_frame_alive(world: World, clock: Clock) -> None:
-    class Local:
-        pass
-
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
-    seen = []
-
-    def answer(number: int) -> None:
-        local = Local()
-        seen.append(weakref.ref(local))
-        raise NotFound("k")
-
-    origin.answer = answer
-    caught(world, load)
-    caught(world, load)
-    until(lambda: gc.collect() >= 0 and seen[0]() is None)
-    assert origin.loads == 1
-
-
 def test_everyone_aboard_gets_the_loaders_exception(world: World, clock: Clock) -> None:
     origin = world.origin()
     load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
@@ -106,49 +83,6 @@ def test_everyone_aboard_gets_the_loaders_exception(world: World, clock: Clock) 
             caller.result()
         assert "answer" in [frame.name for frame in traceback.extract_tb(info.tb)]
     assert counted(load) == {"misses": 1, "joined": 2, "errors": 1}
-
-
-@pytest.mark.parametrize(
-    ("ttl", "lasts"),
-    [
-        (timedelta(seconds=3), 3),
-        (lambda error: error.retry_after, 4),
-        (lambda error: timedelta(seconds=error.retry_after), 4),
-        (lambda error: None, 0),
-        (lambda error: -1, 0),
-        (0, 0),
-    ],
-    ids=["timedelta", "callable", "callable-timedelta", "callable-none", "callable-past", "zero"],
-)
-def test_how_long_an_exception_is_an_answer(
-    world: World, clock: Clock, ttl: Any, lasts: float
-) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, error_ttl={NotFound: ttl}, timer=clock)
-    origin.fail(lambda number: NotFound("k", retry_after=4))
-    caught(world, load)
-    if lasts:
-        clock.advance(lasts - 0.125)
-        caught(world, load)
-        assert origin.loads == 1
-        clock.advance(0.125)
-    caught(world, load)
-    assert origin.loads == 2
-
-
-@pytest.mark.parametrize(
-    ("error", "lasts"), [(not_found, 2), (LookupError, 5), (KeyError, 5), (Boom, 0)]
-)
-def test_the_most_specific_class_decides(
-    world: World, clock: Clock, error: Callable[[int], Exception], lasts: float
-) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, error_ttl={LookupError: 5, NotFound: 2}, timer=clock)
-    origin.fail(error)
-    with pytest.raises(Exception, match="1"):
-        world.call(load)
-    entry = load.peek()
-    assert (entry.fresh_until - clock() if entry else 0) == lasts
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,14 @@ def test_by_default_they_share_a_few_daemon_threads(world: Threads, clock: Clock
     assert all(thread.daemon and thread.name == "soloflight" for thread in threads)
 
 
+def test_a_thread_of_the_pool_that_is_idle_is_used_again() -> None:
+    pool, threads = _executor.Pool(), []
+    for _ in range(5):
+        pool.submit(lambda: threads.append(threading.current_thread()))
+        until(lambda: pool._idle)
+    assert len(set(threads)) == 1
+
+
 def test_a_load_on_an_executor_sees_the_context_of_its_caller(
     world: Threads, clock: Clock, one: Executor
 ) -> None:
@@ -111,7 +119,7 @@ def test_a_leader_has_patience_as_well_and_its_load_goes_on(
     world: Threads, clock: Clock, one: Executor
 ) -> None:
     origin = world.origin()
-    load = world.cached(origin, ttl=10, executor=one, wait_timeout=0.01, timer=clock)
+    load = world.cached(origin, ttl=10, executor=one, wait_timeout=0.1, timer=clock)
     gate = origin.hold()
     for _ in range(2):
         with pytest.raises(WaitTimeout, match=r"load\['k'\]"):
@@ -158,6 +166,27 @@ def test_an_interruption_of_a_load_reaches_only_the_caller_that_started_it(
     assert [follower.result() for follower in followers] == [2] * 3
     stats = load.stats()
     assert (stats.misses, stats.abandoned, stats.errors) == (2, 1, 0)
+
+
+def test_an_interruption_of_a_load_whose_caller_has_left_is_told(
+    world: Threads, clock: Clock, one: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = world.origin()
+
+    def answer(number: int) -> None:
+        raise SystemExit("of the load")
+
+    origin.answer = answer
+    load = world.cached(origin, ttl=10, executor=one, wait_timeout=0.1, timer=clock)
+    gate = origin.hold()
+    caller = Caller(load)
+    gate.arrived()
+    with pytest.raises(WaitTimeout):
+        caller.result()
+    gate.open()
+    landed(load)
+    (record,) = caplog.records
+    assert (record.name, str(record.exc_info[1])) == ("soloflight", "of the load")
 
 
 def test_interruptions_of_refreshes_do_not_use_up_the_threads(

@@ -12,7 +12,7 @@ import pytest
 
 from both_worlds import Threads, counted, landed
 from conftest import Caller, Clock, Gate, until
-from soloflight import _executor, cached_singleflight
+from soloflight import WaitTimeout, _executor, cached_singleflight
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
 PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
@@ -123,8 +123,57 @@ def test_a_refresh_that_is_cancelled_while_it_is_queued_leaves_the_table(
         assert (load(), origin.loads) == (1, 1)
 
 
+def test_a_queued_load_goes_on_when_the_patience_of_who_started_it_ends(
+    world: Threads, clock: Clock, one: Executor, gate: Gate
+) -> None:
+    """Where the queue is longer than anybody's patience, nothing would ever be loaded."""
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, executor=one, wait_timeout=0.01, timer=clock)
+    occupied(one, gate)
+    with pytest.raises(WaitTimeout):
+        load()
+    assert len(load.in_flight()) == 1
+    gate.open()
+    landed(load)
+    assert load.peek().value == 1
+
+
+def test_the_time_in_a_queue_is_no_part_of_what_a_load_costs(
+    world: Threads, clock: Clock, one: Executor, gate: Gate
+) -> None:
+    load = world.cached(world.origin(), executor=one, timer=clock, **STALE)
+    load.put("old")
+    clock.advance(10)
+    occupied(one, gate)
+    assert load() == "old"
+    clock.advance(30)
+    gate.open()
+    landed(load)
+    assert (load.peek().value, load.peek().cost) == (1, 0)
+
+
+def test_a_load_that_has_not_begun_makes_room_for_the_next_when_it_is_too_old(
+    world: Threads, clock: Clock, one: Executor, gate: Gate
+) -> None:
+    """It does not hang: it is withdrawn, however many of them there have been."""
+    origin = world.origin()
+    load = world.cached(origin, executor=one, timer=clock, max_flight_age=1, **STALE)
+    load.put("old")
+    clock.advance(10)
+    occupied(one, gate)
+    for refreshes in range(1, 6):
+        assert load() == "old"
+        assert load.stats().refreshes == refreshes
+        clock.advance(1)
+    gate.open()
+    landed(load)
+    one.shutdown()
+    assert (load(), origin.loads) == (1, 1)
+
+
+@pytest.mark.parametrize("following", [0, 2])
 def test_who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew(
-    world: Threads, clock: Clock, gate: Gate
+    world: Threads, clock: Clock, gate: Gate, following: int
 ) -> None:
     origin = world.origin()
     with Recording(1) as executor:
@@ -132,13 +181,13 @@ def test_who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew(
         occupied(executor, gate)
         leader = Caller(load)
         until(load.in_flight)
-        follower = Caller(load)
-        until(lambda: load.stats().joined == 1)
+        followers = [Caller(load) for _ in range(following)]
+        until(lambda: load.stats().joined == following)
         first = executor.last
         assert first.cancel()
         until(lambda: executor.last is not first)
         gate.open()
-        assert [leader.result(), follower.result()] == [1, 1]
+        assert [caller.result() for caller in (leader, *followers)] == [1] * (1 + following)
         assert origin.loads == 1
 
 

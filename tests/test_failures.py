@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from both_worlds import Boom, World, landed
-from conftest import Clock
-from soloflight import _policy
+from both_worlds import Boom, Threads, World, landed
+from conftest import HIGHEST, Clock
+from soloflight._table import FlightTable
 
 BEHIND = {"stale_while_revalidate": 1000}
 INSTEAD = {"stale_if_error": 1000}
 BOTH = pytest.mark.parametrize("options", [BEHIND, INSTEAD], ids=["behind", "instead"])
-
-
-@pytest.fixture
-def whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An attempt is held off for as long as it may be: no jitter."""
-    monkeypatch.setattr(_policy, "random", lambda: 1.0)
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[Any]:
@@ -61,10 +56,10 @@ def test_a_failed_reload_is_told_once_and_leaves_the_entry_as_it_is(
 
 
 @BOTH
-@pytest.mark.usefixtures("whole")
 def test_attempts_are_held_off_twice_as_long_each_time_up_to_the_most(
-    world: World, clock: Clock, options: Any
+    world: World, clock: Clock, options: Any, die: Callable[[float], None]
 ) -> None:
+    die(1)  # no jitter
     origin = world.origin()
     load = world.cached(origin, ttl=10, timer=clock, retry_after=(2, 20), **options)
     world.call(load)
@@ -99,25 +94,28 @@ def test_attempts_are_held_off_twice_as_long_each_time_up_to_the_most(
     attempts([2, 4])
 
 
-def test_keys_that_failed_together_are_not_tried_again_together(world: World, clock: Clock) -> None:
+@pytest.mark.parametrize(
+    "options", [{"stale_while_revalidate": 5}, {"stale_if_error": 5}], ids=["behind", "instead"]
+)
+def test_held_off_or_not_a_value_ends_at_its_last_deadline(
+    world: World, clock: Clock, options: Any, die: Callable[[float], None]
+) -> None:
+    die(1)
     origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=100, timer=clock, retry_after=(8, 30))
-    keys = [str(number) for number in range(50)]
-    for key in keys:
-        world.call(load, key)
-    clock.advance(10)
+    load = world.cached(origin, ttl=10, timer=clock, retry_after=(60, 60), **options)
+    world.call(load)
     origin.fail()
-    tries = []
-    for _ in range(16):  # half a second each
-        before = origin.loads
-        for key in keys:
-            world.call(load, key)
-        tries.append(origin.loads - before)
-        clock.advance(0.5)
-    assert tries[0] == 50
-    assert not any(tries[1:8]), "sooner than half the time"
-    assert sum(tries[1:]) > 25
-    assert all(number < 25 for number in tries[1:])
+    clock.advance(10)
+    world.call(load)
+    landed(load)
+    clock.advance(4.875)
+    assert world.call(load) == 1
+    assert origin.loads == 2
+    clock.advance(0.125)
+    for _ in range(2):
+        with pytest.raises(Boom):
+            world.call(load)
+    assert origin.loads == 4
 
 
 @BOTH
@@ -135,7 +133,7 @@ def test_refresh_raises_what_the_load_raised(world: World, clock: Clock, options
 
 
 def test_an_early_refresh_that_fails_is_held_off_as_well(
-    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    world: World, clock: Clock, die: Callable[[float], None]
 ) -> None:
     origin = world.origin()
     origin.answer = lambda number: clock.advance(1) or number
@@ -143,7 +141,7 @@ def test_an_early_refresh_that_fails_is_held_off_as_well(
     world.call(load)
     origin.fail()
     clock.advance(5)
-    monkeypatch.setattr(_policy, "random", lambda: 1 - 2.0**-53)  # who draws this, refreshes
+    die(HIGHEST)  # whoever draws this, refreshes
     for attempts in (1, 2):
         for _ in range(5):
             assert world.call(load) == 1
@@ -153,3 +151,29 @@ def test_an_early_refresh_that_fails_is_held_off_as_well(
     clock.advance(1)  # it has expired
     with pytest.raises(Boom):
         world.call(load)
+
+
+@BOTH
+def test_who_comes_too_late_for_an_attempt_that_failed_is_held_off_as_well(
+    clock: Clock, options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has seen that an attempt was due; when it claims the key, another one has failed."""
+    world = Threads()
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, timer=clock, **options)
+    load()
+    clock.advance(10)
+    origin.fail()
+    method = "claim_behind" if options is BEHIND else "claim"
+    claim = getattr(FlightTable, method)
+
+    def late(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(FlightTable, method, claim)
+        assert load() == 1
+        landed(load)
+        return claim(*args, **kwargs)
+
+    monkeypatch.setattr(FlightTable, method, late)
+    assert load() == 1
+    landed(load)
+    assert origin.loads == 2

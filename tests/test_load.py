@@ -1,4 +1,4 @@
-"""What is stored of a value, and for how long: cache_if, ttl, jitter; and errors in these."""
+"""What is stored of a value, and for how long: cache_if and ttl, and errors in these."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from both_worlds import Boom, World
+from both_worlds import Boom, World, landed
 from conftest import Clock, until
 
 
@@ -47,26 +47,6 @@ def test_a_ttl_of_none_is_for_ever(world: World, clock: Clock) -> None:
     assert world.call(load) == 1
 
 
-def test_jitter_shortens_each_ttl_by_its_part_at_most(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(
-        origin, ttl=10, jitter=0.2, stale_if_error=60, error_ttl={Boom: 5}, timer=clock
-    )
-    start = clock()
-    for number in range(100):
-        world.call(load, str(number))
-    entries = [load.peek(str(number)) for number in range(100)]
-    fresh_until = [entry.fresh_until - start for entry in entries]
-    assert all(8 <= seconds <= 10 for seconds in fresh_until)
-    assert min(fresh_until) < 8.5
-    assert max(fresh_until) > 9.5
-    assert all(entry.error_until - entry.fresh_until == pytest.approx(60) for entry in entries)
-    origin.fail()
-    with pytest.raises(Boom):
-        world.call(load, "another key")
-    assert 4 <= load.peek("another key").fresh_until - start < 5
-
-
 class Wrong(Exception):
     pass
 
@@ -103,8 +83,23 @@ def test_an_error_of_an_option_reaches_everyone_as_it_is(
     assert load.peek().value == 1
 
 
-@pytest.mark.parametrize("ttl", ["soon", float("nan"), object()])
-def test_a_ttl_that_is_no_duration_says_so(world: World, clock: Clock, ttl: Any) -> None:
-    load = world.cached(world.origin(), ttl=lambda value: ttl, timer=clock)
-    with pytest.raises((TypeError, ValueError), match="what ttl\\(\\) returns must be"):
-        world.call(load)
+@pytest.mark.parametrize("option", ["ttl", "cache_if", "error_ttl"])
+def test_a_refresh_that_ends_in_an_error_of_an_option_is_told_and_held_off(
+    world: World, clock: Clock, caplog: pytest.LogCaptureFixture, option: str
+) -> None:
+    """No caller hears of it; and each stale hit would start another load."""
+    options: dict[str, Any] = {"ttl": 10, option: {Boom: wrong} if option == "error_ttl" else wrong}
+    origin = world.origin()
+    load = world.cached(origin, timer=clock, stale_while_revalidate=60, **options)
+    world.call(load)
+    clock.advance(10)
+    if option == "error_ttl":
+        origin.fail()
+    for _ in range(3):
+        assert world.call(load) == 1
+        landed(load)
+    (record,) = [record for record in caplog.records if record.name == "soloflight"]
+    assert record.exc_info[0] is Wrong
+    entry = load.peek()
+    assert (entry.failures, type(entry.last_error)) == (1, Wrong)
+    assert origin.loads == 2

@@ -19,7 +19,7 @@ def patient(world: World) -> Any:
         yield {"wait_timeout": 0.01}
         return
     with ThreadPoolExecutor(4) as executor:
-        yield {"wait_timeout": 0.01, "executor": executor}
+        yield {"wait_timeout": 0.1, "executor": executor}
         world.end()  # opens what was held
 
 

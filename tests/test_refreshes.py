@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 
 from both_worlds import Boom, Origin, Tasks, Threads, World, counted, landed
 from conftest import Clock, in_child, needs_fork, until
-from soloflight import cached_singleflight
 
 OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
 
@@ -178,21 +177,6 @@ def test_functions_that_share_a_cache_refresh_their_own(world: World, clock: Clo
     assert world.call(load_other) == -1
     landed(load_other)
     assert [world.call(load_one), world.call(load_other)] == [2, -2]
-
-
-def test_a_cache_with_a_ttl_has_to_last_for_stale_values_too(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    options = {"ttl": 10, "cache": TTLCache(10, 15, clock)}
-    with pytest.raises(ValueError, match=r"16.* ttl=15"):
-        cached_singleflight(stale_while_revalidate=6, **options)
-    load = world.cached(origin, stale_while_revalidate=5, **options)
-    world.call(load)
-    clock.advance(14.5)
-    gate = origin.hold()
-    assert world.call(load) == 1
-    gate.open()
-    landed(load)
-    assert world.call(load) == 2
 
 
 # Fork

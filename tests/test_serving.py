@@ -155,26 +155,6 @@ def test_a_stale_value_is_read_without_a_lock(world: World, clock: Clock) -> Non
     landed(load)
 
 
-def test_a_value_is_kept_until_its_last_deadline(world: World, clock: Clock) -> None:
-    load = world.cached(
-        world.origin(), ttl=10, stale_while_revalidate=5, stale_if_error=20, timer=clock
-    )
-    world.call(load)
-    entry = load.peek()
-    start = clock() + 10
-    assert (entry.fresh_until, entry.stale_until, entry.error_until) == (
-        start,
-        start + 5,
-        start + 20,
-    )
-    clock.advance(29.5)
-    assert load.peek().value == 1
-    assert load.cache_info().currsize == 1
-    clock.advance(0.5)
-    assert load.peek() is None
-    assert load.cache_info().currsize == 0
-
-
 def test_what_was_evicted_is_not_served(world: World, clock: Clock) -> None:
     origin = world.origin()
     load = world.cached(origin, ttl=10, stale_while_revalidate=5, maxsize=1, timer=clock)

@@ -182,26 +182,6 @@ def stuck_at_first(clock: Clock) -> tuple[Any, list[int]]:
     return load, loads
 
 
-def test_a_refresh_ends_with_its_loop_and_the_next_caller_starts_another(
-    clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    load, loads = stuck_at_first(clock)
-
-    async def start() -> None:
-        assert await load() == 0
-        await until_async(lambda: loads)
-
-    async def again() -> None:
-        assert await load() == 0
-        await until_async(lambda: not load.in_flight())
-        assert await load() == 2
-
-    asyncio.run(start())
-    assert load.in_flight() == ()
-    asyncio.run(again())
-    assert not caplog.records
-
-
 @pytest.mark.parametrize("begun", [False, True], ids=["before-its-first-step", "in-the-middle"])
 @pytest.mark.parametrize("late", [0, 60], ids=["served", "not-served"])
 def test_a_refresh_whose_loop_was_merely_closed_is_abandoned(

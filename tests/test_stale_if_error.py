@@ -29,6 +29,26 @@ def test_the_leader_and_all_who_follow_get_the_old_value(world: World, clock: Cl
     }
 
 
+def test_who_waits_for_a_refresh_that_fails_gets_the_old_value_as_well(
+    world: World, clock: Clock
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, stale_while_revalidate=5, stale_if_error=20, timer=clock)
+    world.call(load)
+    clock.advance(10)
+    gate = origin.hold()
+    assert world.call(load) == 1
+    gate.arrived()
+    clock.advance(5)
+    late = [world.start(load) for _ in range(3)]
+    until(lambda: load.stats().joined == 3)
+    origin.fail()
+    gate.open()
+    assert [caller.result() for caller in late] == [1] * 3
+    stats = load.stats()
+    assert (stats.stale_hits, stats.stale_on_error, stats.errors) == (1, 3, 1)
+
+
 def test_only_a_reload_that_fails_is_answered_by_the_old_value(world: World, clock: Clock) -> None:
     origin = world.origin()
     load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
