@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import weakref
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import cachetools
@@ -899,3 +899,28 @@ def test_who_reads_the_counts_does_not_change_which_hits_were_the_last() -> None
     load(3)
     assert load.peek(1)
     assert load.peek(2) is None
+
+
+def test_peek_finds_what_has_replaced_an_entry_that_expires_meanwhile() -> None:
+    now = 0.0
+    meanwhile: list[Callable[[], None]] = []  # what others do while the time is read
+
+    def timer() -> float:
+        while meanwhile:
+            meanwhile.pop()()
+        return now
+
+    @cached_singleflight(ttl=10, timer=timer)
+    def load(key: str) -> str:
+        return "old"
+
+    def replaced_and_expired() -> None:
+        nonlocal now
+        now = 9.0
+        load.put("new", "a")
+        now = 10.0
+
+    load("a")
+    meanwhile.append(replaced_and_expired)
+    entry = load.peek("a")
+    assert entry is not None and entry.value == "new"

@@ -103,8 +103,9 @@ class Shelf:
 
     def alive(self, key: Hashable) -> Entry[Any] | None:
         """The entry of `key` if it may still be served, fresh or stale. Takes no lock."""
+        now = self.timer()  # first: what is found then may have replaced what expires meanwhile
         entry = self.find(key)
-        return entry if entry is not None and self.timer() < entry.until else None
+        return entry if entry is not None and now < entry.until else None
 
     def look(self, key: Hashable) -> Entry[Any] | None:
         """A hit on an entry that is fresh, or behind which reloads are held off.

@@ -1,8 +1,7 @@
 """Callers, loads and fences around a flight table: what each may do next, and what must hold.
 
-`FlightTable`, `Shelf` and cache are the real ones. What these know of the outside (how one waits,
-what runs a load) is played here: each actor is a greenlet that gives way wherever it holds no lock,
-so that any other may go first.
+`FlightTable`, `Shelf` and cache are the real ones. What these know of the outside is played: see
+`actors`.
 
 A *generation* of a key begins with each fence. A load brings the generation in which it began, and
 what is put is of the one that begins with it: so a value tells how old it is.
@@ -17,133 +16,20 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from soloflight import _caches, _fences
+from soloflight._entry import Entry
 from soloflight._flight import Flight, Outcome
-from soloflight._outcome import Error, Found, Value
+from soloflight._outcome import Error
 from soloflight._policy import Policy
 from soloflight._table import FlightTable
 
-Action = tuple[Any, ...]
-
-
-class BrokenLaw(AssertionError):
-    """What must never be so, is."""
-
-
-def law(number: int, holds: object, otherwise: str) -> None:
-    if not holds:
-        raise BrokenLaw(f"law {number}: {otherwise}")
-
-
-def pause() -> None:
-    """This actor holds no lock: others may go first."""
-    actor = getcurrent()
-    if actor.parent is not None:
-        actor.parent.switch()
-
-
-class Flights(dict[Hashable, Flight]):
-    """Going on the table takes no lock."""
-
-    def setdefault(self, key: Hashable, mine: Flight) -> Flight:  # type: ignore[override]
-        found = super().setdefault(key, mine)
-        mine.signal.flight = found
-        pause()
-        return found
-
-
-class Waiters:
-    """Callers that wait for a flight; to wake them is to let them go on."""
-
-    def __init__(self) -> None:
-        self.callers: dict[Flight, Caller] = {}
-
-    def aboard(self) -> int:
-        return len(self.callers)
-
-    def wake(self) -> None:
-        pause()
-        for caller in self.callers.values():
-            caller.wake()
-
-
-def board(flight: Flight, mine: Flight) -> None:
-    waiters: Any = flight.waiters.setdefault("all", Waiters())
-    waiters.callers[mine] = mine.signal
-
-
-class Task:
-    """Runs a load that no caller owns."""
-
-    def __init__(self, table: FlightTable, flight: Flight) -> None:
-        self.task = self
-        self.table, self.flight = table, flight
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        current = self.table.flights.get(self.flight.key)
-        law(6, current is not self.flight, "cancelled before it was off the table")
-        self.cancelled = True
-
-
-class Caller:
-    """One call; it is idle, claims, leads, waits or is done."""
-
-    def __init__(self) -> None:
-        self.state = "idle"
-        self.key = ""
-        self.look = True
-        self.mine: Any = None
-        self.flight: Any = None
-        self.woken = False
-        self.looked: Any = None  # what it saw in its second look, until it goes on
-        # Of its key, when it called:
-        self.generation = 0
-        self.forgotten = 0
-
-    def wake(self) -> None:
-        self.woken = True
-        outcome = self.flight.outcome
-        if outcome is None:
-            return  # it has to be told; see `World.resume`
-        self.state = "done"
-        found = outcome.exception.args if type(outcome) is Error else outcome.value
-        law(7, found[0] >= self.generation, "got a value older than a fence")
-        law(7, type(outcome) is Found or found[1] >= self.forgotten, "got that of a forgotten load")
-
-    def seen(self, world: World) -> Action:
-        since = world.generation[self.key] - self.generation
-        forgotten = world.forgotten[self.key] - self.forgotten
-        leads = self.flight is self.mine
-        looked = self.looked and world.generation[self.key] - self.looked[0]
-        return self.state, self.look, self.woken, leads, repr(looked), since, forgotten
-
-
-class Load:
-    """What runs for a flight: in the leader's thread, or in a task."""
-
-    def __init__(self, world: World, caller: Caller) -> None:
-        self.flight: Flight = caller.mine
-        self.caller = caller
-        self.generation = world.generation[caller.key]
-        self.forgotten = world.forgotten[caller.key]
-        # A fence may have struck after it went on the table, and before it began.
-        self.fenced = world.table.flights.get(caller.key) is not self.flight
-        self.landing = False
-
-    @property
-    def dying(self) -> bool:
-        return isinstance(self.flight.load, Task) and self.flight.over
-
-    def seen(self, world: World) -> Action:
-        if self.flight.over:
-            return "over", self.landing
-        since = world.generation[self.flight.key] - self.generation
-        forgotten = world.forgotten[self.flight.key] - self.forgotten
-        return "loads", self.fenced, since, forgotten
+from .actors import Action, Brought, Caller, Flights, Load, Task, board, brought, law, pause
 
 
 class World:
     """The callers, the table, and what was promised so far."""
+
+    policy = Policy(ttl=inf)
+    time = 0.0
 
     def __init__(self, callers: int, keys: int, fences: int, *, tasks: bool, steps: bool) -> None:
         self.tasks = tasks
@@ -152,14 +38,14 @@ class World:
         self.keys = "abcd"[:keys]
         self.shelf = _caches.shelf(
             "f",
-            Policy(ttl=inf),
+            self.policy,
             cache=None,
             maxsize=9,
             getsizeof=None,
-            timer=lambda: 0.0,
+            timer=lambda: self.time,
         )
         self.shelf.look = self.second_look  # type: ignore[method-assign]
-        self.table = FlightTable("f", self.shelf)
+        self.table = self.make_table()
         self.table.flights = Flights()
         self.callers = [Caller() for _ in range(callers)]
         self.loads: list[Load] = []
@@ -168,18 +54,17 @@ class World:
         self.generation = dict.fromkeys(self.keys, 0)
         self.forgotten = dict.fromkeys(self.keys, 0)
 
+    def make_table(self) -> FlightTable:
+        return FlightTable("f", self.shelf)
+
     # What may happen next
 
     def actions(self) -> Iterator[Action]:
         for number in range(len(self.paused)):
             yield "go_on", number
         for number, load in enumerate(self.loads):
-            if load.dying and not load.landing:
-                yield "land", number  # it is too late, whatever it brings
-            elif not load.landing:
-                yield "land", number
-                yield "fail", number
-                yield "abandon", number
+            if not load.landing:
+                yield from ((ending, number) for ending in self.endings(load))
         for number, caller in enumerate(self.callers):
             if caller.state == "idle":
                 for key in self.keys:
@@ -192,7 +77,7 @@ class World:
                 if caller.woken:
                     yield "resume", number
         for key in self.keys:
-            if self.shelf.find(key):
+            if self.alive(key):
                 yield "evict", key
             if self.fences:
                 yield "invalidate", key
@@ -201,9 +86,14 @@ class World:
         if self.fences:
             yield ("clear",)
 
+    def endings(self, load: Load) -> tuple[str, ...]:
+        # It may be too late, whatever it brings.
+        return ("land",) if load.dying else ("land", "fail", "abandon")
+
     def do(self, action: Action) -> None:
         name, *args = action
         getattr(self, name)(*args)
+        self.let_go()
 
     def act(self, step: Callable[[], None]) -> None:
         if not self.steps:
@@ -227,7 +117,7 @@ class World:
         caller.key, caller.look = key, look
         caller.generation, caller.forgotten = self.generation[key], self.forgotten[key]
         caller.mine = self.flight_of(caller)
-        self.act(lambda: self.claim(caller))
+        self.act(lambda: self.ask(caller))
 
     def refresh(self, number: int, key: str) -> None:
         self.call(number, key, look=False)
@@ -237,32 +127,41 @@ class World:
         flight.signal = caller
         return flight
 
-    def second_look(self, key: Hashable) -> Outcome | None:
+    def second_look(self, key: Hashable) -> Entry[Any] | None:
         """That of the shelf, which takes no lock either."""
         entry = type(self.shelf).look(self.shelf, key)
         caller = self.claiming[getcurrent()]
-        caller.looked = () if not isinstance(entry, Value) else entry.value
+        caller.looked = () if entry is None else brought(entry.handed())
         pause()
         caller.looked = None
         return entry
 
+    def ask(self, caller: Caller) -> None:
+        """A call that finds no entry at first."""
+        self.claim(caller)
+
+    def hits(self, caller: Caller, outcome: Outcome) -> None:
+        found = brought(outcome)
+        law(7, found.generation >= caller.generation, "a hit that is older than a fence")
+        caller.state = "done"
+
     def claim(self, caller: Caller) -> None:
         caller.state, caller.woken = "claims", False
         self.claiming[getcurrent()] = caller
-        entry = self.table.claim(caller.mine, board, look=caller.look, aboard=self.tasks)
-        if isinstance(entry, Value):
-            law(7, entry.value[0] >= caller.generation, "a hit that is older than a fence")
-            caller.state = "done"
+        outcome = self.table.claim(caller.mine, board, look=caller.look, aboard=self.tasks)
+        if outcome is not None:
+            self.hits(caller, outcome)
             return
         following = caller.mine.following
         if following is None:
+            self.let_go()
             load = Load(self, caller)
-            known = caller.look and not load.fenced and self.shelf.find(caller.key)
+            known = caller.look and not load.fenced and self.is_known(caller.key)
             law(2, not known, "loads what is in the cache")
             self.loads.append(load)
             caller.state = "leads"
             if self.tasks:
-                caller.mine.load = Task(self.table, caller.mine)
+                Task(self.table, caller.mine)
                 caller.state = "waits"
             return
         law(1, following is caller.flight, "follows another flight than it found")
@@ -290,23 +189,31 @@ class World:
         caller = self.callers[number]
         self.table.leave(caller.flight, caller.mine)
         caller.state = "done"
-        if self.tasks and not caller.flight.aboard() and caller.flight in self.loading():
-            law(6, caller.flight.load.cancelled, "everyone has left, and it goes on")
+        flight = caller.flight
+        if self.tasks and not flight.aboard() and flight in self.loading():
+            goes_on = not flight.load.cancelled
+            law(6, goes_on is flight.unattended, "everyone has left, and it goes on, or should")
 
     # Loads
 
-    def entry(self, value: Any) -> Outcome:
-        return self.shelf.policy.entry(value, now=0.0, cost=0.0)
+    def entry(self, value: Brought) -> Outcome:
+        return self.shelf.policy.entry(value, now=self.time, cost=0.0)
+
+    def alive(self, key: str) -> Entry[Any] | None:
+        """The entry that may be served somehow."""
+        entry = self.shelf.find(key)
+        return entry if entry is not None and self.time < entry.until else None
+
+    def is_known(self, key: str) -> bool:
+        """Whether there is an entry that will do."""
+        return self.shelf.find(key) is not None
 
     def loading(self) -> dict[Flight, Load]:
         return {load.flight: load for load in self.loads}
 
-    def end(self, number: int, make: Callable[[Any], Outcome] | None) -> None:
-        load = self.loads[number]
+    def end(self, load: Load, outcome: Outcome | None) -> None:
         load.landing = True
         flight = load.flight
-        value = load.generation, load.forgotten
-        outcome = make and make(value)
         late = flight.over
 
         def land() -> None:
@@ -319,32 +226,39 @@ class World:
         before = self.shelf.find(flight.key)
         self.act(land)
         entry = self.shelf.find(flight.key)
-        if make == self.entry and not late and not load.fenced:
-            law(2, entry is outcome, "a value was not stored")
+        stored = outcome.entry if type(outcome) is Error else outcome
+        if isinstance(stored, Entry) and not late and not load.fenced:
+            law(2, entry is stored, "it was not stored")
         else:
             law(7, entry is before, "a fenced or failed load changed the cache")
         law(2, self.table.flights.get(flight.key) is not flight, "over, and still on the table")
 
+    def brings(self, load: Load) -> Brought:
+        return Brought(load.generation, load.forgotten, self.time)
+
     def land(self, number: int) -> None:
-        self.end(number, self.entry)
+        load = self.loads[number]
+        self.end(load, self.entry(self.brings(load)))
 
     def fail(self, number: int) -> None:
-        self.end(number, lambda value: Error(Exception(*value), None))
+        load = self.loads[number]
+        self.end(load, Error(Exception(*self.brings(load)), None))
 
     def abandon(self, number: int) -> None:
-        self.end(number, None)
+        self.end(self.loads[number], None)
 
     # Others
 
-    def fence(self, key: str) -> tuple[int, int]:
+    def fence(self, key: str) -> Brought:
+        """What is put is as new as that."""
         self.fences -= 1
         self.generation[key] += 1
         for load in self.loads:
             load.fenced |= load.flight.key == key
-        return self.generation[key], self.forgotten[key]
+        return Brought(self.generation[key], self.forgotten[key], self.time)
 
     def invalidate(self, key: str) -> None:
-        there = bool(self.shelf.find(key)) or key in self.table.flights
+        there = self.alive(key) is not None or key in self.table.flights
         self.fence(key)
         told = _fences.invalidate(self.table, key)
         law(7, told is there, "it does not tell whether there was anything")
@@ -373,6 +287,9 @@ class World:
 
     # What holds in every state
 
+    def let_go(self) -> None:
+        """See which flights own their key no longer."""
+
     def check(self) -> None:
         for key in self.keys:
             flight = self.table.flights.get(key)
@@ -388,11 +305,8 @@ class World:
                 claims = [c for c in self.callers if c.state == "claims" and c.mine is flight]
                 law(8, claims, "on the table, and nobody will take it off")
             entry = self.shelf.find(key)
-            law(
-                7,
-                entry is None or entry.value[0] == self.generation[key],
-                "an entry outlived a fence",
-            )
+            now = entry is None or brought(entry.handed()).generation == self.generation[key]
+            law(7, now, "an entry outlived a fence")
         waking = [load.flight for load in self.loads if load.landing]
         waking += [caller.mine for caller in self.callers if caller.state == "claims"]
         for caller in self.callers:
@@ -408,6 +322,16 @@ class World:
         law(8, not self.table.flights, "something is left on the table")
         law(8, not self.loads, "a load never ends")
 
+    def seen(self, key: str) -> Action:
+        return () if self.shelf.find(key) is None else (1,)
+
+    def seen_by(self, caller: Caller) -> Action:
+        return caller.seen(self)
+
+    def seen_of(self, flight: Flight) -> Action:
+        """What else of a flight decides on its future."""
+        return ()
+
     def state(self) -> Hashable:
         """Worlds of one state have one future; the names of keys and callers do not matter."""
         keys = []
@@ -415,14 +339,13 @@ class World:
             flights: dict[Flight, list[Any]] = {}
             for caller in self.callers:
                 if caller.key == key and caller.state != "done":
-                    flights.setdefault(caller.flight, []).append(caller.seen(self))
+                    flights.setdefault(caller.flight, []).append(self.seen_by(caller))
             loads = {load.flight: load for load in self.loads if load.flight.key == key}
             for flight in [*loads, *filter(None, [self.table.flights.get(key)])]:
                 flights.setdefault(flight, [])
-            entry = self.shelf.find(key)
             keys.append(
                 (
-                    () if entry is None else (1,),
+                    self.seen(key),
                     sorted(
                         (
                             sorted(callers),
@@ -431,6 +354,7 @@ class World:
                             flight.outcome is None,
                             flight.aboard(),
                             self.table.flights.get(key) is flight,
+                            *self.seen_of(flight),
                         )
                         for flight, callers in flights.items()
                     ),

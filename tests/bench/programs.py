@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping
+from math import inf
 from random import Random
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from soloflight import cached_singleflight
+from soloflight._flight import Flight
 
 from .history import Call, History, Load
+from .replaced import Crew
 from .schedule import Scheduler
+from .single import Life
 
 
 class Failed(Exception):
@@ -25,9 +30,29 @@ class Mix(NamedTuple):
     ttl: float | None = None
     wait_timeout: float | None = None  # there are loads that take longer
     keys: str = "a"
+    options: Mapping[str, Any] = MappingProxyType({})  # of freshness
+    cost: float = 0  # what a load takes, on the clock of the entries
+    age: float | None = None  # of the entries that are there in the beginning
+    crew: bool = False  # loads run in an executor that refuses some of them, on threads
+
+    @property
+    def life(self) -> Life:
+        option = self.options.get
+        return Life(
+            ttl=inf if self.ttl is None else self.ttl,
+            stale=option("stale_while_revalidate", 0),
+            on_error=option("stale_if_error", 0),
+            error_ttl=option("error_ttl", {}).get(Failed, 0),
+            early=option("early_refresh", 0) > 0,
+            hold_off=HOLD_OFF,
+            max_age=option("max_flight_age", inf),
+        )
 
 
+HOLD_OFF = 10
 ALL = {"call": 6, "refresh": 2, "invalidate": 1, "put": 1, "clear": 1, "forget": 1, "peek": 1}
+STALE = {"stale_while_revalidate": 10, "retry_after": (HOLD_OFF, HOLD_OFF)}
+ON_ERROR = {"stale_if_error": 30, "retry_after": (HOLD_OFF, HOLD_OFF)}
 MIXES = {
     "one flight": Mix({"call": 1}),
     "order of landing": Mix({"call": 3, "peek": 1}, keys="ab"),
@@ -41,10 +66,65 @@ MIXES = {
     "everything": Mix(
         {**ALL, "expire": 1}, {"value": 4, "error": 1, "interruption": 1}, ttl=10, keys="ab"
     ),
+    "stale": Mix(
+        {"call": 6, "expire": 1, "peek": 1}, {"value": 2, "error": 1}, ttl=10, options=STALE, age=10
+    ),
+    "stale, fenced": Mix({**ALL, "expire": 1}, ttl=10, options=STALE, age=10),
+    "stale on error": Mix(
+        {"call": 6, "refresh": 1, "expire": 2, "invalidate": 1},
+        {"value": 1, "error": 2},
+        ttl=10,
+        options=ON_ERROR,
+        age=10,
+    ),
+    "early": Mix(
+        {"call": 6, "invalidate": 1, "put": 1},
+        {"value": 3, "error": 1, "interruption": 1},
+        ttl=10,
+        options={"early_refresh": 1.0, "retry_after": (HOLD_OFF, HOLD_OFF)},
+        cost=1,
+    ),
+    "stored errors": Mix(
+        {"call": 6, "refresh": 1, "expire": 2, "invalidate": 1, "peek": 1},
+        {"value": 1, "error": 1},
+        ttl=10,
+        options={**STALE, "error_ttl": {Failed: 10}},
+        age=10,
+    ),
+    "patience": Mix(
+        {"call": 6, "refresh": 1, "invalidate": 1},
+        {"value": 2, "error": 1},
+        ttl=10,
+        wait_timeout=1,
+        options=ON_ERROR,
+        age=20,
+        crew=True,
+    ),
+    "too old": Mix(
+        {"call": 6, "expire": 3, "invalidate": 1},
+        {"value": 2, "error": 1, "interruption": 1},
+        ttl=10,
+        options={"stale_while_revalidate": 20, "max_flight_age": 9, "max_abandoned": 1},
+        age=10,
+    ),
+    "everything, stale": Mix(
+        {**ALL, "expire": 2},
+        {"value": 3, "error": 1, "interruption": 1},
+        ttl=10,
+        options=STALE | ON_ERROR | {"max_flight_age": 9},
+        keys="ab",
+        age=10,
+        crew=True,
+    ),
 }
 
 Operation = tuple[str, str]
 """What to do, and with which key."""
+
+
+def flights() -> list[Flight]:
+    """Those that are there still, though nobody has collected any garbage."""
+    return [thing for thing in gc.get_objects() if type(thing) is Flight]
 
 
 class Program:
@@ -52,19 +132,38 @@ class Program:
 
     function: Any
     stores = True  # what is loaded is stored
+    in_threads = True
 
     def __init__(self, mix: Mix, scheduler: Scheduler) -> None:
         self.mix = mix
         self.scheduler = scheduler
         self.random = Random(scheduler.random.random())
-        self.history = History()
+        # What interrupts a refresh, or keeps it from starting, leaves it to the next call.
+        refreshed = not mix.crew and "interruption" not in mix.loads
+        self.history = History(mix.life, refreshed=refreshed)
         self.time = 0.0
+        self.others = flights()  # of tests that have failed
 
     def decorated(self, loader: Callable[[str], Any]) -> Any:
         mix = self.mix
+        options = dict(mix.options)
+        if mix.crew and self.in_threads:
+            options["executor"] = Crew()
         return cached_singleflight(
-            ttl=mix.ttl, wait_timeout=mix.wait_timeout, timer=lambda: self.time
+            ttl=mix.ttl, wait_timeout=mix.wait_timeout, timer=lambda: self.time, **options
         )(loader)
+
+    def begin_with_entries(self) -> None:
+        if self.mix.age is not None:
+            for key in self.mix.keys:
+                call = self.begin("put", key)
+                self.change(call)
+                call.ended = self.history.now()
+            self.passes(self.mix.age)
+
+    def passes(self, seconds: float) -> None:
+        self.time += seconds
+        self.history.time(seconds)
 
     def callers(self) -> list[list[Operation]]:
         """What each caller does, one after the other."""
@@ -79,9 +178,10 @@ class Program:
     def pick(self, weights: Mapping[str, int]) -> str:
         return self.random.choices(list(weights), list(weights.values()))[0]
 
-    def waited(self, seconds: float, timed_out: bool) -> None:
+    def waited(self, call: Call, seconds: float, timed_out: bool) -> None:
         """There is one deadline for a whole call, however many loads it waits for."""
         limit = self.mix.wait_timeout
+        call.impatient = timed_out or (limit is not None and seconds > limit - 1e-6)
         if limit is None:
             assert not timed_out, "waited for nothing"
         elif timed_out:
@@ -99,11 +199,14 @@ class Program:
             self.function.put(call.got, call.key)
         elif call.name == "peek":
             entry = self.function.peek(call.key)
-            call.got = entry and entry.value
+            try:
+                call.got = entry and entry.value
+            except Failed as error:
+                call.got = error.args[0]
         elif call.name == "clear":
             self.function.clear()
         elif call.name == "expire":
-            self.time += 10
+            self.passes(10)
         else:
             getattr(self.function, call.name)(call.key)
 
@@ -113,10 +216,21 @@ class Program:
 
     def bring(self, load: Load, outcome: str, interruption: type[BaseException]) -> int:
         """The end of a load."""
+        if self.mix.cost:
+            self.passes(self.mix.cost)
         load.ended = self.history.now()
         if outcome == "error":
+            load.failed = True
+            load.stored = bool(self.mix.life.error_ttl)
             raise Failed(load.number)
         if outcome == "interruption":
             raise interruption
         load.stored = self.stores
         return load.number
+
+    def left(self) -> None:
+        """At the end nothing is left."""
+        assert not self.function.in_flight(), "something is left on the table"
+        hanging = self.function._core.table.hanging
+        assert not (hanging and hanging._flights), "an old flight is still known of"
+        assert all(flight in self.others for flight in flights()), "a flight keeps itself alive"

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import gc
+import random
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from soloflight import _locks, _store, _table, _tasks, _threads, group
+from soloflight import (
+    _executor,
+    _load,
+    _locks,
+    _options,
+    _policy,
+    _store,
+    _table,
+    _tasks,
+    _threads,
+    group,
+)
 
-from .schedule import Place, Scheduler
+from .schedule import Dismissed, Place, Scheduler
 
 _active: Scheduler | None = None
 
@@ -87,16 +102,72 @@ class RLock(type(threading.RLock())):  # type: ignore[misc]
 class Thread:
     """A thread that the library starts."""
 
-    def __init__(self, *, target: Callable[..., object], args: tuple[Any, ...], **_: Any) -> None:
+    daemon = False
+
+    def __init__(
+        self, *, target: Callable[..., object], args: tuple[Any, ...] = (), **_: Any
+    ) -> None:
         self._body = lambda: target(*args)
 
     def start(self) -> None:
         assert _active is not None
-        _active.spawn(self._body)
+        _active.spawn(self._body, daemon=self.daemon)
+
+
+class Daemon(Thread):
+    """One that is dismissed when nobody is left who might give it work."""
+
+    daemon = True
+
+
+class Jobs:
+    """A queue for daemons."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Any] = deque()
+
+    def put(self, job: Any) -> None:
+        self._jobs.append(job)
+        released()
+
+    def get(self) -> Any:
+        assert _active is not None and _active.current is not None
+        _active.current.is_done()
+        _active.wait(lambda: self._jobs or _active is None or _active.closes())
+        if not self._jobs:
+            raise Dismissed
+        return self._jobs.popleft()
+
+
+class Refused(Exception):
+    """By an executor."""
+
+
+class Crew(Executor):
+    """An executor with a thread for each load. Some it refuses, and some are cancelled."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        assert _active is not None
+        dice = _active.random.random()
+        if dice < 0.2:
+            raise Refused
+        future: Future[Any] = Future()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                fn(*args, **kwargs)
+                future.set_result(None)
+
+        _active.spawn(future.cancel if dice < 0.4 else run)
+        return future
 
 
 def _monotonic() -> float:
     return 0.0 if _active is None else _active.now
+
+
+def _random() -> float:
+    return random.random() if _active is None else _active.dice()
 
 
 PATCHES: list[tuple[Any, str, Any]] = [
@@ -105,6 +176,10 @@ PATCHES: list[tuple[Any, str, Any]] = [
     (_locks, "_RLock", RLock),
     (_threads, "Lock", Lock),
     (group, "Thread", Thread),
+    (_executor, "Thread", Daemon),
+    (_executor, "SimpleQueue", Jobs),
+    (_policy, "random", _random),
+    (_load.log, "disabled", True),  # what is told is put into words by lines of ours
 ]
 
 
@@ -113,13 +188,19 @@ def scheduled(seed: int, holds: Iterable[Place] | None = None) -> Iterator[Sched
     """What is decorated in here can be run under the scheduler."""
     global _active
     before = [(module, name, getattr(module, name)) for module, name, _ in PATCHES]
+    before.append((_options, "pool", _options.pool))
     for module, name, replacement in PATCHES:
         setattr(module, name, replacement)
+    _options.pool = _executor.Pool()
     _active = Scheduler(seed, holds)
+    collects = gc.isenabled()
+    gc.disable()  # it would run anywhere; and nothing should need it
     try:
         yield _active
     finally:
         _active = None
+        if collects:
+            gc.enable()
         for module, name, original in before:
             setattr(module, name, original)
 

@@ -12,7 +12,6 @@ Time stands still while any thread can go on. Then it jumps to when the next wai
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -36,12 +35,18 @@ class Hang(AssertionError):
     """Nobody can go on, and no wait will end."""
 
 
+class Dismissed(BaseException):
+    """Ends a daemon that waits for work, when there will be none any more."""
+
+
 class Actor:
     """A thread that runs when it is handed the baton."""
 
-    def __init__(self, scheduler: Scheduler, body: Callable[[], object]) -> None:
+    def __init__(self, scheduler: Scheduler, body: Callable[[], object], daemon: bool) -> None:
         self.scheduler = scheduler
-        self.body = body
+        self.body: Callable[[], object] | None = body
+        self.daemon = daemon
+        self.afterwards: list[Callable[[], None]] = []  # to be called when its job is done
         self.error: BaseException | None = None
         self.over = False
         self.ready: Callable[[], object] | None = None  # what it waits for
@@ -56,14 +61,23 @@ class Actor:
     def _run(self) -> None:
         self.baton.acquire()
         sys.settrace(self.scheduler.trace)
+        assert self.body is not None
         try:
             self.body()
+        except Dismissed:
+            pass
         except BaseException as error:
             self.error = error
         finally:
             sys.settrace(None)
+            self.body = None
+            self.is_done()
             self.over = True
             self.scheduler.hand_on()
+
+    def is_done(self) -> None:
+        while self.afterwards:
+            self.afterwards.pop()()
 
     def can_go_on(self) -> bool:
         if self.over:
@@ -101,17 +115,11 @@ class Scheduler:
 
     def run(self, *bodies: Callable[[], object]) -> None:
         """Run all of them to their ends; the first of their errors is raised."""
-        enabled = gc.isenabled()
-        gc.disable()  # it would run anywhere
-        try:
-            for body in bodies:
-                self.spawn(body)
-            self.hand_on()
-            if not self.done.wait(60):
-                self.failure = Hang("a thread blocks outside of the scheduler")
-        finally:
-            if enabled:
-                gc.enable()
+        for body in bodies:
+            self.spawn(body)
+        self.hand_on()
+        if not self.done.wait(60):
+            self.failure = Hang("a thread blocks outside of the scheduler")
         errors = [actor.error for actor in self.actors if actor.error is not None]
         if self.failure is None and errors:
             self.failure = errors[0]
@@ -122,9 +130,13 @@ class Scheduler:
             _waits._waiting.clear()
             raise self.failure
 
-    def spawn(self, body: Callable[[], object]) -> None:
-        self.actors.append(Actor(self, body))
+    def spawn(self, body: Callable[[], object], *, daemon: bool = False) -> None:
+        self.actors.append(Actor(self, body, daemon))
         self.released = True
+
+    def closes(self) -> bool:
+        """Whether daemons that have nothing to do may go home."""
+        return all(actor.over for actor in self.actors if not actor.daemon)
 
     def trace(self, frame: Any, event: str, arg: object) -> Any:
         ours = self._ours.get(frame.f_code)
@@ -197,6 +209,10 @@ class Scheduler:
         if self.switches:
             return self.random.choice(able)
         return max(able, key=lambda actor: actor.priority)
+
+    def dice(self) -> float:
+        """What is drawn at random: the ends of the range, and the middle."""
+        return self.random.choice([0.0, 0.5, 1 - 2.0**-53])
 
     def _switch(self, me: Actor | None, to: Actor | None) -> None:
         if me is to:

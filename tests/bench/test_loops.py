@@ -10,6 +10,7 @@ import asyncio
 
 import pytest
 
+from bench.history import LATER, Load
 from bench.loops import Awaits, Loop
 from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.replaced import each_seed, scheduled, seeds
@@ -23,6 +24,8 @@ Place = tuple[int, int]
 class Tasks(Program):
     """A program whose callers are tasks."""
 
+    in_threads = False
+
     def __init__(self, mix: Mix, scheduler: Scheduler) -> None:
         super().__init__(mix, scheduler)
         self.function = self.decorated(self.loader)
@@ -31,6 +34,10 @@ class Tasks(Program):
 
     async def loader(self, key: str) -> int:
         load = self.history.load()
+        load.foreground = load.leader.ended == LATER  # who is served at once has ended
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: self.landed(load))
         outcome = self.pick(self.mix.loads)
         try:
             for _ in range(self.random.randint(0, 2)):
@@ -42,9 +49,12 @@ class Tasks(Program):
             raise
         return self.bring(load, outcome, asyncio.CancelledError)
 
+    def landed(self, load: Load) -> None:
+        load.landed = self.history.now()
+
     async def operation(self, name: str, key: str, place: Place) -> None:
         call = self.begin(name, key)
-        began, timed_out = self.scheduler.now, False
+        began, timed_out, hanging = self.scheduler.now, False, False
         try:
             if name == "call":
                 call.got = await self.function(key)
@@ -57,11 +67,13 @@ class Tasks(Program):
         except asyncio.CancelledError:
             interrupted = call.led is not None and not call.led.stored
             assert place in self.cancel or interrupted, "cancelled with another one"
-        except WaitTimeout:
-            timed_out = True
+        except WaitTimeout as error:
+            timed_out = call.impatient = True
+            hanging = "max_abandoned" in str(error)
         finally:
             call.ended = self.history.now()
-            self.waited(self.scheduler.now - began, timed_out)
+            if not hanging:
+                self.waited(call, self.scheduler.now - began, timed_out)
 
     async def caller(self, number: int, operations: list[Operation]) -> None:
         for n, operation in enumerate(operations):
@@ -83,12 +95,13 @@ class Tasks(Program):
         await asyncio.gather(*(self.caller(*each) for each in enumerate(callers)))
 
     def run(self, callers: list[list[Operation]]) -> None:
+        self.begin_with_entries()
         loop = Loop(self.scheduler)
         loop.run_until_complete(self.all(callers))
         loop.finish()
         loop.close()
         assert not loop.errors, loop.errors
-        assert not self.function.in_flight(), "something is left on the table"
+        self.left()
         assert not _task_loads.loads, "a load is still known of"
         self.history.check()
 

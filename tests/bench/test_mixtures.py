@@ -161,7 +161,7 @@ def test_what_they_saw_can_be_explained(mix: str, request: pytest.FixtureRequest
         program.run()
         program.history.check()
 
-    each_seed(request, 150, 2000, run)
+    each_seed(request, 150, 1200, run)
 
 
 def test_futures_that_are_handed_on_are_woken_once(request: pytest.FixtureRequest) -> None:
@@ -173,7 +173,7 @@ def test_futures_that_are_handed_on_are_woken_once(request: pytest.FixtureReques
         program.run()
         program.history.check()
 
-    each_seed(request, 150, 2000, run)
+    each_seed(request, 150, 1200, run)
 
 
 def test_loads_that_ask_for_each_other_always_end(request: pytest.FixtureRequest) -> None:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable
 from functools import partial
+from typing import Any
 
 import pytest
 
-from bench.model import Action, BrokenLaw, World
+from bench.actors import Action, BrokenLaw
+from bench.ages import STEP, Ages
+from bench.model import World
+from soloflight import _load, _policy
 
-PROGRESS = {"go_on", "land", "fail", "abandon", "call", "refresh", "resume"}
+PROGRESS = {"go_on", "land", "fail", "abandon", "settle", "call", "refresh", "resume"}
 
 
 def explore(make: Callable[[], World]) -> int:
@@ -62,16 +66,55 @@ FULL = {
 }
 
 
+def tell(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    with capsys.disabled():
+        print("\n" + line, end="")
+
+
+def how(steps: bool) -> str:
+    return "in steps" if steps else "at one go"
+
+
 @pytest.mark.parametrize("callers", ["threads", "tasks"])
 def test_the_laws_hold_in_every_state(
     callers: str, thorough: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for *bounds, steps in (FULL if thorough else QUICK)[callers]:
         states = explore(partial(World, *bounds, tasks=callers == "tasks", steps=steps))
-        with capsys.disabled():
-            print(
-                "\n{} {}, {} keys, {} fences, {}: {:,} states".format(
-                    bounds[0], callers, *bounds[1:], "in steps" if steps else "at one go", states
-                ),
-                end="",
-            )
+        told = "{} {}, {} keys, {} fences, {}: {:,} states"
+        tell(capsys, told.format(bounds[0], callers, *bounds[1:], how(steps), states))
+
+
+STALE: dict[str, Any] = {"stale_while_revalidate": STEP, "stale_if_error": 2 * STEP}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "stale": STALE,
+    "answers": {**STALE, "error_ttl": {Exception: STEP}},
+    "old": {**STALE, "max_age": STEP / 2},
+}
+# The same, and how often time passes.
+AGES_QUICK = {
+    "threads": [(2, 1, 1, 1, False), (2, 1, 0, 1, True)],
+    "tasks": [(2, 1, 0, 2, False), (2, 1, 0, 1, True)],
+}
+AGES_FULL = {
+    "threads": [(2, 1, 1, 2, False), (3, 1, 0, 1, True)],
+    "tasks": [(2, 1, 1, 1, False), (2, 1, 0, 2, True)],
+}
+
+
+@pytest.mark.parametrize("callers", ["threads", "tasks"])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_the_laws_hold_as_time_passes(
+    options: str,
+    callers: str,
+    thorough: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_load.log, "disabled", True)
+    monkeypatch.setattr(_policy, "random", lambda: 0.0)
+    for *bounds, steps in (AGES_FULL if thorough else AGES_QUICK)[callers]:
+        make = partial(Ages, *bounds, tasks=callers == "tasks", steps=steps, **OPTIONS[options])
+        states = explore(make)
+        told = "{}: {} {}, {} keys, {} fences, {} ages, {}: {:,} states"
+        tell(capsys, told.format(options, bounds[0], callers, *bounds[1:], how(steps), states))

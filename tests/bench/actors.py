@@ -1,0 +1,159 @@
+"""Callers and loads, as the flight table sees them; `model` moves them.
+
+How one waits and what runs a load is played here: each actor is a greenlet that gives way wherever
+it holds no lock, so that any other may go first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from greenlet import getcurrent
+
+from soloflight._flight import Flight
+from soloflight._outcome import Error, Found
+from soloflight._table import FlightTable
+
+if TYPE_CHECKING:
+    from .model import World
+
+Action = tuple[Any, ...]
+
+
+class BrokenLaw(AssertionError):
+    """What must never be so, is."""
+
+
+def law(number: int, holds: object, otherwise: str) -> None:
+    if not holds:
+        raise BrokenLaw(f"law {number}: {otherwise}")
+
+
+def pause() -> None:
+    """This actor holds no lock: others may go first."""
+    actor = getcurrent()
+    if actor.parent is not None:
+        actor.parent.switch()
+
+
+class Flights(dict[Hashable, Flight]):
+    """Going on the table takes no lock."""
+
+    def setdefault(self, key: Hashable, mine: Flight) -> Flight:  # type: ignore[override]
+        found = super().setdefault(key, mine)
+        mine.signal.flight = found
+        pause()
+        return found
+
+
+class Waiters:
+    """Callers that wait for a flight; to wake them is to let them go on."""
+
+    def __init__(self) -> None:
+        self.callers: dict[Flight, Caller] = {}
+
+    def aboard(self) -> int:
+        return len(self.callers)
+
+    def wake(self) -> None:
+        pause()
+        for caller in self.callers.values():
+            caller.wake()
+
+
+def board(flight: Flight, mine: Flight) -> None:
+    waiters: Any = flight.waiters.setdefault("all", Waiters())
+    waiters.callers[mine] = mine.signal
+
+
+class Task:
+    """Runs a load that no caller owns, and is its event loop as well."""
+
+    def is_closed(self) -> bool:
+        return False
+
+    def __init__(self, table: FlightTable, flight: Flight) -> None:
+        self.task = self
+        self.table, self.flight = table, flight
+        flight.load = flight.loop = self
+        self.cancelled = False
+
+    def withdraw(self) -> bool:
+        return False
+
+    def cancel(self) -> None:
+        current = self.table.flights.get(self.flight.key)
+        law(6, current is not self.flight, "cancelled before it was off the table")
+        self.cancelled = True
+
+
+class Brought(NamedTuple):
+    """A value, or the arguments of an exception: how old it is."""
+
+    generation: int
+    forgotten: int
+    time: float = 0
+
+
+def brought(outcome: Any) -> Brought:
+    return Brought(*outcome.exception.args) if type(outcome) is Error else outcome.value
+
+
+class Caller:
+    """One call; it is idle, claims, leads, waits or is done."""
+
+    def __init__(self) -> None:
+        self.state = "idle"
+        self.key = ""
+        self.look = True
+        self.mine: Any = None
+        self.flight: Any = None
+        self.woken = False
+        self.looked: Any = None  # what it saw in its second look, until it goes on
+        # Of its key, when it called:
+        self.generation = 0
+        self.forgotten = 0
+
+    def wake(self) -> None:
+        self.woken = True
+        outcome = self.flight.outcome
+        if outcome is None:
+            return  # it has to be told; see `World.resume`
+        self.state = "done"
+        instead = outcome.stale if type(outcome) is Error and self.look else None
+        found = brought(instead or outcome)
+        law(7, found.generation >= self.generation, "got a value older than a fence")
+        of_the_flight = instead is None and type(outcome) is not Found
+        law(7, not of_the_flight or found.forgotten >= self.forgotten, "got a forgotten load's")
+
+    def seen(self, world: World) -> Action:
+        since = world.generation[self.key] - self.generation
+        forgotten = world.forgotten[self.key] - self.forgotten
+        leads = self.flight is self.mine
+        looked = self.looked and world.generation[self.key] - self.looked.generation
+        return self.state, self.look, self.woken, leads, repr(looked), since, forgotten
+
+
+class Load:
+    """What runs for a flight: in the leader's thread, or in a task."""
+
+    def __init__(self, world: World, caller: Caller) -> None:
+        self.flight: Flight = caller.mine
+        self.caller = caller
+        self.generation = world.generation[caller.key]
+        self.forgotten = world.forgotten[caller.key]
+        # A fence may have struck after it went on the table, and before it began.
+        self.fenced = world.table.flights.get(caller.key) is not self.flight
+        self.landing = False
+
+    @property
+    def dying(self) -> bool:
+        return isinstance(self.flight.load, Task) and self.flight.over
+
+    def seen(self, world: World) -> Action:
+        if self.flight.over:
+            return "over", self.landing
+        since = world.generation[self.flight.key] - self.generation
+        forgotten = world.forgotten[self.flight.key] - self.forgotten
+        return "loads", self.fenced, since, forgotten
