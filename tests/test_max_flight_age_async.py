@@ -1,4 +1,4 @@
-"""max_flight_age of loads that end without an outcome: their callers left, their loop was closed."""
+"""max_flight_age, of loads whose callers have left or whose loop was closed."""
 
 from __future__ import annotations
 
