@@ -4,62 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import threading
 from collections.abc import Callable
-from dis import opmap
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import soloflight
 from conftest import PATIENCE, Caller, Gate, until, until_async, waiters
+from interrupter import Interrupter, everywhere
 from soloflight import Group, _threads, _waits, cached_singleflight
 from soloflight._locks import me
-
-NOP = opmap["NOP"]
-OURS = str(Path(soloflight.__file__).parent)
-
-
-class Interrupter:
-    """Raises at the n-th line of ours that the call executes."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.where = ""
-
-    def __call__(self, frame: Any, event: str, arg: object) -> Any:
-        filename = frame.f_code.co_filename
-        if not filename.startswith((OURS, "<soloflight")):
-            return None
-        # A `try:` alone does nothing, so no signal strikes there; nor does the block around it
-        # cover it.
-        if event == "line" and frame.f_code.co_code[frame.f_lasti] != NOP:
-            if self.left == 0:
-                self.where = f"{filename}:{frame.f_lineno}"
-                self.left -= 1
-                sys.settrace(None)
-                raise KeyboardInterrupt
-            self.left -= 1
-        return self
-
-    def run(self, call: Callable[[], Any]) -> None:
-        """Run a call in this thread, interrupted on the way."""
-        old = sys.gettrace()
-        gc.disable()  # what it runs of ours is nobody's call, and swallows what is raised there
-        sys.settrace(self)
-        try:
-            call()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            sys.settrace(old)
-            gc.enable()
-
-    @property
-    def struck(self) -> bool:
-        return bool(self.where)
 
 
 def make() -> tuple[Any, Gate]:
@@ -223,17 +177,7 @@ def test_an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free(
 ) -> None:
     if "task" not in role:  # the loop that ran a load may be closed, which only a look tells
         monkeypatch.setattr(_threads, "POLL", 2 * PATIENCE)
-    at = 0
-    while True:
-        interrupter = Interrupter(at)
-        try:
-            ROLES[role](interrupter)
-        except BaseException as error:
-            raise AssertionError(f"interrupted at {interrupter.where} (line {at})") from error
-        if not interrupter.struck:
-            break
-        at += 1
-    assert at > (3 if role == "hit" else 10)
+    assert everywhere(ROLES[role]) > (3 if role == "hit" else 10)
     gc.collect()
     caplog.clear()  # "exception was never retrieved": asyncio's word for an interrupted task
 

@@ -65,7 +65,6 @@ def test_loads_whose_loop_was_closed_make_room(
     caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such loops
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks at those that hang already")
 def test_refreshes_whose_loop_was_closed_make_room(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -142,7 +142,11 @@ class FlightTable:
         flight, hanging = self.flights.get(key), self.hanging
         if flight is None or flight.over or self.abandon_gone(flight):
             return False
-        return hanging is None or not hanging.is_due(flight, self.timer()) or hanging.is_full(key)
+        if hanging is None or not hanging.is_due(flight, self.timer()):
+            return True
+        for other in hanging.of(key):
+            self.abandon_gone(other)
+        return hanging.is_full(key)
 
     def _replaced(self, hanging: Hanging, flight: Flight, mine: Flight) -> Flight:
         """The flight on the table: `mine` where those that were there are too old."""

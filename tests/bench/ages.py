@@ -189,7 +189,8 @@ class Ages(World):
         if outcome.entry is not None:
             return
         there = type(entry) is Aging
-        stale = there and not entry.is_fresh(self.time)
+        served = self.policy.stale_if_error or (there and not entry.is_fresh(self.time))
+        stale = there and bool(served)
         law(6, (outcome.stale is not None) is stale, "those aboard get what is stale")
         if there and not load.fenced:
             held_off = self.time < entry.calm_until <= entry.until
