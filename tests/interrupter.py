@@ -6,7 +6,6 @@ import gc
 import sys
 from collections.abc import Callable
 from dis import opmap
-from linecache import getline
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +27,8 @@ class Interrupter:
         if not filename.startswith((OURS, "<soloflight")):
             return None
         # A `try:` alone does nothing, so no signal strikes there; nor does the block around it
-        # cover it. Nor does one strike at an `except ...:` (and CPython forgets to let go of the
-        # exception where a trace function raises there).
-        idle = frame.f_code.co_code[frame.f_lasti] == NOP
-        idle = idle or getline(filename, frame.f_lineno).lstrip().startswith("except")
-        if event == "line" and not idle:
+        # cover it.
+        if event == "line" and frame.f_code.co_code[frame.f_lasti] != NOP:
             if self.left == 0:
                 self.where = f"{filename}:{frame.f_lineno}"
                 self.left -= 1

@@ -145,7 +145,7 @@ def behind(
         except Exception as error:
             table.recover(mine, None)
             _load.not_started(table, error)
-            return False
+        return False
     except BaseException:
         table.recover(mine, None)  # once more, if that was interrupted
         raise
