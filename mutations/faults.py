@@ -31,12 +31,11 @@ FAULTS = [
         "remove-before-store",
         "_table.py",
         """\
-                        stored = flight.outcome = outcome
-                        shelf.store(key, outcome, flight)
+                        stored = entry
+                        flight.outcome = outcome
 """,
         """\
                         flights.pop(key, None)
-                        shelf.store(key, outcome, flight)
 """,
         "2, order of landing: a call that falls between loads a second time",
         "locks::forget_holds_though_the_flight_is_landing",
@@ -52,8 +51,8 @@ FAULTS = [
     Fault(
         "second-look-takes-what-expired",
         "_shelf.py",
-        "if entry is None or not self._timer() < entry.fresh_until:",
-        "if entry is None:",
+        "if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):",
+        "if False:",
         "2, order of landing: an expired entry is served for ever, as long as the cache has it",
         "decorators::any_real_number_is_a_duration",
     ),
@@ -61,7 +60,7 @@ FAULTS = [
         "second-look-keeps-the-key",
         "_table.py",
         """\
-                self.land(mine, Found(entry.value))
+        self.land(mine, None if isinstance(found, Error) else Found(found.value))
 """,
         "",
         "8, nothing is left behind: the next call that misses follows a flight that nobody runs",
@@ -91,7 +90,7 @@ FAULTS = [
                 if not flight.over:
                     flight.outcome = outcome
                     flight.over = True
-                    self.errors += type(outcome) is Error
+                    self.counts.errors += type(outcome) is Error
                 if flights.get(key) is flight:
 """,
         "2, order of landing: who calls again as soon as it has the value finds the old flight",
@@ -109,7 +108,7 @@ FAULTS = [
                 if not flight.over:
                     flight.outcome = outcome
                     flight.over = True
-                    self.errors += type(outcome) is Error
+                    self.counts.errors += type(outcome) is Error
                     for waiters in list(flight.waiters.values()):
                         waiters.wake()
                 if flights.get(key) is flight:
@@ -165,10 +164,14 @@ FAULTS = [
         """\
         if not flight.over:
             board(flight, mine)
-        elif self""",
+        else:
+            self._clean(flight)
+""",
         """\
+            pass
         board(flight, mine)
-        if flight.over and self""",
+        self._clean(flight)
+""",
         "8, nothing is left behind: a late follower is a cycle that keeps the value alive",
         "table::who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_nothing",
     ),
@@ -232,32 +235,12 @@ FAULTS = [
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
     Fault(
-        "ttl-from-the-start-in-threads",
-        "_threads.py",
-        """\
-        value = loader(*args, **kwargs)
-""",
-        """\
-        entry = enter(None)
-        value = loader(*args, **kwargs)
-        enter = lambda value: setattr(entry, "value", value) or entry
-""",
+        "ttl-from-the-start",
+        "_load.py",
+        "shelf.policy.entry(value, now, flight.took)",
+        "shelf.policy.entry(value, now - flight.took, flight.took)",
         "3, hand-over: what took longer to load than its ttl is never served from the cache",
         "threads::ttl_counts_from_the_end_of_the_load",
-    ),
-    Fault(
-        "ttl-from-the-start-in-tasks",
-        "_tasks.py",
-        """\
-            outcome = enter(await loader(*args, **kwargs))
-""",
-        """\
-            entry = enter(None)
-            entry.value = await loader(*args, **kwargs)
-            outcome = entry
-""",
-        "3, hand-over: what took longer to load than its ttl is never served from the cache",
-        "tasks::ttl_counts_from_the_end_of_the_load",
     ),
     Fault(
         "none-is-a-miss",
@@ -328,16 +311,16 @@ FAULTS = [
     Fault(
         "interruptions-land-in-threads",
         "_threads.py",
-        "    except Exception as error:\n        # Without",
-        "    except BaseException as error:\n        # Without",
+        "        except Exception as error:\n            # Without",
+        "        except BaseException as error:\n            # Without",
         "5, interruptions are personal: one Ctrl-C or SystemExit is raised in every thread aboard",
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
     Fault(
         "interruptions-land-in-tasks",
-        "_tasks.py",
-        "        except Exception as error:\n            # Without",
-        "        except BaseException as error:\n            # Without",
+        "_task_loads.py",
+        "            except Exception as error:\n                # Without",
+        "            except BaseException as error:\n                # Without",
         "5, interruptions are personal: one CancelledError is raised in every task aboard",
         "tasks::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
@@ -362,9 +345,14 @@ FAULTS = [
         "no-recovery-in-threads",
         "_threads.py",
         """\
+    except BaseException:
         table.recover(mine, outcome)
-""",
-        "",
+        raise
+    finally:
+        mine""",
+        """\
+    finally:
+        mine""",
         "5, interruptions are personal: a Ctrl-C in the leader leaves the key stuck for ever",
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
@@ -372,9 +360,14 @@ FAULTS = [
         "no-recovery-in-tasks",
         "_tasks.py",
         """\
+    except BaseException:
         table.recover(mine, outcome)
+        raise
+    finally:
 """,
-        "",
+        """\
+    finally:
+""",
         "6, leaving: a load goes on when every task that wanted it was cancelled",
         "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
     ),
@@ -400,7 +393,7 @@ FAULTS = [
     ),
     Fault(
         "nobody-lands-a-task-that-never-ran",
-        "_tasks.py",
+        "_task_loads.py",
         """\
         task.add_done_callback(never_ran)
 """,
@@ -424,8 +417,8 @@ FAULTS = [
     Fault(
         "the-starter-takes-its-load-along",
         "_table.py",
-        "if flight.load is None or flight.aboard():",
-        "if flight.load is None or (flight.aboard() and mine is not flight):",
+        "flight.unattended or flight.aboard():",
+        "flight.unattended or (flight.aboard() and mine is not flight):",
         "5, no caller owns the load: cancelling the first caller makes the others load again",
         "tasks::cancelling_any_caller_changes_nothing_for_the_rest",
     ),
@@ -509,10 +502,9 @@ FAULTS = [
         """\
         if flight is not None:
             flight.fenced = True
-        return flight
 """,
         """\
-        return flight
+        if flight is not None:
 """,
         "7, the fence: what user code fenced while its entry was shown is put into the cache",
         "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
@@ -540,69 +532,69 @@ FAULTS = [
     Fault(
         "forget-leaves-what-is-landing",
         "_table.py",
-        "if self.shelf is not None and self.shelf.find(key) is flight.outcome is not None:",
+        "if self.shelf is not None and self.shelf.find(key) is stored is not None:",
         "if False:",
         "7, the fence: what was forgotten in the middle of its store is served afterwards",
         "locks::forget_holds_though_the_flight_is_landing",
     ),
     Fault(
         "invalidate-fences-only-last",
-        "_table.py",
-        "        fenced = self._take_off(key) is not None\n        try:",
-        "        fenced = False\n        try:",
+        "_fences.py",
+        "    fenced = table.take_off(key) is not None\n    try:",
+        "    fenced = False\n    try:",
         "7, the fence: a load lands in the middle of invalidate() and its value is served after it",
         "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
     ),
     Fault(
         "invalidate-fences-only-first",
-        "_table.py",
-        "            fenced = self._take_off(key) is not None or fenced",
-        "            pass",
+        "_fences.py",
+        "        fenced = table.take_off(key) is not None or fenced",
+        "        pass",
         "7, the fence: who claims in the middle of invalidate() hands on the old entry after it",
         "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
     ),
     Fault(
         "put-fences-only-last",
-        "_table.py",
-        "        self._take_off(key)  # first and last, as in `_fence`\n",
-        "",
+        "_fences.py",
+        "    table.take_off(key)\n    try:",
+        "    try:",
         "7, the fence: a load lands in the middle of put() and its value wins",
         "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
     ),
     Fault(
         "put-fences-only-first",
-        "_table.py",
+        "_fences.py",
         """\
-        finally:
-            self._take_off(key)
-        return old
+    finally:
+        table.take_off(key)
+    return old
 """,
         """\
-        finally:
-            pass
-        return old
+    finally:
+        pass
+    return old
 """,
         "7, the fence: who claims in the middle of put() hands on the old entry after it",
         "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
     ),
     Fault(
         "clear-fences-only-last",
-        "_table.py",
-        "        self._take_all_off()  # first and last, as in `_fence`\n",
-        "",
+        "_fences.py",
+        "    table.take_all_off()\n    try:",
+        "    try:",
         "7, the fence: a load lands in the middle of clear() and its value is served after it",
         "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
     ),
     Fault(
         "clear-fences-only-first",
-        "_table.py",
+        "_fences.py",
         """\
-        finally:
-            self._take_all_off()
+    finally:
+        table.take_all_off()
 """,
         """\
-        finally:
-            pass
+    finally:
+        pass
 """,
         "7, the fence: who claims in the middle of clear() hands on an old entry after it",
         "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
@@ -731,7 +723,7 @@ FAULTS = [
     Fault(
         "tasks-have-no-edges",
         "_tasks.py",
-        "with Edge(task, flight) if task in _loads else nullcontext():",
+        "with Edge(task, flight) if task in loads else nullcontext():",
         "with nullcontext():",
         "9, no hangs: two async loads that wait for each other hang",
         "tasks::a_cycle_of_two_loads_gets_a_deadlock_error",
@@ -821,9 +813,9 @@ FAULTS = [
         "_table.py",
         """\
         self.flights = {}
-        if self.shelf""",
+        if self.hanging""",
         """\
-        if self.shelf""",
+        if self.hanging""",
         "14, fork: a child waits for a load that nobody runs",
         "locks::a_child_does_not_wait_for_a_load_of_its_parent",
     ),

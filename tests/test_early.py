@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from cachetools import TLRUCache, TTLCache
 
 from both_worlds import World, counted, landed
 from conftest import Clock
@@ -78,6 +79,34 @@ def test_how_early_follows_from_beta_and_the_cost(
     world.call(load)
     landed(load)
     assert origin.loads == 2
+
+
+@pytest.mark.parametrize("ttl", [10, 20, None], ids=str)
+@pytest.mark.parametrize(
+    "cache",
+    [lambda clock: TTLCache(9, 10, clock), lambda clock: TLRUCache(9, used_for_ten, clock)],
+    ids=["ttl", "ttu"],
+)
+def test_early_is_before_the_end_that_a_given_cache_has_set(
+    cache: Any, ttl: int | None, world: World, clock: Clock, die: Callable[[float], None]
+) -> None:
+    origin = world.origin()
+    origin.answer = slow(clock, 0.125)
+    load = world.cached(origin, cache=cache(clock), ttl=lambda _: ttl, early_refresh=1.0)
+    world.call(load)
+
+    clock.advance(9.75)
+    die(shows(1.5))
+    world.call(load)
+    assert load.stats().early_refreshes == 0
+    die(shows(2))
+    world.call(load)
+    assert load.stats().early_refreshes == 1
+    landed(load)
+
+
+def used_for_ten(key: object, entry: object, now: float) -> float:
+    return now + 10
 
 
 def test_far_from_the_end_no_dice_are_thrown(

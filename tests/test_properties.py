@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from dataclasses import asdict
+from math import inf
 from typing import Any
 
 import pytest
@@ -24,11 +26,11 @@ from hypothesis.stateful import (
 )
 
 import conftest
-from properties.reference import Boom, Config, Entry
+from properties.reference import Boom, Config, Refused, Served, dice
 from properties.steps import Steps, Wish
 from properties.subjects import Aim, configs
 from properties.worlds import Tasks, Threads
-from soloflight import CacheInfo
+from soloflight import CacheInfo, _policy
 
 picks = st.integers(0, 5)
 styles = st.sampled_from(["short", "long", "keywords"])
@@ -48,6 +50,7 @@ class Machine(Steps):
 
     @initialize(config=configs())
     def decorated(self, config: Config) -> None:
+        dice.shows = 0
         self.decorate(config)
 
     # Calls
@@ -83,9 +86,9 @@ class Machine(Steps):
         self.end(self.pick_flight(pick), self.value(drawn))
 
     @precondition(lambda self: self.flying)
-    @rule(pick=picks)
-    def fail(self, pick: int) -> None:
-        self.end(self.pick_flight(pick), Boom())
+    @rule(pick=picks, drawn=values)
+    def fail(self, pick: int, drawn: int) -> None:
+        self.end(self.pick_flight(pick), Boom(self.value(drawn)))
 
     @precondition(lambda self: self.flying)
     @rule(pick=picks, drawn=st.none() | values)
@@ -98,15 +101,18 @@ class Machine(Steps):
         if drawn is not None and self.config.cache:
             self.put(self.at(flight), drawn)
         self.flying.remove(flight)
-        subject, key = flight.subject, flight.key
-        subject.model.off(flight)
-        there = subject.model.flights.get(key)
+        subject, key, model = flight.subject, flight.key, flight.subject.model
+        model.off(flight)
+        model.counts["abandoned"] += 1
+        left = [call for call in flight.aboard if call is not flight.leader]
+        there, refused = model.flights.get(key), False
+        if there is not None and left and model.is_due(there):
+            refused = not model.let_go(there)
+            there = there if refused else None
         waited = 0 if there is None else self.waiting(there)
         flight.load.end(self.world.Interruption())
-        if flight.leader in flight.aboard:
+        if len(left) < len(flight.aboard):
             assert isinstance(flight.leader.outcome(), self.world.Interruption)
-            flight.aboard.remove(flight.leader)
-        left = flight.aboard
 
         def settled() -> bool:
             # In this order: whoever is done waits no longer.
@@ -114,7 +120,11 @@ class Machine(Steps):
             leads = bool(self.world.arrivals) and not self.world.leader_waits
             return done + leads + subject.waiters(key) - waited == len(left)
 
-        self.world.until(settled)
+        self.world.until(lambda: flight.is_over() and settled())
+        if refused:
+            for call in left:
+                self.refused(call, Refused(model.instead(key, call.look)))
+            return
         if there is not None:
             there.aboard += left
             there.owners |= flight.owners
@@ -122,16 +132,28 @@ class Machine(Steps):
         answered = [call for call in left if call.done()]
         left = [call for call in left if call not in answered]
         if answered:
-            entry = subject.model.fresh(key)
-            assert entry is not None
-            assert all(call.look and call.outcome() == entry.value for call in answered)
-            subject.model.hits += 1
-            subject.model.perhaps += len(answered) - 1  # they may have shared one look
+            self.hit_after_all(subject, key, answered)
         if left:
-            subject.model.misses += 1
+            model.counts["misses"] += 1
             anew = self.lead(subject, key, flight.owner, flight.arguments, left)
             anew.owners |= flight.owners
-            assert not (anew.leader.look and subject.model.fresh(key))
+            assert not (anew.leader.look and model.will_do(key))
+
+    def hit_after_all(self, subject: Any, key: Any, answered: list[Any]) -> None:
+        """Callers who were about to load; they may have shared one look at a value."""
+        model = subject.model
+        entry = model.will_do(key)
+        assert entry is not None
+        before = dict(model.counts)
+        for call in answered:
+            assert call.look
+            self.check(call, entry)
+            model.count_hit(entry)
+        if not entry.raises:
+            for name, count in before.items():
+                if model.counts[name] > count:
+                    model.perhaps[name] += len(answered) - 1
+                    model.counts[name] = count + 1
 
     # What a function offers
 
@@ -151,10 +173,8 @@ class Machine(Steps):
         getattr(self, what)(self.at(self.pick_flight(pick)), drawn)
 
     def peek(self, at: Aim, _: int) -> None:
-        entry, expected = at.ask("peek"), at.subject.model.fresh(at.key)
-        assert (entry and (entry.value, entry.fresh_until)) == (
-            expected and (expected.value, expected.fresh_until)
-        )
+        entry, expected = at.ask("peek"), at.subject.model.alive(at.key)
+        assert (entry and self.told(entry)) == (expected and self.due(expected))
 
     def invalidate(self, at: Aim, _: int) -> None:
         assert at.ask("invalidate") is at.subject.model.invalidate(at.key)
@@ -193,29 +213,76 @@ class Machine(Steps):
     @rule()
     def stats(self) -> None:
         for subject in self.subjects:
-            model, stats = subject.model, subject.function.stats()
-            assert model.hits <= stats.hits <= model.hits + model.perhaps
-            model.hits, model.perhaps = stats.hits, 0
-            told = (stats.hits, stats.misses, stats.joined, stats.errors, stats.store_errors)
-            assert told == (
-                model.hits,
-                model.misses,
-                model.joined,
-                model.errors,
-                model.store_errors,
-            )
+            model, stats = subject.model, asdict(subject.function.stats())
+            for name, most in model.perhaps.items():
+                assert model.counts[name] <= stats[name] <= model.counts[name] + most
+                model.counts[name] = stats[name]
+            model.perhaps.clear()
+            if self.config.cache is None:  # it has no timer of ours
+                model.counts["load_seconds"] = stats["load_seconds"]
+            assert stats == model.counts
             if self.config.cache is not None:
                 cache = subject.function.cache
                 info = subject.function.cache_info()
                 room = None if self.config.cache == "dict" else cache.maxsize
                 size = getattr(cache, "currsize", len(cache))
-                assert info == CacheInfo(model.hits, model.misses, room, size)
+                assert info == CacheInfo(stats["hits"], stats["misses"], room, size)
 
     # What happens to it
 
     @rule(seconds=st.sampled_from([1, 4, 10]))
     def time_passes(self, seconds: int) -> None:
         self.clock.advance(seconds)
+
+    @precondition(lambda self: self.config.life.aging)
+    @rule(
+        wish=wishes,
+        style=styles,
+        cost=st.integers(0, 3),
+        shows=st.sampled_from([0, 0.5, 0.75]),
+        deadline=st.sampled_from(["fresh_until", "stale_until", "error_until", "held_until"]),
+        before=st.sampled_from([0, 1]),
+        ends=st.none() | st.booleans(),
+        drawn=values,
+    )
+    def call_again(
+        self,
+        wish: Wish,
+        style: str,
+        cost: int,
+        shows: float,
+        deadline: str,
+        before: int,
+        ends: bool | None,
+        drawn: int,
+    ) -> None:
+        """A call, and another one at a deadline of what that has stored, or a second before.
+
+        The load of the second one, or behind it, may end at once.
+        """
+        dice.shows = shows
+        at = self.aim(wish, style)
+        flight = self.start(at)
+        if flight is not None:
+            self.clock.advance(cost)
+            self.end(flight, self.value(drawn))
+        entry = at.subject.model.entries.get(at.key)
+        if entry is None:
+            return
+        until = getattr(entry, deadline) - before
+        if self.clock.now < until < inf:
+            self.clock.now = until
+        self.steps += 1
+        self.start(at)
+        flight = at.subject.model.flights.get(at.key)
+        if flight is not None and ends is not None:
+            value = self.value(drawn)
+            self.end(flight, value if ends else Boom(value))
+
+    @precondition(lambda self: self.config.life.aging or self.config.life.jitter)
+    @rule(shows=st.sampled_from([0, 0.5, 0.75]))
+    def dice_are_thrown(self, shows: float) -> None:
+        dice.shows = shows
 
     @precondition(lambda self: self.config.kind == "method")
     @rule(pick=st.integers(0, 2))
@@ -262,15 +329,19 @@ class TaskMachine(Machine):
     def cancel(self, pick: int, who: int, newcomer: bool) -> None:
         """Any caller. The load is cancelled with the last of them, and no newcomer joins it."""
         flight = self.pick_flight(pick)
+        if not flight.aboard:
+            return
         call = flight.aboard.pop(who % len(flight.aboard))
         call.task.cancel()
-        if not flight.aboard:
+        ends = not flight.aboard and flight.leader is not None
+        if ends:
             self.flying.remove(flight)
             flight.subject.model.off(flight)
+            flight.subject.model.counts["abandoned"] += 1
         if newcomer:
             self.start(self.at(flight))  # its first step comes right after the leaving
         assert isinstance(call.outcome(), self.world.Interruption)
-        assert flight.load.future.cancelled() is not bool(flight.aboard)
+        assert flight.load.future.cancelled() is ends
 
     @rule(wish=wishes, style=styles, refresh=st.booleans(), rounds=st.integers(0, 2))
     def cancel_at_once(self, wish: Wish, style: str, refresh: bool, rounds: int) -> None:
@@ -278,19 +349,37 @@ class TaskMachine(Machine):
         at = self.aim(wish, style)
         refresh = refresh and self.config.cache is not None
         model = at.subject.model
-        if rounds and isinstance(model.claim(at.key, look=not refresh), Entry):
+        found = model.claim(at.key, look=not refresh) if rounds else self
+        if isinstance(found, Served):
             self.last_used = at.subject, at.key
+        if found is None:
+            model.counts["abandoned"] += 1
         call = self.world.call(at.target.refresh if refresh else at.target, *at.args, **at.kwargs)
         for _ in range(rounds):
             self.world.tick()
         call.task.cancel()
         call.outcome()
+        if isinstance(found, Served) and found.refresh:
+            self.world.until(lambda: self.world.arrivals)
+            self.lead(at.subject, at.key, at.owner, at.arguments, [])
         for load in self.world.arrivals:
             assert load.future.cancelled()
         self.world.arrivals.clear()
 
 
-@pytest.mark.parametrize("machine", [ThreadMachine, TaskMachine])
+class AgingThreads(ThreadMachine):
+    @initialize(config=configs(aging=True))
+    def decorated(self, config: Config) -> None:
+        super().decorated(config)
+
+
+class AgingTasks(TaskMachine):
+    @initialize(config=configs(aging=True))
+    def decorated(self, config: Config) -> None:
+        super().decorated(config)
+
+
+@pytest.mark.parametrize("machine", [ThreadMachine, TaskMachine, AgingThreads, AgingTasks])
 def test_any_order_of_operations_with_any_options(
     machine: Any,
     thorough: bool,
@@ -298,11 +387,12 @@ def test_any_order_of_operations_with_any_options(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conftest, "PATIENCE", 5.0)  # a failure would take long to shrink
+    monkeypatch.setattr(_policy, "random", dice)
     caplog.set_level(logging.ERROR, "soloflight")  # it warns of options that fail
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=1500 if thorough else 60,
+            max_examples=1500 if thorough else 80,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,

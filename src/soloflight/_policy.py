@@ -79,10 +79,13 @@ class Policy:
         entry.value = value
         entry.stale_until += self.stale_while_revalidate
         entry.error_until += self.stale_if_error
-        # Before that no caller can draw so much.
-        entry.calm_until = fresh_until - self.early_refresh * cost * LONGEST
         entry.limit(now + self.most)
+        self.calm(entry)
         return entry
+
+    def calm(self, entry: Aging[Any]) -> None:
+        """Have an entry served without a thought until a caller can draw a refresh behind it."""
+        entry.calm_until = entry.fresh_until - self.early_refresh * entry.cost * LONGEST
 
     def error_entry(self, error: Error, now: float) -> Raising | None:
         """The entry of an exception, where `error_ttl` says that it is an answer."""
@@ -97,7 +100,6 @@ class Policy:
             return None
         # Without a cost nobody draws a refresh behind it.
         entry = self._aging(Raising, now + self._jittered(ttl), cost=0.0)
-        entry.calm_until = -inf
         entry.limit(now + self.most)
         entry.error = error.bare()
         return entry
@@ -123,6 +125,7 @@ class Policy:
     def _aging(self, cls: type[A], fresh_until: float, cost: float) -> A:
         entry = blank(cls)
         entry.fresh_until = entry.stale_until = entry.error_until = fresh_until
+        entry.calm_until = -inf
         entry.cost = cost
         entry.failures = 0
         entry.last_error = None

@@ -159,6 +159,8 @@ class Shelf:
         try:
             assert self.ttu is not None
             entry.limit(self.ttu(key, entry, self.timer()))
+            if type(entry) is Aging:
+                self.policy.calm(entry)
             return True
         except Exception as error:
             self._hide(key, error)

@@ -70,6 +70,8 @@ def board(flight: Flight, mine: Flight) -> None:
 class Task:
     """Runs a load that no caller owns, and is its event loop as well."""
 
+    submitted = True
+
     def is_closed(self) -> bool:
         return False
 

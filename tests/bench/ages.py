@@ -41,6 +41,7 @@ class Background:
     """Runs a load on a thread that is no caller's."""
 
     task = None
+    submitted = True
 
     def cancel(self) -> None:
         law(6, False, "what runs on a thread was cancelled")
@@ -189,9 +190,8 @@ class Ages(World):
         if outcome.entry is not None:
             return
         there = type(entry) is Aging
-        served = self.policy.stale_if_error or (there and not entry.is_fresh(self.time))
-        stale = there and bool(served)
-        law(6, (outcome.stale is not None) is stale, "those aboard get what is stale")
+        instead = there and (self.policy.stale_if_error or not entry.is_fresh(self.time))
+        law(6, (outcome.stale is not None) is bool(instead), "those aboard get what there is")
         if there and not load.fenced:
             held_off = self.time < entry.calm_until <= entry.until
             law(10, held_off, "a failed load holds the next one off")
@@ -202,7 +202,7 @@ class Ages(World):
 
     def is_due(self, flight: Flight) -> bool:
         since = flight.since
-        return self.max_age is not None and since is not None and self.time - since > self.max_age
+        return self.max_age is not None and since is not None and self.time - since >= self.max_age
 
     def let_go(self) -> None:
         for load in self.loads:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -139,6 +140,18 @@ class Jobs:
         return self._jobs.popleft()
 
 
+class Log:
+    """That of the pool, which goes on whatever a job raises, and ends with its process alone."""
+
+    def exception(self, *_: object) -> None:
+        error = sys.exc_info()[1]
+        assert error is not None
+        raise error
+
+    def warning(self, *_: object, **__: object) -> None:
+        """What is told is put into words by lines of ours: not here."""
+
+
 class Refused(Exception):
     """By an executor."""
 
@@ -179,7 +192,8 @@ PATCHES: list[tuple[Any, str, Any]] = [
     (_executor, "Thread", Daemon),
     (_executor, "SimpleQueue", Jobs),
     (_policy, "random", _random),
-    (_load.log, "disabled", True),  # what is told is put into words by lines of ours
+    (_executor, "log", Log()),
+    (_load, "log", Log()),
 ]
 
 

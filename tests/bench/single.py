@@ -69,7 +69,7 @@ class State(NamedTuple):
     flight: int | None = None
     since: float = 0  # when the flight came
     now: float = 0
-    past: int | None = None  # what was the fresh entry until time passed
+    past: int | None = None  # what was the fresh entry until time passed, or it was dropped
     instead: int | None = None  # of a load that has failed
     stamped: frozenset[Entry] = frozenset()
 
@@ -99,7 +99,7 @@ class State(NamedTuple):
     # Flights
 
     def board(self, event: Event, life: Life) -> State | None:
-        if self.flight is not None and not self.now - self.since > life.max_age:
+        if self.flight is not None and not self.now - self.since >= life.max_age:
             return None
         return self._replace(flight=event.number, since=self.now, instead=None)
 
@@ -135,7 +135,9 @@ class State(NamedTuple):
     def fail(self, event: Event, life: Life) -> State:
         if not self.alive or self.entry is None or self.entry.raises:
             return self
-        state = self if self.fresh else self._replace(instead=self.entry.number)
+        state = self
+        if life.on_error or not self.fresh:
+            state = self._replace(instead=self.entry.number)
         if self.flight != event.number:
             return state
         until = self.entry.until
@@ -176,7 +178,8 @@ class State(NamedTuple):
     # What strikes from outside
 
     def invalidate(self, event: Event, life: Life) -> State:
-        return self._replace(entry=None, flight=None, past=None, instead=None)
+        # A flight that is still there may hand over what it has found.
+        return self._gone()._replace(entry=None)
 
     def forget(self, event: Event, life: Life) -> State:
         return self._replace(flight=None, past=None, instead=None)
@@ -185,9 +188,12 @@ class State(NamedTuple):
 
     def time(self, event: Event, life: Life) -> State:
         state = self._replace(now=self.now + event.seconds)
-        if self.entry is not None and self.fresh and not state.fresh:
-            return state._replace(past=self.entry.number)
-        return state
+        return state if state.fresh else self._gone()._replace(now=state.now)
+
+    def _gone(self) -> State:
+        if self.entry is None or not self.fresh:
+            return self
+        return self._replace(past=self.entry.number)
 
 
 ORDER = {

@@ -6,13 +6,28 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any, NamedTuple
+from weakref import ref
 
 from hypothesis.stateful import RuleBasedStateMachine
 
 from conftest import Clock
-from properties.reference import UNSET, Arguments, Boom, Config, Entry, Flight
-from properties.subjects import CACHES, Aim, Subject
+from properties.reference import (
+    UNSET,
+    Arguments,
+    Boom,
+    Config,
+    Copy,
+    Entry,
+    Flight,
+    Refused,
+    Served,
+)
+from properties.subjects import CACHES, Aim, Subject, number
+from soloflight import WaitTimeout
 from soloflight._outcome import SHARED
+
+FEW = 6
+"""Refreshes at a time; the pool has a few threads more than that."""
 
 
 class Wish(NamedTuple):
@@ -70,12 +85,15 @@ class Steps(RuleBasedStateMachine):
     def start(self, at: Aim, refresh: bool = False) -> Flight | None:
         """Make a call; returns the flight that it follows or leads."""
         subject, key = at.subject, at.key
+        self.leave_a_thread_free()
         found = subject.model.claim(key, look=not refresh)
         call = self.world.call(at.target.refresh if refresh else at.target, *at.args, **at.kwargs)
         call.look = not refresh
-        if isinstance(found, Entry):
-            assert call.outcome() == found.value
-            self.last_used = subject, key
+        if isinstance(found, Served):
+            self.served(at, call, found)
+            return None
+        if isinstance(found, Refused):
+            self.refused(call, found)
             return None
         if found is None:
             self.world.until(lambda: self.world.arrivals or call.done())
@@ -88,19 +106,65 @@ class Steps(RuleBasedStateMachine):
         found.owners.add(at.owner)
         return found
 
+    def leave_a_thread_free(self) -> None:
+        """Refreshes run on a few threads. (That they wait for one is tested elsewhere.)"""
+        behind = [flight for flight in self.flying if flight.leader is None]
+        if len(behind) == FEW:
+            self.end(behind[0], self.value(2))
+
+    def served(self, at: Aim, call: Any, found: Served) -> None:
+        """At once; and a refresh may start behind that."""
+        self.last_used = at.subject, at.key
+        self.check(call, found.entry)
+        if found.refresh:
+            self.world.until(lambda: self.world.arrivals)
+            self.lead(at.subject, at.key, at.owner, at.arguments, [])
+
+    def refused(self, call: Any, found: Refused) -> None:
+        if found.entry is None:
+            assert isinstance(call.outcome(), WaitTimeout)
+        else:
+            self.check(call, found.entry)
+
+    def check(self, call: Any, entry: Entry) -> None:
+        """That a call got an entry."""
+        outcome = call.outcome()
+        if entry.raises:
+            assert isinstance(outcome, Boom)
+            assert outcome.args == (entry.value,)
+        else:
+            self.check_value(outcome, entry.value)
+
+    def check_value(self, outcome: Any, value: int) -> None:
+        assert outcome == value
+        assert type(outcome) is (Copy if self.config.copied else int)
+
     def lead(
         self, subject: Subject, key: Hashable, owner: int, arguments: Arguments, aboard: list[Any]
     ) -> Flight:
-        """One of these callers leads, the others follow."""
+        """One of these callers leads, the others follow; if there is none, it is a refresh."""
         load = self.world.arrivals.popleft()
-        leader = next(call for call in aboard if load.is_of(call))
-        flight = Flight(subject, key, owner, arguments, load, leader, self.steps, aboard, {owner})
+        leader = next((call for call in aboard if load.is_of(call)), None)
+        flight = Flight(
+            subject,
+            key,
+            owner,
+            arguments,
+            load,
+            leader,
+            self.steps,
+            self.clock.now,
+            aboard,
+            {owner},
+            ref(subject.function._core.table.flights[subject.keys[key]]),
+        )
         subject.model.flights[key] = flight
         self.flying.append(flight)
         return flight
 
     def waiting(self, flight: Flight) -> int:
-        return len(flight.aboard) - (not self.world.leader_waits)
+        leads_itself = flight.leader is not None and not self.world.leader_waits
+        return len(flight.aboard) - leads_itself
 
     def at(self, flight: Flight, style: str = "short") -> Aim:
         return Aim(flight.subject, flight.owner, flight.arguments, style)
@@ -112,18 +176,27 @@ class Steps(RuleBasedStateMachine):
     def end(self, flight: Flight, ending: Any) -> None:
         """Everyone aboard gets the outcome, and it is one object where that can be."""
         self.flying.remove(flight)
-        fenced = flight.subject.model.flights.get(flight.key) is not flight
-        if not isinstance(ending, Boom):
-            self.began[ending] = flight.began
-        expected = flight.subject.model.land(flight, ending)
+        model = flight.subject.model
+        fenced = model.flights.get(flight.key) is not flight
+        before = model.entries.get(flight.key)
+        brought = ending.args[0] if isinstance(ending, Boom) else ending
+        self.began[brought] = flight.began
+        landing = model.land(flight, ending)
         flight.load.end(ending)
-        outcomes = [call.outcome() for call in flight.aboard]
-        if expected is Boom:
-            assert all(type(outcome) is Boom for outcome in outcomes)
-            assert not SHARED or len(set(map(id, outcomes))) <= 1
-        else:
-            assert outcomes == [expected] * len(outcomes)
-        self.after_store(flight.subject, None if fenced or expected is Boom else flight.key)
+        self.world.until(flight.is_over)
+        errors = set()
+        for call in flight.aboard:
+            expected, outcome = landing.call if call.look else landing.refresh, call.outcome()
+            if isinstance(expected, Boom):
+                assert type(outcome) is Boom
+                assert outcome.args == expected.args
+                errors.add(id(outcome))
+            else:
+                self.check_value(outcome, expected)
+                model.counts["stale_on_error"] += isinstance(landing.refresh, Boom)
+        assert not SHARED or len(errors) <= 1
+        stored = not fenced and model.entries.get(flight.key) is not before
+        self.after_store(flight.subject, flight.key if stored else None)
 
     def after_store(self, subject: Subject, key: Hashable) -> None:
         """After what may have been a store: see what was evicted, and whether it had to be."""
@@ -133,9 +206,9 @@ class Steps(RuleBasedStateMachine):
         for other in self.subjects:
             for kept, entry in list(other.model.entries.items()):
                 held = other.held(kept)
-                if held is not None and held.value == entry.value:
+                if held is not None and number(held) == entry.value:
                     continue
-                if other.model.fresh(kept) is not None:
+                if other.model.alive(kept) is not None:
                     assert stored, "evicted for nothing"
                     assert self.config.room < 100, "evicted though there is room"
                     assert (other, kept) != (subject, key), "it was not stored"
@@ -164,11 +237,22 @@ class Steps(RuleBasedStateMachine):
 
     def what_is_shown_is_what_should_be_there(self) -> None:
         for subject in self.subjects:
-            assert {k: (e.value, e.fresh_until) for k, e in subject.shown().items()} == {
-                subject.keys[key]: (entry.value, entry.fresh_until)
+            assert {k: self.told(e) for k, e in subject.shown().items()} == {
+                subject.keys[key]: self.due(entry)
                 for key, entry in subject.model.entries.items()
-                if subject.model.fresh(key)
+                if subject.model.alive(key)
             }
+
+    def told(self, entry: Any) -> tuple[Any, ...]:
+        """What an entry says of itself."""
+        deadlines = entry.fresh_until, entry.stale_until, entry.error_until
+        failure = type(entry.last_error) if entry.failures else None
+        return number(entry), *deadlines, entry.failures, failure
+
+    def due(self, entry: Entry) -> tuple[Any, ...]:
+        """What it has to say."""
+        deadlines = entry.fresh_until, entry.stale_until, entry.error_until
+        return entry.value, *deadlines, entry.failures, Boom if entry.failures else None
 
     def only_what_the_cache_holds_is_shown(self) -> None:
         for subject in self.subjects:
@@ -180,12 +264,12 @@ class Steps(RuleBasedStateMachine):
             shown = subject.shown()
             for key in subject.keys.values():
                 entry = subject.held_as(key)
-                assert entry is None or not entry.is_fresh(self.clock.now) or key in shown
+                assert entry is None or not self.clock.now < entry.until or key in shown
 
     def nothing_that_is_shown_began_before_it_was_invalidated(self) -> None:
         for subject in self.subjects:
             shown = subject.shown()
             for key, full in subject.keys.items():
                 if full in shown:
-                    began = self.began[shown[full].value]
+                    began = self.began[number(shown[full])]
                     assert began > self.fences.get((subject, key), -1)

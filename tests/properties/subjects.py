@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from conftest import Clock
 from properties import reference
-from properties.reference import UNSET, Arguments, Config, Model
+from properties.reference import PLAIN, UNSET, Arguments, Boom, Config, Copy, Freshness, Model
 from soloflight import cached_singleflight, singleflight
+from soloflight._entry import Raising
 from soloflight._index import Scoped
 
 CACHES: dict[str, Any] = {
@@ -35,26 +36,71 @@ KEYED: dict[str, dict[str, Any]] = {
 
 
 @st.composite
-def configs(draw: st.DrawFn) -> Config:
+def configs(draw: st.DrawFn, aging: bool = False) -> Config:
+    """`aging`: with options of freshness for sure."""
     kind = draw(st.sampled_from(["method", "function", "classmethod", "method", "staticmethod"]))
     owned = kind in ("method", "classmethod")
-    cache = draw(st.sampled_from(["default", "default", "default", *CACHES, None]))
-    ttls: list[Any] = [10, None, reference.varies]
+    others = [*CACHES, None] if not aging else ["TTLCache", "LRUCache", "dict"]
+    cache = draw(st.sampled_from(["default", "default", "default", *others]))
+    ttls: list[Any] = [10, None, reference.varies] if not aging else [10, 10, reference.varies]
     if cache == "TTLCache":
-        ttls = [UNSET, 5, reference.varies]
-    elif cache != "default":
+        ttls = [5, UNSET, reference.varies] if not aging else [5]
+    elif cache != "default" and not aging:
         ttls.append(UNSET)
     given = cache not in ("default", None)
+    ttl = draw(st.sampled_from(ttls))
+    life = PLAIN
+    if cache is not None:
+        is_endless = ttl is None or (ttl is UNSET and cache != "TTLCache")
+        life = draw(lives(aging=aging, is_endless=is_endless, is_short=cache == "TTLCache"))
+        if cache == "TTLCache" and ttl is UNSET:  # it keeps nothing for longer
+            life = life._replace(stale=0, on_error=0)
     return Config(
         kind=kind,
         per_instance=draw(st.sampled_from([UNSET, True, False, "tenant"])) if owned else UNSET,
         keyed=draw(st.sampled_from(list(KEYED))),
         cache=cache,
-        ttl=draw(st.sampled_from(ttls)),
+        ttl=ttl,
         maxsize=draw(st.sampled_from([1024, 2, 3, 2, 1, 0, 1024 if given else None])),
         sized=cache == "default" and draw(st.booleans()),
         shared=given and draw(st.booleans()),
+        copied=cache is not None and draw(st.booleans()),
+        executor=draw(st.booleans()),
+        life=life,
     )
+
+
+@st.composite
+def lives(draw: st.DrawFn, *, aging: bool, is_short: bool, is_endless: bool) -> Freshness:
+    """Some options of freshness and failure, often none at all."""
+    none = [] if aging else [0, 0, 0]
+
+    def either(*options: Any) -> Any:
+        return draw(st.sampled_from([*options, 0, *none]))
+
+    stale, on_error, early, jitter = 0, 0, 0, 0
+    if not is_endless:  # what is fresh for ever never goes stale
+        stale, on_error, early = either(4, 12), either(4, 20), either(1, 0.5)
+        jitter = either(0.5)
+    if is_short:  # the cache keeps nothing for more than 10 s
+        stale, on_error = min(stale, 4), min(on_error, 4)
+    return Freshness(
+        jitter=jitter,
+        stale=stale,
+        on_error=on_error,
+        early=early,
+        retry_after=draw(st.sampled_from([(1, 30), (4, 8)])),
+        error_ttl=draw(st.sampled_from([None, None, 6, reference.error_varies])),
+        cache_if=bool(either(1)),
+        max_age=draw(st.sampled_from([None, 3, 9])),
+        max_abandoned=draw(st.integers(0, 2)),
+    )
+
+
+def number(entry: Any) -> int:
+    """What an entry of the library has, without asking it: it might raise that."""
+    found: int = entry.error.exception.args[0] if isinstance(entry, Raising) else entry.value
+    return found
 
 
 class Subject:
@@ -67,7 +113,7 @@ class Subject:
         self.tokens: list[Hashable] = [None]
         self.keys: dict[Any, Hashable] = {}  # of the model -> of the cache
         self.graves: list[Hashable] = []  # keys of dead instances
-        decorate = self._decorator(clock, cache)
+        decorate = self._decorator(world, clock, cache)
         if config.kind == "function":
             self.function = decorate(world.function())
             return
@@ -83,7 +129,7 @@ class Subject:
         self.function = vars(self.owner)["load"]
         self.tokens = [object() for _ in self.owners]
 
-    def _decorator(self, clock: Clock, cache: Any) -> Any:
+    def _decorator(self, world: Any, clock: Clock, cache: Any) -> Any:
         config = self.config
         options = dict(KEYED[config.keyed])
         if config.per_instance is not UNSET:
@@ -101,7 +147,30 @@ class Subject:
         else:
             options["maxsize"] = config.maxsize
             options["getsizeof"] = reference.size if config.sized else None
-        return cached_singleflight(**options)
+        return cached_singleflight(**options, **self._of_freshness(world))
+
+    def _of_freshness(self, world: Any) -> dict[str, Any]:
+        config, life = self.config, self.config.life
+        options: dict[str, Any] = {
+            "jitter": life.jitter,
+            "stale_while_revalidate": life.stale,
+            "stale_if_error": timedelta(seconds=life.on_error),
+            "early_refresh": life.early,
+        }
+        if life.stale or life.on_error or life.early:
+            options["retry_after"] = life.retry_after
+        if life.error_ttl is not None:
+            options["error_ttl"] = {Exception: 9, Boom: life.error_ttl}  # the nearest class
+        if life.cache_if:
+            options["cache_if"] = reference.is_kept
+        if life.max_age is not None:
+            options["max_flight_age"] = life.max_age
+            options["max_abandoned"] = life.max_abandoned
+        if config.copied:
+            options["copy"] = Copy
+        if config.executor and world.executor and (life.stale or life.early):
+            options["executor"] = world.executor
+        return options
 
     def spelled(
         self, owner: int, arguments: Arguments, style: str
@@ -137,14 +206,14 @@ class Subject:
         return sum(info.waiters for info in self.function.in_flight() if info.key == mine)
 
     def shown(self) -> dict[Hashable, Any]:
-        """What a look without a lock finds: the keys and their fresh entries."""
+        """What a look without a lock finds: the keys and their entries that may be served."""
         shelf = self.function._core.shelf
         found: dict[Hashable, Any] = {}
         for index in (shelf.index, *shelf.instances()):
             scoped = shelf.shared or index is not shelf.index
             for short, ref in list(index.items()):
                 entry = ref()
-                if entry is not None and entry.is_fresh(self.model.now()):
+                if entry is not None and self.model.now() < entry.until:
                     found[Scoped(index, short) if scoped else short] = entry
         return found
 

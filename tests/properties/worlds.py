@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import conftest
@@ -38,6 +39,7 @@ class Threads:
 
     Interruption = KeyboardInterrupt
     leader_waits = False  # whether a leader is a waiter of its own flight
+    executor = ThreadPoolExecutor(8, "refresh")
     leaves_rings = False
 
     def __init__(self) -> None:
@@ -127,6 +129,7 @@ class Tasks:
 
     Interruption = asyncio.CancelledError
     leader_waits = True
+    executor = None
     # From Python 3.12 on, what a task raised holds the frames that stepped the loop, and they it.
     leaves_rings = sys.version_info >= (3, 12)
 
