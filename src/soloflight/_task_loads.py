@@ -115,6 +115,7 @@ def _never_ran(table: FlightTable, flight: Flight, task: Task[None]) -> None:
     loads.pop(task, None)
     assert isinstance(flight.load, TaskLoad)
     flight.load.interruption = CancelledError()
+    flight.load.task = None  # what has cancelled it holds its frame, and that this flight
     table.land(flight, None)
 
 
