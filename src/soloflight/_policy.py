@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from math import inf, log
 from random import random
 from typing import Any, TypeVar, cast
@@ -41,6 +40,11 @@ class Policy:
     most: float = inf
     """The cache's own ttl: for how long entries may live, whatever the rest says."""
 
+    aging: bool = field(init=False)
+    """Whether entries need more thought than a look at whether they are fresh."""
+    plain: bool = field(init=False)
+    """Whether their only deadline is always the same."""
+
     @property
     def longest_stale(self) -> float:
         """For how long an entry may be served after it went stale."""
@@ -51,20 +55,17 @@ class Policy:
         """Whether loads run behind a value that is served."""
         return bool(self.stale_while_revalidate or self.early_refresh)
 
-    @cached_property
-    def aging(self) -> bool:
-        """Whether entries need more thought than a look at whether they are fresh."""
-        return bool(self.longest_stale or self.early_refresh or self.error_ttl)
-
-    @cached_property
-    def _plain(self) -> bool:
-        asked = callable(self.ttl) or self.cache_if is not None
-        return not (asked or self.jitter or self.aging)
+    def __post_init__(self) -> None:
+        # Not a `cached_property`: before Python 3.12 that takes a lock.
+        aging = bool(self.longest_stale or self.early_refresh or self.error_ttl)
+        asked = callable(self.ttl) or self.cache_if is not None or self.jitter
+        object.__setattr__(self, "aging", aging)
+        object.__setattr__(self, "plain", not (asked or aging))
 
     def entry(self, value: Any, now: float, cost: float) -> Value[Any]:
         """The entry of a value that was loaded just now; no entry where it is not to be stored."""
         ttl: Any = self.ttl
-        if self._plain:  # in short: this is a part of every miss
+        if self.plain:  # in short: this is a part of every miss
             return new_entry(value, now + ttl) if ttl else Value(value)
         if self.cache_if is not None and not self.cache_if(value):
             return Value(value)
