@@ -157,7 +157,7 @@ def cached_singleflight(
             on average.
         error_ttl: ``{exception class: seconds}``: these are cached, and each hit raises a copy with
             a traceback of its own. The most specific class wins. A callable gets the exception;
-            what it gives as zero, less or ``None`` is not cached.
+            what it gives as zero, less or ``None`` is not cached, nor is any `FlightError`.
         cache_if: gets the value and says whether to store it.
         copy: ``copy.deepcopy`` say: each caller gets what this makes of the value, which stays
             as it was loaded.
