@@ -168,7 +168,6 @@ FAULTS = [
             self._clean(flight)
 """,
         """\
-            pass
         board(flight, mine)
         self._clean(flight)
 """,
@@ -807,6 +806,332 @@ FAULTS = [
         "13, methods: the entries of dead instances fill the cache",
         "shelf::the_entries_of_a_dead_instance_go_at_the_next_store",
     ),
+    # Freshness and failure
+    Fault(
+        "a-deadline-belongs-to-what-came-before",
+        "_entry.py",
+        """\
+    if now < entry.fresh_until:
+        early""",
+        """\
+    if now <= entry.fresh_until:
+        early""",
+        "the surface, ttl: what is over at a time is fresh at that time",
+        "entry::a_deadline_belongs_to_what_comes_after_it",
+    ),
+    Fault(
+        "stale-for-ever",
+        "_entry.py",
+        "    if now < entry.stale_until:\n",
+        "    if True:\n",
+        "the surface, stale_while_revalidate: a value is served for as long as the cache has it",
+        "serving::until_a_deadline_and_no_longer",
+    ),
+    Fault(
+        "two-refreshes",
+        "_table.py",
+        """\
+        assert self.shelf is not None
+        flight = self.flights.setdefault(mine.key, mine)
+""",
+        """\
+        assert self.shelf is not None
+        flight = self.flights[mine.key] = mine
+""",
+        "10, refresh is a flight: whoever finds a stale value starts a refresh, all at once",
+        "early_refresh::a_cycle_has_one_refresh_however_many_threads_draw_it",
+    ),
+    Fault(
+        "a-refresh-of-what-was-replaced",
+        "_table.py",
+        "if self.shelf.find(mine.key) is not served or self",
+        "if self",
+        "10, refresh is a flight: what was refreshed a moment ago is refreshed again",
+        "early::a_value_that_was_replaced_while_the_dice_fell_is_not_refreshed",
+    ),
+    Fault(
+        "a-needless-refresh-keeps-the-key",
+        "_table.py",
+        """\
+            self.land(mine, None)
+            return False
+        mine""",
+        """\
+            return False
+        mine""",
+        "8, nothing is left behind: who misses next follows a refresh that nobody runs",
+        "early::a_value_that_was_replaced_while_the_dice_fell_is_not_refreshed",
+    ),
+    Fault(
+        "a-refresh-knows-no-hold-off",
+        "_table.py",
+        " is not served or self.timer() < served.calm_until:",
+        " is not served:",
+        "the surface, retry_after: who found a value stale before a refresh failed tries at once",
+        "bench/schedules::what_the_threads_saw_can_be_explained[stale]",
+    ),
+    Fault(
+        "the-second-look-knows-no-hold-off",
+        "_shelf.py",
+        " and not (type(entry) is Aging and now < entry.calm_until):",
+        ":",
+        "the surface, stale_if_error: who missed before a reload failed loads once more, at once",
+        "failures::who_comes_too_late_for_an_attempt_that_failed_is_held_off_as_well",
+    ),
+    Fault(
+        "a-failure-holds-nothing-off",
+        "_policy.py",
+        "        entry.calm_until = max(entry.calm_until, min(now + wait, entry.until))\n",
+        "",
+        "the surface, retry_after: an origin that is down is asked by every caller",
+        "failures::attempts_are_held_off_twice_as_long_each_time_up_to_the_most",
+    ),
+    Fault(
+        "held-off-beyond-the-end",
+        "_policy.py",
+        "min(now + wait, entry.until)",
+        "now + wait",
+        "the surface, stale_if_error: a value is served beyond its last deadline",
+        "hold_off::nobody_is_held_off_beyond_the_last_deadline",
+    ),
+    Fault(
+        "a-fenced-load-holds-off",
+        "_load.py",
+        "    if table.flights.get(flight.key) is flight:\n",
+        "    if True:\n",
+        "7, the fence: a load from before put() fails, and what was put is not refreshed in time",
+        "refreshes::a_fenced_refresh_that_fails_holds_nothing_off",
+    ),
+    Fault(
+        "no-value-in-place-of-an-error",
+        "_serving.py",
+        "    if error.stale is None:\n",
+        "    if True:\n",
+        "the surface, stale_if_error: a reload that fails is an error though there is a value",
+        "stale_if_error::the_leader_and_all_who_follow_get_the_old_value",
+    ),
+    Fault(
+        "refresh-returns-what-is-stale",
+        "_threads.py",
+        "if look and type(outcome) is Error else outcome",
+        "if type(outcome) is Error else outcome",
+        "the surface, refresh(): a load that failed returns the old value as if it were new",
+        "failures::refresh_raises_what_the_load_raised",
+    ),
+    Fault(
+        "impatient-refresh-returns-what-is-stale",
+        "_serving.py",
+        "    if not look or table.shelf is None",
+        "    if table.shelf is None",
+        "the surface, refresh(): at its wait_timeout it returns the old value as if it were new",
+        "patience::refresh_wants_the_new_value_or_none",
+    ),
+    Fault(
+        "an-impatient-caller-ends-the-load",
+        "_serving.py",
+        "    (mine.following or mine).unattended = True\n",
+        "",
+        "6, leaving: where every task gets the stale value for its patience, none ever loads",
+        "patience::a_leader_whose_patience_ends_gets_it_too_and_the_load_goes_on",
+    ),
+    Fault(
+        "a-refresh-ends-with-its-followers",
+        "_tasks.py",
+        "    mine.unattended = True\n",
+        "",
+        "6, leaving: a refresh is cancelled with the last task that happened to wait for it",
+        "serving_async::a_follower_that_leaves_a_refresh_does_not_end_it",
+    ),
+    Fault(
+        "a-load-on-a-thread-ends-with-its-callers",
+        "_table.py",
+        "flight.load is None or flight.loop is None or",
+        "flight.load is None or",
+        "6, leaving: a load in an executor whose callers have left is thrown away, and done again",
+        "executor::a_leader_has_patience_as_well_and_its_load_goes_on",
+    ),
+    Fault(
+        "old-flights-are-joined",
+        "_hanging.py",
+        "now - flight.since >= self._max_age",
+        "now - flight.since < 0",
+        "the surface, max_flight_age: a load that hangs owns its key for ever",
+        "max_flight_age::the_next_caller_leads_a_new_load_and_the_old_one_is_fenced",
+    ),
+    Fault(
+        "any-number-may-hang",
+        "_hanging.py",
+        "return len(self.of(key)) >= self._max_abandoned",
+        "return False",
+        "the surface, max_abandoned: an origin that hangs gets one load more each max_flight_age",
+        "max_flight_age::so_many_loads_of_a_key_may_hang",
+    ),
+    Fault(
+        "what-has-ended-still-hangs",
+        "_table.py",
+        "                        self.hanging.remove(flight)",
+        "                        pass",
+        "8, nothing is left behind: after a few loads that hung for a while, nobody loads any more",
+        "max_flight_age::when_one_of_them_has_ended_there_is_room_for_another",
+    ),
+    Fault(
+        "taken-over-before-it-leads",
+        "_executor.py",
+        " and flight.since is not None:",
+        ":",
+        "10, refresh is a flight: a follower runs a refresh that its starter then finds needless",
+        "executor_queue::a_refresh_that_its_starter_does_not_lead_yet_is_run_by_nobody",
+    ),
+    Fault(
+        "a-load-runs-twice",
+        "_executor.py",
+        "return self._taken.setdefault(None, who) is who",
+        "return True",
+        "1, one flight: a follower and a thread of the executor run one load both",
+        "executor_queue::a_load_that_has_not_begun_makes_room_for_the_next_when_it_is_too_old",
+    ),
+    Fault(
+        "cancelled-in-a-queue",
+        "_executor.py",
+        "        future.add_done_callback(partial(_never_ran, table, waiting))",
+        "        pass",
+        "9, no hangs: a load that was cancelled in its executor's queue leaves its callers waiting",
+        "executor_queue::who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew",
+    ),
+    Fault(
+        "no-thread-of-an-executor-helps",
+        "_threads.py",
+        " or submit is None or me.thread.works:",
+        " or submit is None:",
+        "9, no hangs: loads on one executor that need each other wait for its only thread",
+        "executor_queue::nested_loads_do_not_starve_on_one_thread",
+    ),
+    Fault(
+        "a-refused-refresh-keeps-the-key",
+        "_threads.py",
+        """\
+            table.recover(mine, None)
+            _load.not_started""",
+        "            _load.not_started",
+        "8, nothing is left behind: when an executor refused once, nobody refreshes any more",
+        "executor_queue::an_executor_that_refuses_is_asked_again_by_the_next_caller",
+    ),
+    Fault(
+        "a-refresh-has-no-context",
+        "_executor.py",
+        "partial(copy_context().run, load)",
+        "load",
+        "10, refresh is a flight: a refresh knows nothing of the tenant or the trace of its caller",
+        "serving::a_refresh_runs_in_a_copy_of_the_context_of_the_caller_that_started_it",
+    ),
+    Fault(
+        "a-queue-costs",
+        "_executor.py",
+        "            flight.since = table.timer()\n",
+        "",
+        "the surface, early_refresh: where an executor is busy, all is refreshed far too early",
+        "executor_queue::the_time_in_a_queue_is_no_part_of_what_a_load_costs",
+    ),
+    Fault(
+        "an-option-that-fails-holds-nothing-off",
+        "_load.py",
+        "    if flight.unattended and table.shelf is not None:",
+        "    if False:",
+        "the surface, retry_after: where ttl() fails, each caller starts a refresh, unheard",
+        "load::a_refresh_that_ends_in_an_error_of_an_option_is_told_and_held_off",
+    ),
+    Fault(
+        "one-exception-for-all",
+        "_entry.py",
+        "        return self.error.copy()",
+        "        return self.error",
+        "8, nothing is left behind: a cached exception keeps what its callers chained to it",
+        "error_ttl::each_caller_gets_an_exception_of_its_own",
+    ),
+    Fault(
+        "a-kept-exception-keeps-frames",
+        "_policy.py",
+        "        entry.error = error.bare()",
+        "        entry.error = error.copy()",
+        "8, nothing is left behind: a cached exception keeps the loader's frames alive",
+        "retention::a_cached_exception_keeps_no_frame_alive",
+    ),
+    Fault(
+        "an-exception-is-no-entry",
+        "_table.py",
+        "entry = outcome.entry if type(outcome) is Error else outcome",
+        "entry = outcome",
+        "the surface, error_ttl: each caller asks anew for what does not exist",
+        "error_ttl::an_exception_is_an_answer_for_its_time",
+    ),
+    Fault(
+        "forget-leaves-an-exception-that-is-landing",
+        "_table.py",
+        "stored = outcome.entry if type(outcome) is Error else outcome",
+        "stored = outcome",
+        "7, the fence: an exception that was forgotten in the middle of its store is raised",
+        "locks::forget_holds_though_the_flight_is_landing",
+    ),
+    Fault(
+        "stale-hits-are-not-noted",
+        "_serving.py",
+        "    table.shelf.note(key)\n",
+        "    next(table.shelf.ring.counter)\n",
+        "16, a hit is cheap, but counts: the hottest key is evicted while it is stale",
+        "shelf::what_was_hit_lately_stays_though_it_is_stale",
+    ),
+    Fault(
+        "the-time-after-the-look",
+        "_shelf.py",
+        """\
+        now = self.timer()  # first: what is found then may have replaced what expires meanwhile
+        entry = self.find(key)
+""",
+        """\
+        entry = self.find(key)
+        now = self.timer()
+""",
+        "7, the fence: peek() shows nothing where something was put a moment ago",
+        "shelf::peek_finds_what_has_replaced_an_entry_that_expires_meanwhile",
+    ),
+    Fault(
+        "not-early-in-a-given-cache",
+        "_shelf.py",
+        "                self.policy.calm(entry)",
+        "                pass",
+        "the surface, early_refresh: it has no effect where the cache's own ttu ends entries",
+        "early::early_is_before_the_end_that_a_given_cache_has_set",
+    ),
+    Fault(
+        "a-failed-background-load-keeps-itself",
+        "_locks.py",
+        """\
+        return released(call, *args) if is_held(me.thread.lock) else call(*args)
+    finally:
+        del call, args  # an""",
+        """\
+        return released(call, *args) if is_held(me.thread.lock) else call(*args)
+    finally:
+        pass  # an""",
+        "8, nothing is left behind: a refresh that failed keeps its arguments in a cycle",
+        "bench/schedules::what_the_threads_saw_can_be_explained[stale]",
+    ),
+    Fault(
+        "an-old-ticket-keeps-itself",
+        "_threads.py",
+        "                mine.signal = None  # it holds that ticket\n",
+        "",
+        "8, nothing is left behind: a load that was cancelled keeps its arguments in a cycle",
+        "bench/schedules::what_the_threads_saw_can_be_explained[patience]",
+    ),
+    Fault(
+        "a-thread-of-the-pool-is-used-once",
+        "_executor.py",
+        "            self._idle.append(None)\n",
+        "            pass\n",
+        "10, refresh is a flight: after eight refreshes the pool's threads are made for nothing",
+        "executor::a_thread_of_the_pool_that_is_idle_is_used_again",
+    ),
     # Fork
     Fault(
         "a-child-has-its-parents-flights",
@@ -814,8 +1139,7 @@ FAULTS = [
         """\
         self.flights = {}
         if self.hanging""",
-        """\
-        if self.hanging""",
+        "        if self.hanging",
         "14, fork: a child waits for a load that nobody runs",
         "locks::a_child_does_not_wait_for_a_load_of_its_parent",
     ),

@@ -12,7 +12,7 @@ import pytest
 
 from both_worlds import Threads, counted, landed
 from conftest import Caller, Clock, Gate, until
-from soloflight import WaitTimeout, _executor, cached_singleflight
+from soloflight import WaitTimeout, _executor, _waits, cached_singleflight
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
 PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
@@ -100,6 +100,31 @@ class Recording(ThreadPoolExecutor):
     def submit(self, *args: Any, **kwargs: Any) -> Any:
         self.last = super().submit(*args, **kwargs)
         return self.last
+
+
+def test_a_refresh_that_its_starter_does_not_lead_yet_is_run_by_nobody(
+    world: Threads, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its starter looks once more whether there is anything to refresh."""
+    origin = world.origin()
+    load = world.cached(origin, timer=clock, **STALE)
+    shelf = load._core.shelf
+    find = shelf.find
+    followers: list[Caller] = []
+
+    def looked_at(key: Any) -> Any:
+        monkeypatch.undo()
+        followers.append(Caller(load.refresh))
+        until(lambda: _waits._waiting or origin.loads == 2)
+        assert origin.loads == 1
+        return find(key)
+
+    load()
+    clock.advance(10)
+    monkeypatch.setattr(shelf, "find", looked_at)
+    assert load() == 1
+    assert followers[0].result() == 2
+    assert origin.loads == 2
 
 
 def test_a_refresh_that_is_cancelled_while_it_is_queued_leaves_the_table(

@@ -294,7 +294,9 @@ def test_a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already(fence: str
     assert (entry and entry.value) == ("new" if fence == "put" else None)
 
 
-def test_forget_holds_though_the_flight_is_landing() -> None:
+@pytest.mark.parametrize("fails", [False, True], ids=["value", "exception"])
+def test_forget_holds_though_the_flight_is_landing(fails: bool) -> None:
+    """With an exception, too, that is an answer and about to be stored."""
     inside, goes_on = threading.Event(), threading.Event()
 
     @cached_singleflight(ttl=60)
@@ -302,23 +304,32 @@ def test_forget_holds_though_the_flight_is_landing() -> None:
         inside.set()
         assert goes_on.wait(20)
 
-    def getsizeof(value: str) -> int:
-        if value == "old":
+    is_first = iter([True])
+
+    def getsizeof(_: object) -> int:
+        if next(is_first, False):
             other()
         return 1
 
     loads = iter(["old", "new"])
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached_singleflight(cache=LRUCache(9, getsizeof), ttl=60, error_ttl={LookupError: 60})
     def load() -> str:
-        return next(loads)
+        value = next(loads)
+        if fails and value == "old":
+            raise LookupError(value)
+        return value
 
     landing = Caller(load)
     assert inside.wait(20)
     assert load.forget() is True
     assert load() == "new"
     goes_on.set()
-    assert landing.result() == "old"
+    if fails:
+        with pytest.raises(LookupError):
+            landing.result()
+    else:
+        assert landing.result() == "old"
     assert load.peek().value == "new"  # type: ignore[union-attr]
 
 

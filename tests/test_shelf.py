@@ -12,7 +12,7 @@ from typing import Any
 import cachetools
 import pytest
 
-from conftest import Clock
+from conftest import Clock, Gate
 from soloflight import Entry, cached_singleflight
 from soloflight._index import GONE, Index
 
@@ -189,6 +189,37 @@ def test_what_was_hit_lately_stays() -> None:
     square = squares(cachetools.LRUCache(3))
     for n in (1, 2, 3, 1, 1, 4):
         square(n)
+    assert square.peek(1) is not None
+    assert square.peek(2) is None
+
+
+def test_what_was_hit_lately_stays_though_it_is_stale(clock: Clock, gate: Gate) -> None:
+    @cached_singleflight(
+        cache=cachetools.LRUCache(3), ttl=10, stale_while_revalidate=60, timer=clock
+    )
+    def square(n: int) -> int:
+        if clock.now > 1000:
+            gate()
+        return n * n
+
+    for n in (1, 2, 3):
+        square(n)
+    clock.advance(10)
+    square(1)
+    square.put(16, 4)
+    assert square.peek(1) is not None
+    assert square.peek(2) is None
+
+
+def test_what_was_hit_lately_stays_though_it_is_an_exception() -> None:
+    @cached_singleflight(cache=cachetools.LRUCache(3), ttl=10, error_ttl={LookupError: 10})
+    def square(n: int) -> int:
+        raise LookupError
+
+    for n in (1, 2, 3, 1, 1):
+        with pytest.raises(LookupError):
+            square(n)
+    square.put(16, 4)
     assert square.peek(1) is not None
     assert square.peek(2) is None
 
