@@ -62,7 +62,9 @@ class Error:
         """The same with an exception of its own; with the same one where it cannot be copied."""
         exception = self.exception
         cls: Any = type(exception)
-        base: Any = next(c for c in cls.__mro__ if c.__module__ == "builtins")
+        base: Any = cls
+        while base.__module__ != "builtins":
+            base = base.__base__  # the one whose layout it has
         try:
             args = base.__reduce__(exception)[1]
             # Not the class's own `__init__`: whoever wrote it decided what it takes, and does.

@@ -98,9 +98,10 @@ def call(
                         _executor.start(table, mine, submit)
                     # Who would run the load itself need not wait for a thread; nor may a thread
                     # of an executor wait for one of the same.
-                    if deadline is None or submit is None or me.thread.works:
+                    runs = deadline is None or submit is None or me.thread.works
+                    if runs:
                         _executor.take_over(table, flight)
-                    wait(table, flight, mine.signal, deadline)
+                    wait(table, flight, mine.signal, deadline, runs)
                     outcome = handed_over(flight.outcome, look)
                     if outcome is None and flight is mine:
                         _executor.raise_interruption(mine)
@@ -195,7 +196,11 @@ def load(
 
 
 def wait(
-    table: FlightTable, flight: Flight, waiters: ThreadWaiters, deadline: float | None
+    table: FlightTable,
+    flight: Flight,
+    waiters: ThreadWaiters,
+    deadline: float | None,
+    runs: bool = False,
 ) -> None:
     """Block until `flight` is over."""
     thread = me.thread
@@ -203,9 +208,9 @@ def wait(
     try:
         with edge:
             if is_held(thread.lock):  # see `_locks`
-                released(_wait, table, flight, waiters, deadline, edge)
+                released(_wait, table, flight, waiters, deadline, edge, runs)
             else:
-                _wait(table, flight, waiters, deadline, edge)
+                _wait(table, flight, waiters, deadline, edge, runs)
     finally:
         del flight, waiters, edge  # an exception holds its traceback, that this frame
 
@@ -216,6 +221,7 @@ def _wait(
     waiters: ThreadWaiters,
     deadline: float | None,
     edge: Edge,
+    runs: bool,
 ) -> None:
     """The same where it ends, and no lock is held."""
     try:
@@ -229,6 +235,8 @@ def _wait(
                 waiters.wake()
                 return
             edge.check()
+            if runs:
+                _executor.take_over(table, flight)  # who leads it was not that far before
     except BaseException:
         if flight.over:  # perhaps interrupted between the two lines above
             waiters.wake()
