@@ -1051,8 +1051,8 @@ FAULTS = [
     Fault(
         "a-kept-exception-keeps-frames",
         "_policy.py",
-        "        entry.error = error.bare()",
-        "        entry.error = error.copy()",
+        "        entry.kept = error.bare()",
+        "        entry.kept = error.copy()",
         "8, nothing is left behind: a cached exception keeps the loader's frames alive",
         "retention::a_cached_exception_keeps_no_frame_alive",
     ),

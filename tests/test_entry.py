@@ -48,7 +48,7 @@ def raising(**deadlines: Any) -> Any:
         raise LookupError("nobody")
     except LookupError as error:
         entry = aging(**deadlines, calm_until=-inf, cls=Raising)
-        entry.error = Error(error, None)
+        entry.kept = Error(error, None)
         return entry
 
 
@@ -237,7 +237,7 @@ def test_a_copy_tells_everything() -> None:
 
 def test_an_exception_is_raised_anew_by_each_who_reads_it() -> None:
     entry = raising()
-    kept = entry.error.exception
+    kept = entry.kept.exception
     traceback, seen = kept.__traceback__, [kept]
     for _ in range(2):
         with pytest.raises(LookupError, match="nobody") as caught:

@@ -71,7 +71,9 @@ def decorate(options: dict[str, Any]) -> Any:
             )
         ),
         refused(
-            TypeError, f"stale_if_error {NO_DURATION}NoneType", stale_if_error=None
+            TypeError,
+            "stale_if_error must be seconds or a timedelta, not None (0",
+            stale_if_error=None,
         ),  # 0 is off
         # shares and factors
         refused(TypeError, "jitter must be a number, not '10%'", jitter="10%"),
@@ -87,8 +89,8 @@ def decorate(options: dict[str, Any]) -> Any:
         refused(ValueError, "(1.0 is usual), but is inf", early_refresh=inf),
         refused(ValueError, "(1.0 is usual), but is nan", early_refresh=nan),
         # retry_after
-        refused(TypeError, "a tuple, (base, most) in seconds, not 5", retry_after=5, **SWR),
-        refused(TypeError, "a tuple, (base, most) in seconds, not None", retry_after=None, **SWR),
+        refused(TypeError, "a pair, (base, most) in seconds, not 5", retry_after=5, **SWR),
+        refused(TypeError, "a pair, (base, most) in seconds, not None", retry_after=None, **SWR),
         refused(
             TypeError,
             "in seconds, not (1, 2, 3)",

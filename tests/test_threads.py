@@ -708,7 +708,7 @@ def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
     )
     try:
         with pytest.raises(KeyboardInterrupt):
-            _threads._wait(table, leader, mine.signal, None, Edge(me.thread, leader))
+            _threads._wait(table, leader, mine.signal, None, Edge(me.thread, leader), False)
     finally:
         sys.settrace(old)
     assert not turnstile.locked()

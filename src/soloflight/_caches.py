@@ -133,7 +133,9 @@ def _within(own: float, policy: Policy) -> Any:
     asked = longest if callable(ttl) else longest + (own if ttl is UNSET else ttl)
     if asked > own:
         if longest:
-            room = f"; give a ttl of at most {own - longest}" if longest < own else ""
+            room = f"; give a ttl of at most {own - longest}"
+            if longest >= own:
+                room = "; give a cache that keeps them longer"
             raise ValueError(
                 f"entries are to be served for up to {asked} s, {longest} s of that stale, but the "
                 f"cache's own ttl={own}{room}"

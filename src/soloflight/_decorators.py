@@ -146,7 +146,7 @@ def cached_singleflight(
         stale_while_revalidate: for so long after it went stale, an entry is served at once, and
             exactly one refresh runs behind it (RFC 5861).
         stale_if_error: for so long after it went stale, an entry is served where a reload fails
-            (RFC 5861). An exception of ``error_ttl`` is an answer, not a failure.
+            (RFC 5861), or an executor refuses it.
         retry_after: ``(base, most)``, default ``(1, 30)``: after a reload that failed, the next
             attempt has to wait while there is something to serve: between half of and all of
             base * 2**n, at random, and never longer than ``most``. A success resets it.
@@ -157,7 +157,8 @@ def cached_singleflight(
             on average.
         error_ttl: ``{exception class: seconds}``: these are cached, and each hit raises a copy with
             a traceback of its own. The most specific class wins. A callable gets the exception;
-            what it gives as zero, less or ``None`` is not cached, nor is any `FlightError`.
+            what it gives as zero, less or ``None`` is not cached, nor is any `FlightError`. What is
+            cached is an answer: ``stale_if_error`` does not hide it.
         cache_if: gets the value and says whether to store it.
         copy: ``copy.deepcopy`` say: each caller gets what this makes of the value, which stays
             as it was loaded.
@@ -171,7 +172,8 @@ def cached_singleflight(
             or the stale entry. Default 2.
         cache: any ``MutableMapping`` that returns the object it was given, such as those of
             cachetools, or a ``dict``; functions may share one. It holds `Entry` objects. Default:
-            ``TTLCache(maxsize, ttl)``, or a ``TLRUCache`` where ``ttl`` is a callable.
+            ``TTLCache(maxsize, ttl)``, with a ttl that keeps stale entries too, or a ``TLRUCache``
+            where ``ttl`` is a callable or there is an ``error_ttl``.
         maxsize: of the default cache; default 1024 entries; ``None``: no limit.
         getsizeof: for the default cache: the size of a value; ``maxsize`` limits the sum.
         timer: a monotonic clock, in seconds; default: the cache's own, else ``time.monotonic``.

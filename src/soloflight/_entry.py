@@ -61,6 +61,11 @@ class Entry(Value[V]):
         return None
 
     @property
+    def error(self) -> BaseException | None:
+        """The exception that is cached in place of a value, if it is one."""
+        return None
+
+    @property
     def until(self) -> float:
         """The last of its deadlines: it is kept until then."""
         return self.fresh_until
@@ -123,22 +128,26 @@ class Raising(Aging[Any]):
     One object for all of them would collect what they chain to it, and keep that alive.
     """
 
-    __slots__ = ("error",)
-    error: Error
+    __slots__ = ("kept",)
+    kept: Error
 
     value = property(lambda self: self.handed().value, lambda self, value: None)
 
+    @property
+    def error(self) -> BaseException:
+        return self.handed().exception
+
     def handed(self) -> Error:
-        return self.error.copy()
+        return self.kept.copy()
 
     def copy(self, of_value: object) -> Entry[Any]:
         copy = Raising.__new__(Raising)
         self._tell(copy)
-        copy.error = self.error
+        copy.kept = self.kept
         return copy
 
     def __repr__(self) -> str:
-        return f"Entry(raises {self.error.exception!r}, fresh_until={self.fresh_until!r})"
+        return f"Entry(raises {self.kept.exception!r}, fresh_until={self.fresh_until!r})"
 
 
 class State(Enum):

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import SimpleQueue
@@ -56,7 +57,8 @@ class Pool:
             try:
                 self._jobs.get()()
             except BaseException:  # of a key's __eq__ when it landed, say
-                log.exception("a refresh could not land")
+                with suppress(BaseException):
+                    log.exception("a refresh could not land")
             self._idle.append(None)
 
 
@@ -64,6 +66,10 @@ pool = Pool()
 """Of the process."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pool.__init__)  # type: ignore[misc]  # its threads are gone
+
+
+_NOBODY_ELSE = object()
+"""Who has taken a load that was withdrawn."""
 
 
 class ThreadLoad:
@@ -74,7 +80,7 @@ class ThreadLoad:
     def __init__(self, load: Callable[[Flight], Outcome]) -> None:
         # In a copy of the context of the caller that starts it.
         self._load: Callable[[Flight], Outcome] | None = partial(copy_context().run, load)  # type: ignore[call-arg]
-        self._taken: dict[None, object] = {}
+        self._taken: dict[None, object] = {}  # by whom: `setdefault` is one atomic step
         self.interruption: BaseException | None = None  # for that caller
         self.submitted = False  # an executor has it
         self.task = None
@@ -83,7 +89,10 @@ class ThreadLoad:
         """What runs on a thread cannot be cancelled."""
 
     def withdraw(self) -> bool:
-        return self._take(self)
+        if not self._take(_NOBODY_ELSE):
+            return False
+        self._load = None
+        return True
 
     def _take(self, who: object) -> bool:
         return self._taken.setdefault(None, who) is who
@@ -120,7 +129,7 @@ class ThreadLoad:
             del self, table, flight, load, outcome
 
 
-def flight(name: str, key: Any, load: Callable[[Flight], Outcome]) -> Flight:
+def queued(name: str, key: Any, load: Callable[[Flight], Outcome]) -> Flight:
     """A flight whose load is going to wait for a thread."""
     mine = Flight(key, name)
     mine.thread = NOBODY
@@ -135,7 +144,7 @@ def start(table: FlightTable, flight: Flight, submit: Submit) -> None:
     load = flight.load
     assert isinstance(load, ThreadLoad)
     waiting = [flight]
-    future = outside(submit, _work, table, waiting)
+    future = outside(submit, _run_waiting, table, waiting)
     load.submitted = True  # an interruption before this abandons it, whoever has it
     if future is not None:
         future.add_done_callback(partial(_never_ran, table, waiting))
@@ -163,7 +172,7 @@ def raise_interruption(flight: Flight) -> None:
         del interruption, flight, load
 
 
-def _work(table: FlightTable, waiting: list[Flight]) -> None:
+def _run_waiting(table: FlightTable, waiting: list[Flight]) -> None:
     thread = me.thread
     before = thread.works
     try:

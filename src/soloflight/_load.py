@@ -7,6 +7,7 @@ are the user's code.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from ._entry import Aging
@@ -39,7 +40,11 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
         if table.shelf is None or not table.shelf.policy.aging:
             return error
         policy = table.shelf.policy
-        error.entry = policy.error_entry(error, now)
+        try:
+            error.entry = policy.error_entry(error, now)
+        except Exception as wrong:
+            wrong.__context__ = error.exception  # what it was asked about
+            raise
         if error.entry is not None:
             return error
         error.stale = _held_off(table, table.shelf, flight, error, now)
@@ -88,7 +93,8 @@ def _held_off(
 
 def _tell(flight: Flight, error: Error) -> None:
     exc_info = type(error.exception), error.exception, error.traceback
-    log.warning("%s: a reload failed", flight, exc_info=exc_info)
+    with suppress(Exception):  # of a handler
+        log.warning("%s: a reload failed", flight, exc_info=exc_info)
 
 
 def not_started(table: FlightTable, error: Exception) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ._durations import is_number, lifetime, seconds
 from ._executor import Submit, pool
 from ._policy import Policy
+from .exceptions import FlightError
 
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
 """The default of options for which ``None`` has a meaning, or that have none without others."""
@@ -138,8 +139,8 @@ def policy(
     made = Policy(
         ttl=ttl,
         jitter=float(jitter),
-        stale_while_revalidate=duration(stale_while_revalidate, "stale_while_revalidate"),
-        stale_if_error=duration(stale_if_error, "stale_if_error"),
+        stale_while_revalidate=_stale(stale_while_revalidate, "stale_while_revalidate"),
+        stale_if_error=_stale(stale_if_error, "stale_if_error"),
         retry_after=(1.0, 30.0) if retry_after is UNSET else _retry_after(retry_after),
         early_refresh=float(early_refresh),
         error_ttl=_error_ttl(error_ttl),
@@ -169,13 +170,19 @@ def check_ttl(policy: Policy) -> None:
         if given:
             never = "nothing is stored" if policy.ttl == 0 else "entries never expire"
             raise ValueError(
-                f"with ttl={None if policy.ttl else 0} {never}: {option} has no meaning"
+                f"with ttl={None if policy.ttl else 0} {never}: {option} has no meaning; give a ttl"
             )
 
 
+def _stale(option: Any, what: str) -> float:
+    if option is None:
+        raise TypeError(f"{what} must be seconds or a timedelta, not None (0 turns it off)")
+    return duration(option, what)
+
+
 def _retry_after(option: Any) -> tuple[float, float]:
-    if not isinstance(option, tuple) or len(option) != 2:
-        raise TypeError(f"retry_after must be a tuple, (base, most) in seconds, not {option!r}")
+    if not isinstance(option, (tuple, list)) or len(option) != 2:
+        raise TypeError(f"retry_after must be a pair, (base, most) in seconds, not {option!r}")
     base, most = (duration(part, "each of retry_after") for part in option)
     if not 0 < base <= most:
         raise ValueError(f"retry_after=(base, most) needs 0 < base <= most, but is {option}")
@@ -193,6 +200,8 @@ def _error_ttl(
     for cls, ttl in option.items():
         if not (isinstance(cls, type) and issubclass(cls, Exception)):
             raise TypeError(f"error_ttl has {cls!r}, which is no subclass of Exception")
+        if issubclass(cls, FlightError):
+            raise ValueError(f"error_ttl has {cls.__name__}: what we raise ourselves is not cached")
         what = f"error_ttl of {cls.__name__}"
         if callable(ttl):
             check_callable(ttl, what)

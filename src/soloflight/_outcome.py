@@ -67,6 +67,8 @@ class Error:
             base = base.__base__  # the one whose layout it has
         try:
             args = base.__reduce__(exception)[1]
+            if base.__name__ in ("ExceptionGroup", "BaseExceptionGroup"):
+                args = args[0], [Error(e, None).copy().exception for e in args[1]]
             # Not the class's own `__init__`: whoever wrote it decided what it takes, and does.
             copy = base.__new__(cls, *args)
             base.__init__(copy, *args)

@@ -102,7 +102,7 @@ class Policy:
         # Without a cost nobody draws a refresh behind it.
         entry = self._aging(Raising, now + self._jittered(ttl), cost=0.0)
         entry.limit(now + self.most)
-        entry.error = error.bare()
+        entry.kept = error.bare()
         return entry
 
     def hold_off(self, entry: Aging[Any], error: Error, now: float) -> None:

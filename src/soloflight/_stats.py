@@ -84,11 +84,11 @@ class Stats:
     stale_hits: int
     """Calls that got an entry that was stale, within ``stale_while_revalidate``."""
     stale_on_error: int
-    """Calls that got one beyond that: a reload failed, or took longer than their patience."""
+    """Calls that got what was there beyond that: a load failed, or took longer than they wait."""
     negative_hits: int
     """Hits on an exception (``error_ttl``)."""
     fenced: int
-    """Flights that were taken off the table before they landed."""
+    """Flights that were taken off the table before they landed, those too old among them."""
     abandoned: int
     """Flights that ended with neither a value nor an exception."""
     timeouts: int

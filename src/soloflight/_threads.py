@@ -76,6 +76,7 @@ def call(
     mine = Flight(key, table.name)
     flight: Flight | None = mine
     outcome: Outcome | None = None
+    cancelled = False
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
             if submit is not None and (mine.load is None or mine.over):
@@ -94,8 +95,8 @@ def call(
                     if flight is None:
                         assert submit is not None
                         flight = mine
-                        critical(table.lock, board, mine, mine)
-                        _executor.start(table, mine, submit)
+                        critical(table.lock, _board_own, mine)
+                        _start(table, mine, submit)
                     # Who would run the load itself need not wait for a thread; nor may a thread
                     # of an executor wait for one of the same.
                     runs = deadline is None or submit is None or me.thread.works
@@ -105,8 +106,9 @@ def call(
                     outcome = handed_over(flight.outcome, look)
                     if outcome is None and flight is mine:
                         _executor.raise_interruption(mine)
-                        if deadline is not None and monotonic() >= deadline:
+                        if cancelled:
                             raise WaitTimeout(f"{mine}: its executor cancels what it is given")
+                        cancelled = True
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
     except WaitTimeout:
         try:
@@ -152,6 +154,20 @@ def behind(
         raise
 
 
+def _board_own(mine: Flight) -> None:
+    if not mine.over:  # whoever has joined it meanwhile may have run it
+        board(mine, mine)
+
+
+def _start(table: FlightTable, mine: Flight, submit: Submit) -> None:
+    """Have a load run elsewhere; an executor that refuses it is a load that failed."""
+    try:
+        _executor.start(table, mine, submit)
+    except Exception as error:
+        if mine.load is not None and mine.load.withdraw():
+            table.land(mine, _load.failed(table, mine, of_option(error)))
+
+
 def _elsewhere(
     table: FlightTable,
     loader: Callable[..., Any],
@@ -159,7 +175,7 @@ def _elsewhere(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
 ) -> Flight:
-    return _executor.flight(table.name, key, partial(load, table, loader, args, kwargs))
+    return _executor.queued(table.name, key, partial(load, table, loader, args, kwargs))
 
 
 def load(

@@ -99,7 +99,7 @@ def lives(draw: st.DrawFn, *, aging: bool, is_short: bool, is_endless: bool) -> 
 
 def number(entry: Any) -> int:
     """What an entry of the library has, without asking it: it might raise that."""
-    found: int = entry.error.exception.args[0] if isinstance(entry, Raising) else entry.value
+    found: int = entry.error.args[0] if isinstance(entry, Raising) else entry.value
     return found
 
 
