@@ -141,3 +141,14 @@ def test_an_exception_that_is_an_answer_replaces_what_is_stale(
     clock.advance(5)  # nor is it ever stale itself
     assert caught(world, load).key == "k3"
     assert not [record for record in caplog.records if record.name == "soloflight"]
+
+
+def test_an_error_of_an_option_tells_of_the_exception_that_it_was_asked_about(
+    world: World, clock: Clock
+) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, timer=clock, error_ttl={Boom: lambda e: e.retry_after})
+    origin.fail()
+    with pytest.raises(AttributeError, match="retry_after") as caught:
+        world.call(load)
+    assert isinstance(caught.value.__context__, Boom)

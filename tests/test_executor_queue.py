@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from both_worlds import Threads, counted, landed
 from conftest import Caller, Clock, Gate, until
-from soloflight import WaitTimeout, _executor, _waits, cached_singleflight
+from soloflight import WaitTimeout, _executor, _threads, _waits, cached_singleflight
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
 PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
@@ -276,3 +276,69 @@ def test_an_executor_that_was_shut_down_does_not_keep_stale_values_from_being_se
     clock.advance(60)
     assert load() == 1  # this thread loads
     assert len(caplog.records) == 1
+
+
+def test_a_stale_value_is_served_where_the_executor_refuses_the_load(
+    world: Threads, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Full(1) as executor:
+        options = {"stale_if_error": 60, "executor": executor, "wait_timeout": 20}
+        load = world.cached(world.origin(), ttl=10, timer=clock, **options)
+        load.put("old")
+        clock.advance(10)
+        assert [load(), load()] == ["old", "old"]
+        assert isinstance(load.peek().last_error, RuntimeError)
+        assert load.stats().errors == 1, "the next attempt is held off"
+        load.invalidate()
+        with pytest.raises(RuntimeError, match="full"):
+            load()
+
+
+class Cancelling(Executor):
+    """Its futures are cancelled at once."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.cancel()
+        return future
+
+
+def test_an_executor_that_cancels_what_it_is_given_is_not_asked_for_ever(world: Threads) -> None:
+    load = world.cached(world.origin(), ttl=10, executor=Cancelling(), wait_timeout=20)
+    with pytest.raises(WaitTimeout, match="its executor cancels"):
+        load()
+    assert load.stats().misses == 2
+
+
+def test_who_joins_before_the_load_is_queued_takes_it_over_later(
+    world: Threads, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The executor's one thread waits for a load that is queued behind what it runs."""
+    monkeypatch.setattr(_threads, "POLL", 0.01)
+    arrived = threading.Event()
+
+    def timer() -> float:  # the caller that leads gives way between its claim and the queue
+        flights = list(inner._core.table.flights.values()) if leader else []
+        if flights and threading.current_thread() is leader and not arrived.is_set():
+            arrived.set()
+            until(lambda: flights[0].aboard() == 1)
+        return 0.0
+
+    with ThreadPoolExecutor(1) as executor:
+        options: dict[str, Any] = {"executor": executor, "wait_timeout": 20, "ttl": 10}
+        leader: Any = None
+        inner = world.cached(world.origin(), timer=timer, **options)
+
+        @cached_singleflight(**options)
+        def outer() -> Any:
+            gate()
+            return inner()
+
+        caller = Caller(outer)
+        gate.arrived()
+        start = threading.Event()
+        leader = Caller(lambda: start.wait() and inner())
+        start.set()
+        arrived.wait(20)
+        gate.open()
+        assert [caller.result(), leader.result()] == [1, 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -140,3 +141,23 @@ def test_futures_get_copies(gate: Gate) -> None:
     errors = [future.exception(20) for future in futures]
     assert len(set(map(id, errors))) == 3
     assert {str(error) for error in errors} == {"k"}
+
+
+class Twice(KeyError, OSError): ...
+
+
+def test_an_exception_of_several_builtin_bases_is_copied() -> None:
+    error = raised(Twice("k"))
+    copy = error.copy().exception
+    assert copy is not error.exception
+    assert (type(copy), copy.args) == (Twice, ("k",))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with Python 3.11")
+def test_the_members_of_a_group_are_copied_without_their_frames() -> None:
+    member = raised(LookupError("k")).exception
+    error = raised(ExceptionGroup("both", [member]))  # type: ignore[name-defined]  # noqa: F821
+    (copy,) = error.copy().exception.exceptions  # type: ignore[attr-defined]
+    assert copy is not member
+    assert (repr(copy), copy.__traceback__) == ("LookupError('k')", None)
+    assert member.__traceback__ is not None
