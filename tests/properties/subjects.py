@@ -17,6 +17,7 @@ from properties.reference import PLAIN, UNSET, Arguments, Boom, Config, Copy, Fr
 from soloflight import cached_singleflight, singleflight
 from soloflight._entry import Raising
 from soloflight._index import Scoped
+from soloflight._outcome import GIL
 
 CACHES: dict[str, Any] = {
     "TTLCache": lambda room, clock: TTLCache(room, 10, clock),
@@ -233,7 +234,7 @@ class Subject:
         token, tenant = self.tokens[pick], self.owners[pick].tenant
         watch = weakref.ref(self.owners[pick])
         self.owners[pick] = None
-        if in_rings and watch() is not None:
+        if (in_rings or not GIL) and watch() is not None:
             gc.collect()
         assert watch() is None, "something keeps a dead instance alive"
         self.owners[pick], self.tokens[pick] = self.owner(tenant), object()
