@@ -19,9 +19,9 @@ class Library:
     """One library, as the kit sees it.
 
     The words: ``cache`` keeps results, ``ttl`` for a time; ``invalidate``, ``clear`` and ``put``
-    are those of `Made`; ``weigh`` limits the size of values; ``typed`` tells types apart; ``keys``
-    makes the keys from the arguments itself; ``methods`` works on methods; ``loops`` works in
-    several event loops at once.
+    are those of `Made`; ``stale`` serves the old value while it loads anew; ``weigh`` limits the
+    size of values; ``typed`` tells types apart; ``keys`` makes the keys from the arguments itself;
+    ``methods`` works on methods; ``loops`` works in several event loops at once.
     """
 
     distribution: str
@@ -61,7 +61,7 @@ def text(*args: Any, **kwargs: Any) -> str:
 class Soloflight(Library):
     distribution = "soloflight"
     usage = "@cached_singleflight(ttl=…)"
-    threads = asyncio = "cache ttl invalidate clear put weigh typed keys methods loops"
+    threads = asyncio = "cache ttl stale invalidate clear put weigh typed keys methods loops"
     more: dict[str, Any] = {}  # noqa: RUF012
     """Options that a test adds, such as a clock of its own."""
 
@@ -69,5 +69,7 @@ class Soloflight(Library):
         from soloflight import cached_singleflight
 
         more = self.more | ({"maxsize": SMALL, "getsizeof": len} if options.too_large else {})
+        if options.stale:
+            more["stale_while_revalidate"] = options.stale
         f: Any = cached_singleflight(ttl=options.ttl, typed=options.typed, **more)(loader)
         return Made(f, f.invalidate, f.clear, f.put)

@@ -162,23 +162,27 @@ class Aiocache(Library):
 
 class Cashews(Library):
     distribution = "cashews"
-    usage = "@cache(ttl=…), protected by default, with mem://"
-    asyncio = "cache ttl invalidate clear put keys methods"
+    usage = "@cache(ttl=…), protected by default, with mem://; @cache.early(…)"
+    asyncio = "cache ttl stale invalidate clear put keys methods"
 
     def make(self, loader: Any, world: str, options: Options) -> Made:
         from cashews import Cache
-        from cashews.key import get_cache_key
+        from cashews.key import get_cache_key, get_cache_key_template
 
         cache = Cache()
         cache.setup("mem://", size=MAXSIZE)
+        decorate, template = cache(ttl=options.ttl), None
+        if options.stale:
+            decorate = cache.early(ttl=options.ttl + options.stale, early_ttl=options.ttl)
+            template = get_cache_key_template(loader, prefix="early:v2")
 
         async def invalidate(*args: Any) -> None:
-            await cache.delete(get_cache_key(loader, None, args))
+            await cache.delete(get_cache_key(loader, template, args))
 
         async def put(value: Any, *args: Any) -> None:
             await cache.set(get_cache_key(loader, None, args), value, expire=options.ttl)
 
-        return Made(cache(ttl=options.ttl)(loader), invalidate, cache.clear, put)
+        return Made(decorate(loader), invalidate, cache.clear, put)
 
 
 class AsyncCache(Library):
@@ -196,7 +200,8 @@ class AsyncCache(Library):
 class Cachier(Library):
     distribution = "cachier"
     usage = '@cachier(backend="memory", stale_after=…, allow_none=True)'
-    threads = "cache ttl clear put weigh keys"
+    threads = "cache ttl stale clear put weigh keys"
+    declines = ("stale-end",)  # with next_time=True it serves what is stale for ever
     note = "its `async def` loads in parallel on purpose; it refuses methods by default"
 
     def make(self, loader: Any, world: str, options: Options) -> Made:
@@ -205,6 +210,7 @@ class Cachier(Library):
         f = cachier(
             backend="memory",
             stale_after=timedelta(seconds=options.ttl),
+            next_time=options.stale > 0,
             allow_none=True,
             entry_size_limit=SMALL if options.too_large else None,
         )(loader)

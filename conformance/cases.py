@@ -13,6 +13,7 @@ import cases_changes
 import cases_failures
 import cases_leaving
 import cases_loads
+import cases_stale
 import kit
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "cases_failures",
     "cases_leaving",
     "cases_loads",
+    "cases_stale",
 ]
 
 CASES = sorted(kit.CASES, key=lambda case: case.law)

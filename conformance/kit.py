@@ -29,6 +29,8 @@ class Options:
     """What a case asks of a library; it has all of it or does not offer the case."""
 
     ttl: float = 600.0
+    stale: float = 0.0
+    """For so many seconds after its ttl a value is served while it is loaded anew."""
     typed: bool = False
     too_large: bool = False
     """Values are strings of 100 characters, too large for the cache."""

@@ -141,6 +141,35 @@ class TaskPerKey(Library):
         return Made(call, lambda *args: tasks.pop(args).cancel())
 
 
+class StaleDict(Library):
+    """A dict of old values; whoever finds one loads it anew: what everybody writes fourth."""
+
+    asyncio = "cache ttl stale invalidate"
+
+    def make(self, loader: Any, world: str, options: Options) -> Made:
+        kept: dict[Any, tuple[Any, float]] = {}
+        tasks: set[asyncio.Task[Any]] = set()
+
+        async def load(*args: Any) -> Any:
+            try:
+                kept[args] = await loader(*args), asyncio.get_running_loop().time() + options.ttl
+            except Exception:
+                kept.pop(args, None)
+                raise
+            return kept[args][0]
+
+        async def call(*args: Any) -> Any:
+            if args not in kept:
+                return await load(*args)
+            value, until = kept[args]
+            if until < asyncio.get_running_loop().time():
+                tasks.add(task := asyncio.ensure_future(load(*args)))
+                task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            return value
+
+        return Made(call, lambda *args: kept.pop(args, None))
+
+
 def broken(library: Library, world: str) -> dict[str, AssertionError]:
     """The cases that a library does not pass."""
     failed = {}
@@ -195,8 +224,16 @@ DEADLOCK = {"cycle", "own-key"}
             | {"loop-ended", "no-cycle", "nothing-left", "refused", "ttl-from-the-end"},
             DEADLOCK,
         ),
+        (
+            StaleDict(),
+            ASYNCIO,
+            DEADLOCK | {"failure-shared", "follower-cancelled", "herd", "herd-expired"}
+            | {"leader-cancelled", "not-stored", "old-failure"}
+            | {"stale-at-once", "stale-end", "stale-failure", "stale-fence"},
+            set(),
+        ),
     ],
-    ids=["naive-threads", "naive-asyncio", "lock-per-key", "one-lock", "task-per-key"],
+    ids=["naive-threads", "naive-asyncio", "lock-per-key", "one-lock", "task-per-key", "stale"],
 )  # fmt: skip
 def test_what_everybody_writes_fails_what_it_should(
     library: Library,

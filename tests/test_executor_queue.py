@@ -111,12 +111,13 @@ def test_a_refresh_that_its_starter_does_not_lead_yet_is_run_by_nobody(
     shelf = load._core.shelf
     find = shelf.find
     followers: list[Caller] = []
+    loads: list[int] = []
 
     def looked_at(key: Any) -> Any:
         monkeypatch.undo()
         followers.append(Caller(load.refresh))
         until(lambda: _waits._waiting or origin.loads == 2)
-        assert origin.loads == 1
+        loads.append(origin.loads)
         return find(key)
 
     load()
@@ -124,7 +125,7 @@ def test_a_refresh_that_its_starter_does_not_lead_yet_is_run_by_nobody(
     monkeypatch.setattr(shelf, "find", looked_at)
     assert load() == 1
     assert followers[0].result() == 2
-    assert origin.loads == 2
+    assert (*loads, origin.loads) == (1, 2)
 
 
 def test_a_refresh_that_is_cancelled_while_it_is_queued_leaves_the_table(

@@ -33,7 +33,9 @@ class Mix(NamedTuple):
     options: Mapping[str, Any] = MappingProxyType({})  # of freshness
     cost: float = 0  # what a load takes, on the clock of the entries
     age: float | None = None  # of the entries that are there in the beginning
-    crew: bool = False  # loads run in an executor that refuses some of them, on threads
+    # On threads, loads run in an executor that refuses some. (Not with a max_flight_age: a flight
+    # that is refused has no load to tell that it has fenced an old one.)
+    crew: bool = False
 
     @property
     def life(self) -> Life:
@@ -114,7 +116,6 @@ MIXES = {
         options=STALE | ON_ERROR | {"max_flight_age": 9},
         keys="ab",
         age=10,
-        crew=True,
     ),
 }
 
