@@ -57,7 +57,7 @@ class Pool:
             try:
                 self._jobs.get()()
             except BaseException:  # of a key's __eq__ when it landed, say
-                with suppress(BaseException):
+                with suppress(Exception):  # of a handler
                     log.exception("a refresh could not land")
             self._idle.append(None)
 
