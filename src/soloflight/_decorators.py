@@ -146,7 +146,7 @@ def cached_singleflight(
         stale_while_revalidate: for so long after it went stale, an entry is served at once, and
             exactly one refresh runs behind it (RFC 5861).
         stale_if_error: for so long after it went stale, an entry is served where a reload fails
-            (RFC 5861), or an executor refuses it.
+            (RFC 5861).
         retry_after: ``(base, most)``, default ``(1, 30)``: after a reload that failed, the next
             attempt has to wait while there is something to serve: between half of and all of
             base * 2**n, at random, and never longer than ``most``. A success resets it.

@@ -144,10 +144,17 @@ def start(table: FlightTable, flight: Flight, submit: Submit) -> None:
     load = flight.load
     assert isinstance(load, ThreadLoad)
     waiting = [flight]
-    future = outside(submit, _run_waiting, table, waiting)
-    load.submitted = True  # an interruption before this abandons it, whoever has it
-    if future is not None:
-        future.add_done_callback(partial(_never_ran, table, waiting))
+    try:
+        future = outside(submit, _run_waiting, table, waiting)
+        load.submitted = True  # an interruption before this abandons it, whoever has it
+        if future is not None:
+            future.add_done_callback(partial(_never_ran, table, waiting))
+    except BaseException:
+        if not load.submitted:
+            waiting.clear()
+        raise
+    finally:
+        del table, flight, load, waiting
 
 
 def take_over(table: FlightTable, flight: Flight) -> None:

@@ -96,7 +96,7 @@ def call(
                         assert submit is not None
                         flight = mine
                         critical(table.lock, _board_own, mine)
-                        _start(table, mine, submit)
+                        _executor.start(table, mine, submit)
                     # Who would run the load itself need not wait for a thread; nor may a thread
                     # of an executor wait for one of the same.
                     runs = deadline is None or submit is None or me.thread.works
@@ -106,8 +106,9 @@ def call(
                     outcome = handed_over(flight.outcome, look)
                     if outcome is None and flight is mine:
                         _executor.raise_interruption(mine)
-                        if cancelled:
-                            raise WaitTimeout(f"{mine}: its executor cancels what it is given")
+                        if cancelled:  # again: this thread will do
+                            submit, mine.signal = None, None
+                            mine = Flight(key, table.name)
                         cancelled = True
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
     except WaitTimeout:
@@ -157,15 +158,6 @@ def behind(
 def _board_own(mine: Flight) -> None:
     if not mine.over:  # whoever has joined it meanwhile may have run it
         board(mine, mine)
-
-
-def _start(table: FlightTable, mine: Flight, submit: Submit) -> None:
-    """Have a load run elsewhere; an executor that refuses it is a load that failed."""
-    try:
-        _executor.start(table, mine, submit)
-    except Exception as error:
-        if mine.load is not None and mine.load.withdraw():
-            table.land(mine, _load.failed(table, mine, of_option(error)))
 
 
 def _elsewhere(
