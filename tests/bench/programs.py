@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping
 from math import inf
 from random import Random
@@ -10,7 +9,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from soloflight import cached_singleflight
-from soloflight._flight import Flight
 
 from .history import Call, History, Load
 from .replaced import Crew
@@ -123,11 +121,6 @@ Operation = tuple[str, str]
 """What to do, and with which key."""
 
 
-def flights() -> list[Flight]:
-    """Those that are there still, though nobody has collected any garbage."""
-    return [thing for thing in gc.get_objects() if type(thing) is Flight]
-
-
 class Program:
     """Callers that use a decorated function as the seed says, and what became of it."""
 
@@ -143,7 +136,6 @@ class Program:
         refreshed = not mix.crew and "interruption" not in mix.loads
         self.history = History(mix.life, refreshed=refreshed)
         self.time = 0.0
-        self.others = flights()  # of tests that have failed
 
     def decorated(self, loader: Callable[[str], Any]) -> Any:
         mix = self.mix
@@ -234,4 +226,5 @@ class Program:
         assert not self.function.in_flight(), "something is left on the table"
         hanging = self.function._core.table.hanging
         assert not (hanging and hanging._flights), "an old flight is still known of"
-        assert all(flight in self.others for flight in flights()), "a flight keeps itself alive"
+        alive = [flight for flight in self.scheduler.flights if flight() is not None]
+        assert not alive, "a flight keeps itself alive"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -26,6 +27,7 @@ from soloflight import (
     _threads,
     group,
 )
+from soloflight._flight import Flight
 
 from .schedule import Dismissed, Place, Scheduler
 
@@ -175,6 +177,14 @@ class Crew(Executor):
         return future
 
 
+def flight(*args: Any) -> Flight:
+    """One that the scheduler knows of."""
+    made = Flight(*args)
+    if _active is not None:
+        _active.flights.append(ref(made))
+    return made
+
+
 def _monotonic() -> float:
     return 0.0 if _active is None else _active.now
 
@@ -186,6 +196,7 @@ def _random() -> float:
 PATCHES: list[tuple[Any, str, Any]] = [
     *((module, "monotonic", _monotonic) for module in (_locks, _table, _tasks, _threads)),
     *((module, "RLock", RLock) for module in (_locks, _store, _table)),
+    *((module, "Flight", flight) for module in (_executor, _tasks, _threads)),
     (_locks, "_RLock", RLock),
     (_threads, "Lock", Lock),
     (group, "Thread", Thread),

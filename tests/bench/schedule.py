@@ -19,9 +19,11 @@ from pathlib import Path
 from random import Random
 from types import CodeType
 from typing import Any
+from weakref import ref
 
 import soloflight
 from soloflight import _locks, _waits
+from soloflight._flight import Flight
 
 OURS = str(Path(soloflight.__file__).parent)
 Place = tuple[str, int]
@@ -110,6 +112,7 @@ class Scheduler:
         else:
             length = int(2 ** self.random.uniform(3, 11))
             self.changes = {self.random.randrange(length) for _ in range(self.random.randrange(4))}
+        self.flights: list[ref[Flight]] = []  # all that there were
         self.opcodes = holds is None and self.random.random() < 0.1
         self._ours: dict[CodeType, bool] = {}
 

@@ -117,7 +117,7 @@ def test_what_the_tasks_saw_can_be_explained(mix: str, request: pytest.FixtureRe
                     program.cancel[i, n] = program.random.randint(-1, 3)
         program.run(callers)
 
-    each_seed(request, 250, 3000, run)
+    each_seed(request, 250, 2500, run)
 
 
 @pytest.mark.parametrize("mix", MIXES)

@@ -161,7 +161,7 @@ def test_what_they_saw_can_be_explained(mix: str, request: pytest.FixtureRequest
         program.run()
         program.history.check()
 
-    each_seed(request, 150, 1200, run)
+    each_seed(request, 150, 1000, run)
 
 
 def test_futures_that_are_handed_on_are_woken_once(request: pytest.FixtureRequest) -> None:
@@ -173,8 +173,8 @@ def test_futures_that_are_handed_on_are_woken_once(request: pytest.FixtureReques
         program.run()
         program.history.check()
 
-    each_seed(request, 150, 1200, run)
+    each_seed(request, 150, 1000, run)
 
 
 def test_loads_that_ask_for_each_other_always_end(request: pytest.FixtureRequest) -> None:
-    each_seed(request, 300, 2000, lambda scheduler: Mixture(CYCLES, scheduler, nested=True).run())
+    each_seed(request, 300, 1500, lambda scheduler: Mixture(CYCLES, scheduler, nested=True).run())

@@ -98,7 +98,7 @@ def test_what_the_threads_saw_can_be_explained(mix: str, request: pytest.Fixture
         program = Threads(MIXES[mix], scheduler)
         program.run(program.callers())
 
-    each_seed(request, 150, 1200, run)
+    each_seed(request, 150, 1000, run)
 
 
 PROTOCOL = (
