@@ -472,9 +472,9 @@ FAULTS = [
     Fault(
         "a-new-deadline-for-each-wait",
         "_threads.py",
-        "wait(table, flight, mine.signal, deadline)",
+        "wait(table, flight, mine.signal, deadline, runs)",
         "wait(table, flight, mine.signal, "
-        "None if wait_timeout is None else monotonic() + wait_timeout)",
+        "None if wait_timeout is None else monotonic() + wait_timeout, runs)",
         "the surface, one deadline for the whole call: wait_timeout starts anew with each flight",
         "threads::wait_timeout_is_one_deadline_for_all_the_flights_of_a_call",
     ),
@@ -988,7 +988,7 @@ FAULTS = [
         "return self._taken.setdefault(None, who) is who",
         "return True",
         "1, one flight: a follower and a thread of the executor run one load both",
-        "executor_queue::a_load_that_has_not_begun_makes_room_for_the_next_when_it_is_too_old",
+        "bench/schedules::what_the_threads_saw_can_be_explained[stale]",
     ),
     Fault(
         "cancelled-in-a-queue",
@@ -1001,8 +1001,8 @@ FAULTS = [
     Fault(
         "no-thread-of-an-executor-helps",
         "_threads.py",
-        " or submit is None or me.thread.works:",
-        " or submit is None:",
+        " or submit is None or me.thread.works\n",
+        " or submit is None\n",
         "9, no hangs: loads on one executor that need each other wait for its only thread",
         "executor_queue::nested_loads_do_not_starve_on_one_thread",
     ),
@@ -1043,8 +1043,8 @@ FAULTS = [
     Fault(
         "one-exception-for-all",
         "_entry.py",
-        "        return self.error.copy()",
-        "        return self.error",
+        "        return self.kept.copy()",
+        "        return self.kept",
         "8, nothing is left behind: a cached exception keeps what its callers chained to it",
         "error_ttl::each_caller_gets_an_exception_of_its_own",
     ),
