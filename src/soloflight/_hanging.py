@@ -46,7 +46,7 @@ class Hanging:
             self._flights[flight.key] = left
 
     def __len__(self) -> int:
-        return sum(map(len, self._flights.values()))
+        return sum(map(len, list(self._flights.values())))
 
     def clear(self) -> None:
         self._flights.clear()
