@@ -167,18 +167,6 @@ def take_over(table: FlightTable, flight: Flight) -> None:
         del table, flight  # an exception holds its traceback, that the loader's frame, that this
 
 
-def raise_interruption(flight: Flight) -> None:
-    """Raise, once, what the load was interrupted by elsewhere."""
-    load = flight.load
-    assert isinstance(load, ThreadLoad)
-    interruption, load.interruption = load.interruption, None
-    try:
-        if interruption is not None:
-            raise interruption
-    finally:
-        del interruption, flight, load
-
-
 def _run_waiting(table: FlightTable, waiting: list[Flight]) -> None:
     thread = me.thread
     before = thread.works

@@ -30,6 +30,8 @@ class Load(Protocol):
     """A load that runs in a task of its own, or on a thread of an executor."""
 
     task: Any
+    interruption: BaseException | None
+    """For the caller that started it."""
     submitted: bool
     """Whether it begins, or has begun, without its caller."""
 

@@ -97,6 +97,18 @@ def _tell(flight: Flight, error: Error) -> None:
         log.warning("%s: a reload failed", flight, exc_info=exc_info)
 
 
+def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
+    """Raise, once, what a load was interrupted by that ran elsewhere."""
+    load = flight.load
+    assert load is not None
+    interruption, load.interruption = load.interruption, None
+    try:
+        if interruption is not None and not isinstance(interruption, besides):
+            raise interruption
+    finally:
+        del interruption, flight, load
+
+
 def not_started(table: FlightTable, error: Exception) -> None:
     """Tell, once, that a refresh could not be started. The next caller tries again."""
     if not table.refused:

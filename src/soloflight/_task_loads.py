@@ -15,6 +15,7 @@ from typing import Any
 
 from . import _load
 from ._flight import Flight, Outcome
+from ._load import raise_interruption
 from ._outcome import Error, of_option
 from ._table import FlightTable
 
@@ -169,15 +170,3 @@ async def _run(
     finally:
         # An exception holds its traceback, that this frame: hold nothing.
         del table, flight, load, task, never_ran, value, failure, outcome
-
-
-def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
-    """Raise, once, what the load was interrupted by."""
-    load = flight.load
-    assert isinstance(load, TaskLoad)
-    interruption, load.interruption = load.interruption, None
-    try:
-        if interruption is not None and not isinstance(interruption, besides):
-            raise interruption
-    finally:
-        del interruption, flight, load

@@ -12,10 +12,11 @@ from typing import Any
 from . import _load, _serving
 from ._entry import Aging
 from ._flight import Flight, Outcome
+from ._load import raise_interruption
 from ._locks import me
 from ._outcome import Error, handed_over
 from ._table import FlightTable
-from ._task_loads import loads, raise_interruption, start
+from ._task_loads import loads, start
 from ._threads import POLL
 from ._waits import Edge, deadlock
 from .exceptions import WaitTimeout

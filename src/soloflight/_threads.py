@@ -105,7 +105,7 @@ def call(
                     wait(table, flight, mine.signal, deadline, runs)
                     outcome = handed_over(flight.outcome, look)
                     if outcome is None and flight is mine:
-                        _executor.raise_interruption(mine)
+                        _load.raise_interruption(mine)
                         if cancelled:  # again: this thread will do
                             submit, mine.signal = None, None
                             mine = Flight(key, table.name)
