@@ -1,13 +1,14 @@
 """Put one fault at a time into a copy of soloflight, and see which test notices.
 
-    python mutations/run.py [--list] [--fault NAME ...] [--workers N]
+    python mutations/run.py [--check] [--list] [--fault NAME ...] [--workers N]
 
-The copy without a fault is tested first, and must pass. Then each fault of `faults.py` is applied
-to a copy, and tests run until one fails: first the one that is known to kill it, then, should it
-pass, all that could. Printed for each fault: the test that killed it, and after how many seconds. A
-test that gives no answer for too long hangs: that kills a fault too, and is printed as such.
+First each fault of `faults/` must still apply; ``--check`` ends there, in a blink, and needs Python
+alone. The copy without a fault is tested next, and must pass. Then each fault is applied to a copy,
+and tests run until one fails: first the one that is known to kill it, then, should it pass, all
+that could. Printed for each fault: the test that killed it, and after how many seconds. A test that
+gives no answer for too long hangs: that kills a fault too, and is printed as such.
 
-The exit code is 1 where a fault survives or no longer applies. With ``--fault`` only the known
+The exit code is 1 where a fault no longer applies, or survives. With ``--fault`` only the known
 tests run without a fault, and all that the tests print is shown. Needs pytest 9.
 """
 
@@ -29,7 +30,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import NamedTuple
 
-from faults import FAULTS, Fault
+from fault import Fault
+from faults import FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
@@ -42,7 +44,13 @@ SILENCE = 120
 LIMIT = 600
 """Seconds for all the tests together, should the interpreter not end."""
 
-HARMLESS = {"test_architecture.py", "test_demo.py", "test_frameworks.py", "test_readme.py"}
+HARMLESS = {
+    "test_architecture.py",
+    "test_demo.py",
+    "test_frameworks.py",
+    "test_mutations.py",
+    "test_readme.py",
+}
 """They look at other things than the protocol."""
 
 STARTED = re.compile(r"^tests/\S+::\S+", re.MULTILINE)
@@ -67,12 +75,17 @@ class Copy:
         for name in ("src", "tests", "conformance"):
             shutil.copytree(ROOT / name, folder / name, ignore=no_bytecode)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        replace(folder / "tests/conftest.py", "PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")
+        conftest = folder / "tests/conftest.py"
+        whole = conftest.read_text(encoding="utf-8")
+        assert "PATIENCE = 20.0" in whole
+        impatient = whole.replace("PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")
+        conftest.write_text(impatient, encoding="utf-8")
 
     @contextmanager
     def faulty(self, fault: Fault) -> Iterator[None]:
-        path = self.folder / "src/soloflight" / fault.file
-        whole = replace(path, fault.old, fault.new)
+        path, faulty = fault.applied(self.folder)
+        whole = path.read_text(encoding="utf-8")
+        path.write_text(faulty, encoding="utf-8")
         try:
             yield
         finally:
@@ -114,24 +127,12 @@ class Copy:
 
     def kill(self, fault: Fault, everything: Sequence[str]) -> Run:
         """See which test notices a fault."""
-        try:
-            with self.faulty(fault):
-                first = self.test([fault.test], SOON)
-                if first.how:
-                    return first
-                run = self.test(everything)
-                return run._replace(seconds=first.seconds + run.seconds)
-        except LookupError as error:
-            return Run("", f"no longer applies: {error}", 0, "")
-
-
-def replace(path: Path, old: str, new: str) -> str:
-    """Replace the only occurrence of a text in a file; returns what the file was before."""
-    text = path.read_text(encoding="utf-8")
-    if text.count(old) != 1:
-        raise LookupError(f"{old!r} is in {path.name} {text.count(old)} times, not once")
-    path.write_text(text.replace(old, new), encoding="utf-8")
-    return text
+        with self.faulty(fault):
+            first = self.test([fault.test(ROOT)], SOON)
+            if first.how:
+                return first
+            run = self.test(everything)
+            return run._replace(seconds=first.seconds + run.seconds)
 
 
 def verdict(code: int | None, output: str) -> tuple[str, str]:
@@ -153,7 +154,7 @@ def report(fault: Fault, run: Run) -> bool:
         print(f"BROKEN        {fault.name}: {run.how}", flush=True)
     else:
         how = "" if run.how == "fails" else f" {run.how}"
-        late = "" if run.killer.startswith(fault.test) else f" (and not {fault.by})"
+        late = "" if run.killer.startswith(fault.test(ROOT)) else f" (and not {fault.by})"
         print(f"killed {run.seconds:4.1f} s {fault.name}: {run.killer}{how}{late}", flush=True)
     return bool(run.killer)
 
@@ -164,6 +165,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     names = [fault.name for fault in FAULTS]
+    parser.add_argument("--check", action="store_true", help="see that each still applies, and end")
     parser.add_argument("--list", action="store_true", help="print the faults and end")
     parser.add_argument("--fault", nargs="+", choices=names, metavar="NAME", help="only these")
     parser.add_argument("--workers", type=int, default=WORKERS, metavar="N")
@@ -171,7 +173,15 @@ def main() -> int:
     faults = [fault for fault in FAULTS if not options.fault or fault.name in options.fault]
     if options.list:
         for fault in faults:
-            print(f"{fault.name} ({fault.file})\n    {fault.breaks}")
+            print(f"{fault.name} ({fault.where})\n    {fault.breaks}")
+        return 0
+    broken = [problem for fault in faults for problem in fault.problems(ROOT)]
+    for problem in broken:
+        print(f"no longer applies: {problem}")
+    if broken:
+        return 1
+    if options.check:
+        print(f"{len(faults)} faults still apply")
         return 0
     tests = sorted((ROOT / "tests").rglob("test_*.py"))
     everything = [str(test.relative_to(ROOT)) for test in tests if test.name not in HARMLESS]
@@ -185,7 +195,7 @@ def main() -> int:
         TemporaryDirectory() as folder,
         ThreadPoolExecutor(options.workers, initializer=equip, initargs=(folder,)) as pool,
     ):
-        first = sorted({fault.test for fault in faults}) if options.fault else everything
+        first = sorted({fault.test(ROOT) for fault in faults}) if options.fault else everything
         parts = [first[i :: options.workers] for i in range(options.workers)]
         for run in pool.map(lambda tests: mine.copy.test(tests), filter(None, parts)):
             if run.how:

@@ -1,0 +1,169 @@
+"""What else becomes of a flight: its outcome, the fences, its age, what is served meanwhile."""
+
+from fault import Fault
+
+FAULTS = [
+    Fault(
+        "ttl-from-the-start",
+        "_load.loaded",
+        "shelf.policy.entry(value, now, flight.took)",
+        "shelf.policy.entry(value, now - flight.took, flight.took)",
+        "3, hand-over: what took longer to load than its ttl is never served from the cache",
+        "threads::ttl_counts_from_the_end_of_the_load",
+    ),
+    Fault(
+        "frames-of-ours-in-tracebacks",
+        "_outcome.Error.reset",
+        """\
+        if error is self.exception:
+            error.with_traceback(self.traceback)
+""",
+        """\
+        if error is self.exception:
+""",
+        "4, the loader's traceback: every error shows frames of this library",
+        "threads::an_error_has_the_traceback_of_the_loader_alone",
+    ),
+    Fault(
+        "an-attribute-error-is-the-outcomes",
+        "_outcome.Error.reset",
+        "if isinstance(error, AttributeError) and error.obj is self:",
+        "if False:",
+        "8, nothing is left behind: a loader's AttributeError keeps its frames, and is renamed",
+        "threads::an_attribute_error_stays_as_it_was_raised_and_keeps_no_frame",
+    ),
+    Fault(
+        "invalidate-fences-only-last",
+        "_fences._invalidate",
+        "    fenced = table.take_off(key) is not None\n    try:",
+        "    fenced = False\n    try:",
+        "7, the fence: a load lands in the middle of invalidate() and its value is served after it",
+        "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
+    ),
+    Fault(
+        "invalidate-fences-only-first",
+        "_fences._invalidate",
+        "        fenced = table.take_off(key) is not None or fenced",
+        "        pass",
+        "7, the fence: who claims in the middle of invalidate() hands on the old entry after it",
+        "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
+    ),
+    Fault(
+        "put-fences-only-last",
+        "_fences._put",
+        "    table.take_off(key)\n    try:",
+        "    try:",
+        "7, the fence: a load lands in the middle of put() and its value wins",
+        "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
+    ),
+    Fault(
+        "put-fences-only-first",
+        "_fences._put",
+        """\
+    finally:
+        table.take_off(key)
+    return old
+""",
+        """\
+    finally:
+        pass
+    return old
+""",
+        "7, the fence: who claims in the middle of put() hands on the old entry after it",
+        "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
+    ),
+    Fault(
+        "clear-fences-only-last",
+        "_fences._clear",
+        "    table.take_all_off()\n    try:",
+        "    try:",
+        "7, the fence: a load lands in the middle of clear() and its value is served after it",
+        "locks::a_load_that_lands_in_the_middle_of_a_fence_is_fenced_already",
+    ),
+    Fault(
+        "clear-fences-only-first",
+        "_fences._clear",
+        """\
+    finally:
+        table.take_all_off()
+""",
+        """\
+    finally:
+        pass
+""",
+        "7, the fence: who claims in the middle of clear() hands on an old entry after it",
+        "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
+    ),
+    Fault(
+        "refresh-takes-a-hit-for-a-load",
+        "_outcome.handed_over",
+        "if type(outcome) is Found and not look:",
+        "if False:",
+        "10, refresh is a flight: refresh() that follows a caller who hit after all loads nothing",
+        "table::a_refresh_that_follows_a_caller_who_hits_after_all_loads",
+    ),
+    Fault(
+        "a-fenced-load-holds-off",
+        "_load._held_off",
+        "    if table.flights.get(flight.key) is flight:\n",
+        "    if True:\n",
+        "7, the fence: a load from before put() fails, and what was put is not refreshed in time",
+        "refreshes::a_fenced_refresh_that_fails_holds_nothing_off",
+    ),
+    Fault(
+        "no-value-in-place-of-an-error",
+        "_serving.instead_of",
+        "    if error.stale is None:\n",
+        "    if True:\n",
+        "the surface, stale_if_error: a reload that fails is an error though there is a value",
+        "stale_if_error::the_leader_and_all_who_follow_get_the_old_value",
+    ),
+    Fault(
+        "impatient-refresh-returns-what-is-stale",
+        "_serving.out_of_patience",
+        "    if not look or table.shelf is None",
+        "    if table.shelf is None",
+        "the surface, refresh(): at its wait_timeout it returns the old value as if it were new",
+        "patience::refresh_wants_the_new_value_or_none",
+    ),
+    Fault(
+        "an-impatient-caller-ends-the-load",
+        "_serving.out_of_patience",
+        "    (mine.following or mine).unattended = True\n",
+        "",
+        "6, leaving: where every task gets the stale value for its patience, none ever loads",
+        "patience::a_leader_whose_patience_ends_gets_it_too_and_the_load_goes_on",
+    ),
+    Fault(
+        "old-flights-are-joined",
+        "_hanging.Hanging.is_due",
+        "now - flight.since >= self._max_age",
+        "now - flight.since < 0",
+        "the surface, max_flight_age: a load that hangs owns its key for ever",
+        "max_flight_age::the_next_caller_leads_a_new_load_and_the_old_one_is_fenced",
+    ),
+    Fault(
+        "any-number-may-hang",
+        "_hanging.Hanging.is_full",
+        "return len(self.of(key)) >= self._max_abandoned",
+        "return False",
+        "the surface, max_abandoned: an origin that hangs gets one load more each max_flight_age",
+        "max_flight_age::so_many_loads_of_a_key_may_hang",
+    ),
+    Fault(
+        "an-option-that-fails-holds-nothing-off",
+        "_load.spoilt",
+        "    if flight.unattended and table.shelf is not None:",
+        "    if False:",
+        "the surface, retry_after: where ttl() fails, each caller starts a refresh, unheard",
+        "load::a_refresh_that_ends_in_an_error_of_an_option_is_told_and_held_off",
+    ),
+    Fault(
+        "stale-hits-are-not-noted",
+        "_serving.at_once",
+        "    table.shelf.note(key)\n",
+        "    next(table.shelf.ring.counter)\n",
+        "16, a hit is cheap, but counts: the hottest key is evicted while it is stale",
+        "shelf::what_was_hit_lately_stays_though_it_is_stale",
+    ),
+]

@@ -1,0 +1,28 @@
+"""Groups, and their futures."""
+
+from fault import Fault
+
+FAULTS = [
+    Fault(
+        "a-future-is-with-its-last-crew",
+        "group._SubmitFuture.claim",
+        "            crew = mine.signal\n",
+        "            crew = (self._mine or mine).signal\n",
+        "9, no hangs: a future that is handed on while submit() is under way never ends",
+        "group::a_future_that_is_handed_on_while_it_claims_is_woken",
+    ),
+    Fault(
+        "a-cancelled-future-stays-aboard",
+        "group._SubmitFuture.cancel",
+        """\
+                self._table.leave(mine.following or mine, mine)
+        return True
+""",
+        """\
+                pass
+        return True
+""",
+        "6, leaving: cancelling the last future of a task's load does not cancel the load",
+        "group::cancelling_the_last_future_cancels_the_load_of_a_task",
+    ),
+]

@@ -1,0 +1,52 @@
+"""Locks, and forks."""
+
+from fault import Fault
+
+FAULTS = [
+    Fault(
+        "a-lock-inside-a-lock",
+        "_locks.critical",
+        "    if is_held(before):\n        again",
+        "    if False:\n        again",
+        "9, no hangs: two functions whose values end in each other's caches lock each other out",
+        "locks::user_code_inside_two_locks_may_change_what_the_other_one_guards",
+    ),
+    Fault(
+        "a-failed-background-load-keeps-itself",
+        "_locks.outside",
+        """\
+        return released(call, *args) if is_held(me.thread.lock) else call(*args)
+    finally:
+        del call, args  # an""",
+        """\
+        return released(call, *args) if is_held(me.thread.lock) else call(*args)
+    finally:
+        pass  # an""",
+        "8, nothing is left behind: a refresh that failed keeps its arguments in a cycle",
+        "schedules::what_the_threads_saw_can_be_explained[stale]",
+    ),
+    Fault(
+        "a-child-has-its-parents-locks",
+        "_locks._in_child",
+        "            lock._at_fork_reinit()",
+        "            pass",
+        "14, fork: a child waits for a lock that nobody holds",
+        "locks::a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds",
+    ),
+    Fault(
+        "no-lock-is-taken-for-a-fork",
+        "_locks._before",
+        "        if lock.acquire(timeout=max(0.0, deadline - monotonic())):",
+        "        if False:",
+        "14, fork: a child gets a cache in the middle of a change",
+        "locks::a_fork_waits_for_the_end_of_a_change",
+    ),
+    Fault(
+        "a-fork-waits-without-end",
+        "_locks._before",
+        "lock.acquire(timeout=max(0.0, deadline - monotonic()))",
+        "lock.acquire()",
+        "14, fork: who forks inside a slow change of a cache hangs",
+        "locks::a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds",
+    ),
+]

@@ -1,0 +1,373 @@
+"""The table: one flight, and its transitions."""
+
+from fault import Fault
+
+FAULTS = [
+    Fault(
+        "remove-before-store",
+        "_table.FlightTable._off",
+        """\
+                        stored = entry
+                        flight.outcome = outcome
+""",
+        """\
+                        flights.pop(key, None)
+""",
+        "2, order of landing: a call that falls between loads a second time",
+        "locks::forget_holds_though_the_flight_is_landing",
+    ),
+    Fault(
+        "no-second-look",
+        "_table.FlightTable.claim",
+        "if look and self.shelf is not None:",
+        "if False:",
+        "2, order of landing: who missed just before a load ended loads once more",
+        "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
+    ),
+    Fault(
+        "second-look-keeps-the-key",
+        "_table.FlightTable._hit",
+        """\
+        self.land(mine, None if isinstance(found, Error) else Found(found.value))
+""",
+        "",
+        "8, nothing is left behind: the next call that misses follows a flight that nobody runs",
+        "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
+    ),
+    Fault(
+        "off-by-key",
+        "_table.FlightTable._off",
+        """\
+                if flights.get(key) is flight:
+                    flights.pop(key, None)  # a key's""",
+        """\
+                if True:
+                    flights.pop(key, None)  # a key's""",
+        "1, one flight: a forgotten flight takes its successor off; a third load starts beside it",
+        "group::a_forgotten_flight_never_takes_its_successor_off_the_table",
+    ),
+    Fault(
+        "over-before-removal",
+        "_table.FlightTable._off",
+        """\
+            try:
+                if flights.get(key) is flight:
+""",
+        """\
+            try:
+                if not flight.over:
+                    flight.outcome = outcome
+                    flight.over = True
+                    self.counts.errors += type(outcome) is Error
+                if flights.get(key) is flight:
+""",
+        "2, order of landing: who calls again as soon as it has the value finds the old flight",
+        "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
+    ),
+    Fault(
+        "wake-before-removal",
+        "_table.FlightTable._off",
+        """\
+            try:
+                if flights.get(key) is flight:
+""",
+        """\
+            try:
+                if not flight.over:
+                    flight.outcome = outcome
+                    flight.over = True
+                    self.counts.errors += type(outcome) is Error
+                    for waiters in list(flight.waiters.values()):
+                        waiters.wake()
+                if flights.get(key) is flight:
+""",
+        "4, the key is free before anyone wakes: who tries again at once gets the old error again",
+        "table::who_wakes_finds_the_entry_and_the_key_free",
+    ),
+    Fault(
+        "over-before-outcome",
+        "_table.FlightTable._off",
+        """\
+                    flight.outcome = outcome
+                    flight.over = True
+""",
+        """\
+                    flight.over = True
+                    flight.outcome = outcome
+""",
+        "3, hand-over: who looks in between takes the flight for abandoned and loads again",
+        "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
+    ),
+    Fault(
+        "land-is-not-idempotent",
+        "_table.FlightTable._off",
+        """\
+                if not flight.over:
+                    flight.outcome = outcome
+""",
+        """\
+                if True:
+                    flight.outcome = outcome
+""",
+        "3, hand-over: a second landing takes the outcome away from those who have not read it yet",
+        "table::landing_twice_counts_an_error_once",
+    ),
+    Fault(
+        "emptied-before-woken",
+        "_table.FlightTable.land",
+        """\
+                for waiters in list(flight.waiters.values()):
+                    waiters.wake()
+                flight.waiters = {}""",
+        """\
+                woken, flight.waiters = flight.waiters, {}
+                for waiters in woken.values():
+                    waiters.wake()""",
+        "5, interruptions are personal: a Ctrl-C in a landing leaves tasks waiting for ever",
+        "interrupts::an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free",
+    ),
+    Fault(
+        "board-what-is-over",
+        "_table.FlightTable._follow",
+        """\
+        if not flight.over:
+            board(flight, mine)
+        else:
+            self._clean(flight)
+""",
+        """\
+        board(flight, mine)
+        self._clean(flight)
+""",
+        "8, nothing is left behind: a late follower is a cycle that keeps the value alive",
+        "table::who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_nothing",
+    ),
+    Fault(
+        "errors-stay-on-the-table",
+        "_table.FlightTable._off",
+        """\
+                if flights.get(key) is flight:
+                    flights.pop(key, None)  # a key's""",
+        """\
+                if flights.get(key) is flight and type(outcome) is not Error:
+                    flights.pop(key, None)  # a key's""",
+        "4, errors are never cached: who tries again gets the old error without a load",
+        "threads::the_key_is_free_before_anyone_wakes",
+    ),
+    Fault(
+        "recovery-forgets-the-follower",
+        "_table.FlightTable.recover",
+        """\
+            self.leave(mine.following, mine)
+        elif""",
+        """\
+            pass
+        elif""",
+        "6, leaving: a follower that left is counted and kept until the flight ends",
+        "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
+    ),
+    Fault(
+        "recovery-loses-the-outcome",
+        "_table.FlightTable.recover",
+        "                self.land(mine, outcome)\n            finally:",
+        "                self.land(mine, None)\n            finally:",
+        "5, interruptions are personal: a Ctrl-C right after a load throws away what was loaded",
+        "table::an_interrupt_between_load_and_landing_lands_what_was_loaded",
+    ),
+    Fault(
+        "a-leaver-ends-the-flight",
+        "_table.FlightTable.recover",
+        """\
+            self.leave(mine.following, mine)
+        elif""",
+        """\
+            self.land(mine.following, None)
+        elif""",
+        "6, leaving: the wait_timeout of one caller makes all the others load again",
+        "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
+    ),
+    Fault(
+        "the-starter-takes-its-load-along",
+        "_table.FlightTable._leave",
+        "flight.unattended or flight.aboard():",
+        "flight.unattended or (flight.aboard() and mine is not flight):",
+        "5, no caller owns the load: cancelling the first caller makes the others load again",
+        "tasks::cancelling_any_caller_changes_nothing_for_the_rest",
+    ),
+    Fault(
+        "a-waiter-is-kept",
+        "_table.FlightTable._leave",
+        "            waiters.callers.pop(mine, None)",
+        "            pass",
+        "6, leaving: an async load is never cancelled, and in_flight() counts who has left",
+        "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
+    ),
+    Fault(
+        "the-load-runs-on",
+        "_table.FlightTable.leave",
+        """\
+        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
+            flight.load.cancel()
+""",
+        """\
+        critical(self.lock, self._leave, flight, mine)
+""",
+        "6, leaving: an async load that nobody wants any more runs to its end",
+        "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
+    ),
+    Fault(
+        "newcomers-board-a-dying-flight",
+        "_table.FlightTable._leave",
+        """\
+        self._off(flight, None)
+        return True
+""",
+        """\
+        return True
+""",
+        "6, leaving: a newcomer waits for the clean-up of a cancelled load before it loads",
+        "tasks::a_newcomer_never_joins_a_dying_flight",
+    ),
+    Fault(
+        "a-fenced-load-displaces",
+        "_table.FlightTable._off",
+        "if shelf is not None and not flight.over and flights.get(key) is flight:",
+        "if shelf is not None and not flight.over:",
+        "7, the fence: a load from before put() or invalidate() throws out what came after it",
+        "table::a_fenced_load_does_not_displace_what_was_stored_after_the_fence",
+    ),
+    Fault(
+        "forget-leaves-it-on-the-table",
+        "_table.FlightTable.take_off",
+        "flight = self.flights.pop(key, None)",
+        "flight = self.flights.get(key)",
+        "7, the fence: a call after forget() or invalidate() joins the load from before it",
+        "threads::a_load_that_began_before_the_fence_is_neither_seen_nor_joined",
+    ),
+    Fault(
+        "a-fence-leaves-no-mark",
+        "_table.FlightTable.take_off",
+        """\
+        if flight is not None:
+            flight.fenced = True
+""",
+        """\
+        if flight is not None:
+""",
+        "7, the fence: what user code fenced while its entry was shown is put into the cache",
+        "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
+    ),
+    Fault(
+        "clear-leaves-no-mark",
+        "_table.FlightTable.take_all_off",
+        """\
+                self.flights.popitem()[1].fenced = True
+""",
+        """\
+                self.flights.popitem()
+""",
+        "7, the fence: what user code cleared while its entry was shown is put into the cache",
+        "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
+    ),
+    Fault(
+        "forget-leaves-what-is-landing",
+        "_table.FlightTable._forget",
+        "if self.shelf is not None and self.shelf.find(key) is stored is not None:",
+        "if False:",
+        "7, the fence: what was forgotten in the middle of its store is served afterwards",
+        "locks::forget_holds_though_the_flight_is_landing",
+    ),
+    Fault(
+        "refresh-takes-what-is-there",
+        "_table.FlightTable.claim",
+        "if look and self.shelf is not None:",
+        "if self.shelf is not None:",
+        "10, refresh is a flight: refresh() returns the old value and loads nothing",
+        "threads::refresh_loads_now_and_stores",
+    ),
+    Fault(
+        "two-refreshes",
+        "_table.FlightTable.claim_behind",
+        """\
+        assert self.shelf is not None
+        flight = self.flights.setdefault(mine.key, mine)
+""",
+        """\
+        assert self.shelf is not None
+        flight = self.flights[mine.key] = mine
+""",
+        "10, refresh is a flight: whoever finds a stale value starts a refresh, all at once",
+        "early_refresh::a_cycle_has_one_refresh_however_many_threads_draw_it",
+    ),
+    Fault(
+        "a-refresh-of-what-was-replaced",
+        "_table.FlightTable.claim_behind",
+        "if self.shelf.find(mine.key) is not served or self",
+        "if self",
+        "10, refresh is a flight: what was refreshed a moment ago is refreshed again",
+        "early::a_value_that_was_replaced_while_the_dice_fell_is_not_refreshed",
+    ),
+    Fault(
+        "a-needless-refresh-keeps-the-key",
+        "_table.FlightTable.claim_behind",
+        """\
+            self.land(mine, None)
+            return False
+        mine""",
+        """\
+            return False
+        mine""",
+        "8, nothing is left behind: who misses next follows a refresh that nobody runs",
+        "early::a_value_that_was_replaced_while_the_dice_fell_is_not_refreshed",
+    ),
+    Fault(
+        "a-refresh-knows-no-hold-off",
+        "_table.FlightTable.claim_behind",
+        " is not served or self.timer() < served.calm_until:",
+        " is not served:",
+        "the surface, retry_after: who found a value stale before a refresh failed tries at once",
+        "schedules::what_the_threads_saw_can_be_explained[stale]",
+    ),
+    Fault(
+        "a-load-on-a-thread-ends-with-its-callers",
+        "_table.FlightTable._leave",
+        "flight.load is None or flight.loop is None or",
+        "flight.load is None or",
+        "6, leaving: a load in an executor whose callers have left is thrown away, and done again",
+        "executor::a_leader_has_patience_as_well_and_its_load_goes_on",
+    ),
+    Fault(
+        "what-has-ended-still-hangs",
+        "_table.FlightTable._off",
+        "                        self.hanging.remove(flight)",
+        "                        pass",
+        "8, nothing is left behind: after a few loads that hung for a while, nobody loads any more",
+        "max_flight_age::when_one_of_them_has_ended_there_is_room_for_another",
+    ),
+    Fault(
+        "an-exception-is-no-entry",
+        "_table.FlightTable._off",
+        "entry = outcome.entry if type(outcome) is Error else outcome",
+        "entry = outcome",
+        "the surface, error_ttl: each caller asks anew for what does not exist",
+        "error_ttl::an_exception_is_an_answer_for_its_time",
+    ),
+    Fault(
+        "forget-leaves-an-exception-that-is-landing",
+        "_table.FlightTable._forget",
+        "stored = outcome.entry if type(outcome) is Error else outcome",
+        "stored = outcome",
+        "7, the fence: an exception that was forgotten in the middle of its store is raised",
+        "locks::forget_holds_though_the_flight_is_landing",
+    ),
+    Fault(
+        "a-child-has-its-parents-flights",
+        "_table.FlightTable.forked",
+        """\
+        self.flights = {}
+        if self.hanging""",
+        "        if self.hanging",
+        "14, fork: a child waits for a load that nobody runs",
+        "locks::a_child_does_not_wait_for_a_load_of_its_parent",
+    ),
+]

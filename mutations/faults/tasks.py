@@ -1,0 +1,117 @@
+"""Tasks, and the loads that run in them."""
+
+from fault import Fault
+
+FAULTS = [
+    Fault(
+        "wait-for-what-is-over",
+        "_tasks.call",
+        "                if not flight.over:\n                    if deadline",
+        "                if True:\n                    if deadline",
+        "9, no hangs: a task that comes when its flight has just landed waits for nothing",
+        "tasks::a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed",
+    ),
+    Fault(
+        "the-other-loop-is-not-woken",
+        "_tasks.LoopWaiters.wake",
+        "self.loop.call_soon_threadsafe(self._ring)",
+        "self.loop.call_soon(self._ring)",
+        "11, any caller: a task of another loop hears of the landing when its loop wakes by itself",
+        "mixtures::what_they_saw_can_be_explained[values]",
+    ),
+    Fault(
+        "a-task-that-left-stops-the-bell",
+        "_tasks.LoopWaiters._ring",
+        """\
+            if not signal.done():
+                signal.set_result(None)
+""",
+        """\
+            signal.set_result(None)
+""",
+        "6, leaving: a task that was cancelled as the flight landed leaves the others waiting",
+        "tasks::a_caller_that_is_cancelled_as_the_flight_lands_keeps_nobody_waiting",
+    ),
+    Fault(
+        "interruptions-land-in-tasks",
+        "_task_loads._run",
+        "            except Exception as error:\n                # Without",
+        "            except BaseException as error:\n                # Without",
+        "5, interruptions are personal: one CancelledError is raised in every task aboard",
+        "tasks::an_interruption_is_personal_and_one_follower_leads_anew",
+    ),
+    Fault(
+        "interruption-for-a-follower",
+        "_tasks.call",
+        "if outcome is None and flight is mine:\n                    raise_interruption(mine)",
+        "if outcome is None and flight.load is not None:\n"
+        "                    raise_interruption(flight)",
+        "5, interruptions are personal: who wakes first gets what the load was interrupted by",
+        "tasks::an_interruption_goes_to_its_starter_though_another_one_wakes_first",
+    ),
+    Fault(
+        "one-future-for-all",
+        "_tasks.board",
+        "    waiters.callers[mine] = signal",
+        "    mine.signal = waiters.callers[mine] = next(iter(waiters.callers.values()), signal)",
+        "5, interruptions are personal: cancelling one task cancels every task that waits with it",
+        "tasks::cancelling_any_caller_changes_nothing_for_the_rest",
+    ),
+    Fault(
+        "no-recovery-in-tasks",
+        "_tasks.call",
+        """\
+    except BaseException:
+        table.recover(mine, outcome)
+        raise
+    finally:
+""",
+        """\
+    finally:
+""",
+        "6, leaving: a load goes on when every task that wanted it was cancelled",
+        "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
+    ),
+    Fault(
+        "nobody-lands-a-task-that-never-ran",
+        "_task_loads.start",
+        """\
+        task.add_done_callback(never_ran)
+""",
+        "",
+        "9, no hangs: a load cancelled before its first step leaves its callers waiting for ever",
+        "tasks::a_task_that_is_cancelled_before_its_first_step_is_abandoned",
+    ),
+    Fault(
+        "tasks-have-no-edges",
+        "_tasks.wait",
+        "with Edge(task, flight) if task in loads else nullcontext():",
+        "with nullcontext():",
+        "9, no hangs: two async loads that wait for each other hang",
+        "tasks::a_cycle_of_two_loads_gets_a_deadlock_error",
+    ),
+    Fault(
+        "a-loop-waits-for-its-own-thread",
+        "_tasks.wait",
+        "if flight.loop is None and flight.thread == me.thread:",
+        "if False:",
+        "9, no hangs: an event loop that runs inside a loader and asks for its key hangs",
+        "group::a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error",
+    ),
+    Fault(
+        "tasks-do-not-look-for-closed-loops",
+        "_tasks.wait",
+        "                waiters.watch(table, flight)",
+        "                pass",
+        "11, any caller: a task that follows a load whose loop was closed waits for ever",
+        "tasks::the_flight_of_a_loop_that_was_merely_closed_is_abandoned",
+    ),
+    Fault(
+        "a-refresh-ends-with-its-followers",
+        "_tasks.behind",
+        "    mine.unattended = True\n",
+        "",
+        "6, leaving: a refresh is cancelled with the last task that happened to wait for it",
+        "serving_async::a_follower_that_leaves_a_refresh_does_not_end_it",
+    ),
+]

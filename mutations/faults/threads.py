@@ -1,0 +1,176 @@
+"""Threads, and loads in an executor."""
+
+from fault import Fault
+
+FAULTS = [
+    Fault(
+        "only-one-follower-wakes",
+        "_threads._wait",
+        """\
+                waiters.wake()
+                return
+""",
+        """\
+                return
+""",
+        "3, hand-over: the second thread behind the turnstile waits for ever",
+        "threads::followers_are_woken_and_need_not_look_by_themselves",
+    ),
+    Fault(
+        "follower-looks-at-the-cache",
+        "_threads.call",
+        "outcome = handed_over(flight.outcome, look)",
+        "outcome = table.shelf and table.shelf.look(key) or handed_over(None, look)",
+        "3, hand-over: a value that the cache refuses is loaded once for every follower",
+        "threads::followers_get_a_value_that_is_not_stored",
+    ),
+    Fault(
+        "nobody-leads-anew",
+        "_threads.call",
+        "outcome = handed_over(flight.outcome, look)",
+        "outcome = flight.outcome or Error(WaitTimeout('abandoned'), None)",
+        "5, interruptions are personal: a Ctrl-C in the leader is an error of all who follow",
+        "threads::an_interruption_is_personal_and_one_follower_leads_anew",
+    ),
+    Fault(
+        "interruptions-land-in-threads",
+        "_threads.load",
+        "        except Exception as error:\n            # Without",
+        "        except BaseException as error:\n            # Without",
+        "5, interruptions are personal: one Ctrl-C or SystemExit is raised in every thread aboard",
+        "threads::an_interruption_is_personal_and_one_follower_leads_anew",
+    ),
+    Fault(
+        "no-recovery-in-threads",
+        "_threads.call",
+        """\
+    except BaseException:
+        table.recover(mine, outcome)
+        raise
+    finally:
+        mine""",
+        """\
+    finally:
+        mine""",
+        "5, interruptions are personal: a Ctrl-C in the leader leaves the key stuck for ever",
+        "threads::an_interruption_is_personal_and_one_follower_leads_anew",
+    ),
+    Fault(
+        "a-new-deadline-for-each-wait",
+        "_threads.call",
+        "wait(table, flight, mine.signal, deadline, runs)",
+        "wait(table, flight, mine.signal, "
+        "None if wait_timeout is None else monotonic() + wait_timeout, runs)",
+        "the surface, one deadline for the whole call: wait_timeout starts anew with each flight",
+        "threads::wait_timeout_is_one_deadline_for_all_the_flights_of_a_call",
+    ),
+    Fault(
+        "threads-do-not-look-for-closed-loops",
+        "_threads._wait",
+        """\
+            if table.abandon_gone(flight):
+                return
+""",
+        "",
+        "11, any caller: a thread that follows a load whose loop was closed waits for ever",
+        "group::who_waits_for_the_flight_of_a_loop_that_is_closed_leads_anew",
+    ),
+    Fault(
+        "load-under-the-lock",
+        "_threads.call",
+        "if is_held(mine.thread.lock):",
+        "if False:",
+        "9, no hangs: a destructor that loads holds up every caller of the function it ended in",
+        "locks::user_code_inside_the_lock_may_lead_and_holds_nobody_up",
+    ),
+    Fault(
+        "wait-under-the-lock",
+        "_threads.wait",
+        "if is_held(thread.lock):",
+        "if False:",
+        "9, no hangs: a destructor that follows a flight keeps that from landing",
+        "locks::user_code_inside_the_lock_may_follow_a_flight",
+    ),
+    Fault(
+        "refresh-returns-what-is-stale",
+        "_threads.call",
+        "if look and type(outcome) is Error else outcome",
+        "if type(outcome) is Error else outcome",
+        "the surface, refresh(): a load that failed returns the old value as if it were new",
+        "failures::refresh_raises_what_the_load_raised",
+    ),
+    Fault(
+        "taken-over-before-it-leads",
+        "_executor.take_over",
+        " and flight.since is not None:",
+        ":",
+        "10, refresh is a flight: a follower runs a refresh that its starter then finds needless",
+        "executor_queue::a_refresh_that_its_starter_does_not_lead_yet_is_run_by_nobody",
+    ),
+    Fault(
+        "a-load-runs-twice",
+        "_executor.ThreadLoad._take",
+        "return self._taken.setdefault(None, who) is who",
+        "return True",
+        "1, one flight: a follower and a thread of the executor run one load both",
+        "schedules::what_the_threads_saw_can_be_explained[stale]",
+    ),
+    Fault(
+        "cancelled-in-a-queue",
+        "_executor.start",
+        "        future.add_done_callback(partial(_never_ran, table, waiting))",
+        "        pass",
+        "9, no hangs: a load that was cancelled in its executor's queue leaves its callers waiting",
+        "executor_queue::who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew",
+    ),
+    Fault(
+        "no-thread-of-an-executor-helps",
+        "_threads.call",
+        " or submit is None or me.thread.works\n",
+        " or submit is None\n",
+        "9, no hangs: loads on one executor that need each other wait for its only thread",
+        "executor_queue::nested_loads_do_not_starve_on_one_thread",
+    ),
+    Fault(
+        "a-refused-refresh-keeps-the-key",
+        "_threads.behind",
+        """\
+            table.recover(mine, None)
+            _load.not_started""",
+        "            _load.not_started",
+        "8, nothing is left behind: when an executor refused once, nobody refreshes any more",
+        "executor_queue::an_executor_that_refuses_is_asked_again_by_the_next_caller",
+    ),
+    Fault(
+        "a-refresh-has-no-context",
+        "_executor.ThreadLoad.__init__",
+        "partial(copy_context().run, load)",
+        "load",
+        "10, refresh is a flight: a refresh knows nothing of the tenant or the trace of its caller",
+        "serving::a_refresh_runs_in_a_copy_of_the_context_of_the_caller_that_started_it",
+    ),
+    Fault(
+        "a-queue-costs",
+        "_executor.ThreadLoad.run",
+        "            flight.since = table.timer()\n",
+        "",
+        "the surface, early_refresh: where an executor is busy, all is refreshed far too early",
+        "executor_queue::the_time_in_a_queue_is_no_part_of_what_a_load_costs",
+    ),
+    Fault(
+        "an-old-ticket-keeps-itself",
+        "_threads.call",
+        "                mine.signal = None  # it holds that ticket\n",
+        "",
+        "8, nothing is left behind: a load that was cancelled keeps its arguments in a cycle",
+        "schedules::what_the_threads_saw_can_be_explained[patience]",
+    ),
+    Fault(
+        "a-thread-of-the-pool-is-used-once",
+        "_executor.Pool._work",
+        "            self._idle.append(None)\n",
+        "            pass\n",
+        "10, refresh is a flight: after eight refreshes the pool's threads are made for nothing",
+        "executor::a_thread_of_the_pool_that_is_idle_is_used_again",
+    ),
+]
