@@ -130,14 +130,14 @@ def waiters(function: Any) -> int:
 
 def follows_late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
     """From now on, something happens between finding a flight and boarding it."""
-    critical = _locks.critical
+    locked = _locks.locked
 
     def late(lock: Any, section: Any, *args: Any) -> Any:
         if section.__name__ == "_follow":
             meanwhile()
-        return critical(lock, section, *args)
+        return locked(lock, section, *args)
 
-    monkeypatch.setattr(_table, "critical", late)
+    monkeypatch.setattr(_table, "locked", late)
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")

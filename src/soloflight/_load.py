@@ -6,18 +6,14 @@ are the user's code.
 
 from __future__ import annotations
 
-import logging
-from contextlib import suppress
 from typing import Any
 
 from ._entry import Aging
 from ._flight import Flight
+from ._locks import tell
 from ._outcome import Error, Value
 from ._shelf import Shelf
 from ._table import FlightTable
-
-log = logging.getLogger("soloflight")
-
 
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Value[Any]:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
@@ -92,9 +88,8 @@ def _held_off(
 
 
 def _tell(flight: Flight, error: Error) -> None:
-    exc_info = type(error.exception), error.exception, error.traceback
-    with suppress(Exception):  # of a handler
-        log.warning("%s: a reload failed", flight, exc_info=exc_info)
+    """Have it logged once the flight has landed."""
+    tell("%s: a reload failed", flight, error=error.exception, traceback=error.traceback)
 
 
 def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
@@ -107,12 +102,3 @@ def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] 
             raise interruption
     finally:
         del interruption, flight, load
-
-
-def not_started(table: FlightTable, error: Exception) -> None:
-    """Tell, once, that a refresh could not be started. The next caller tries again."""
-    if not table.refused:
-        table.refused = True
-        log.warning(
-            "%s: a refresh could not be started (no further warnings)", table.name, exc_info=error
-        )

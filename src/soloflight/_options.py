@@ -9,7 +9,6 @@ from math import inf, isinf
 from typing import Any
 
 from ._durations import is_number, lifetime, seconds
-from ._executor import Submit, pool
 from ._policy import Policy
 from .exceptions import FlightError
 
@@ -107,7 +106,6 @@ class LoadOptions:
         self.max_abandoned = max_abandoned
         self.copy = copy
         self.executor = executor
-        self.submit: Submit = pool.submit if executor is None else executor.submit
 
 
 def policy(
