@@ -459,13 +459,12 @@ def test_an_interrupt_between_load_and_landing_lands_what_was_loaded() -> None:
             raise KeyboardInterrupt
         return trace
 
-    old = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            load()
-    finally:
-        sys.settrace(old)
+    def interrupted() -> None:
+        sys.settrace(trace)
+        load()
+
+    with pytest.raises(KeyboardInterrupt):
+        Caller(interrupted).result()
     assert load() == 1
     assert len(loads) == 1
 
