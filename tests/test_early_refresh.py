@@ -114,7 +114,7 @@ def origin(clock: Clock) -> Origin:
 def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Perhaps all of them have looked for a refresh before any of them starts one."""
     if request.param:
-        monkeypatch.setattr(FlightTable, "is_busy", lambda *_: False)
+        monkeypatch.setattr(FlightTable, "refreshing", lambda *_: None)
 
 
 @pytest.mark.usefixtures("at_once")

@@ -102,7 +102,7 @@ class Machine(Steps):
             self.put(self.at(flight), drawn)
         self.flying.remove(flight)
         subject, key, model = flight.subject, flight.key, flight.subject.model
-        model.off(flight)
+        model.abandon(flight)
         model.counts["abandoned"] += 1
         left = [call for call in flight.aboard if call is not flight.leader]
         there, refused = model.flights.get(key), False

@@ -797,7 +797,7 @@ def test_the_flight_of_a_loop_that_was_merely_closed_is_abandoned(
     assert follower.result() == 2
     assert asyncio.run(load()) == 2
     assert not load.in_flight()
-    del task
+    del task, loop
     gc.collect()
     caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such a loop
 

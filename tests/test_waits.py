@@ -21,7 +21,7 @@ def test_a_cycle_that_is_gone_at_the_second_look_is_none(monkeypatch: pytest.Mon
     for looks in ([[flight], None], [[flight], [flight, other]]):
         left = list(looks)
         monkeypatch.setattr(_waits, "_cycle", lambda runner, flight, left=left: left.pop(0))
-        with _waits.Edge(object(), flight):
+        with _waits.Edge((object(),), flight):
             assert not left
 
 
@@ -33,16 +33,16 @@ def test_an_edge_ends_with_its_wait() -> None:
     mine.thread = runner  # type: ignore[assignment]
     for flight in (outer, inner):
         flight.thread = object()  # type: ignore[assignment]
-    with _waits.Edge(runner, outer):
-        with _waits.Edge(runner, inner):
+    with _waits.Edge((runner,), outer):
+        with _waits.Edge((runner,), inner):
             pass
         assert _waits._waiting[runner]() is outer
         with pytest.raises(FlightDeadlock):
-            _waits.Edge(runner, mine).__enter__()
+            _waits.Edge((runner,), mine).__enter__()
         assert _waits._waiting[runner]() is outer
     assert runner not in _waits._waiting
     with pytest.raises(FlightDeadlock):
-        _waits.Edge(runner, mine).__enter__()
+        _waits.Edge((runner,), mine).__enter__()
     assert runner not in _waits._waiting
 
 
@@ -52,13 +52,13 @@ def test_the_walk_ends_and_passes_no_flight_that_is_over() -> None:
     runner, a, b = object(), object(), object()
     over = Flight("over", "f")
     over.thread, over.over = runner, True  # type: ignore[assignment]
-    with _waits.Edge(runner, over):
+    with _waits.Edge((runner,), over):
         pass
     of_a, of_b = Flight("a", "f"), Flight("b", "f")
     of_a.thread, of_b.thread = a, b  # type: ignore[assignment]
     _waits._waiting[a], _waits._waiting[b] = ref(of_b), ref(of_a)
     try:
-        with _waits.Edge(runner, of_a):
+        with _waits.Edge((runner,), of_a):
             pass
     finally:
         del _waits._waiting[a], _waits._waiting[b]
@@ -70,9 +70,9 @@ def test_the_edge_is_there_when_the_walk_begins(monkeypatch: pytest.MonkeyPatch)
     runner, flight = object(), Flight("k", "f")
     seen: list[Any] = []
     monkeypatch.setattr(
-        _waits, "_cycle", lambda runner, flight: seen.append(_waits._waiting.get(runner))
+        _waits, "_cycle", lambda runners, flight: seen.append(_waits._waiting.get(runners[0]))
     )
-    with _waits.Edge(runner, flight):
+    with _waits.Edge((runner,), flight):
         pass
     assert seen[0]() is flight
 

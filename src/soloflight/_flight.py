@@ -7,7 +7,7 @@ from sys import is_finalizing
 from typing import Any, NamedTuple, Protocol
 from weakref import ref
 
-from ._locks import me
+from ._locks import NOBODY, me
 from ._outcome import Error, Value
 
 Outcome = Value[Any] | Error
@@ -104,12 +104,12 @@ class Flight:
         return sum(waiters.aboard() for waiters in list(self.waiters.values()))
 
     def is_gone(self) -> bool:
-        """Whether what runs it never will again.
+        """Whether nothing will ever run its load: its event loop was closed or dropped."""
+        if self.loop is None:
+            return False
+        loop = self.loop()
+        return loop is None or loop.is_closed()
 
-        Its event loop was closed or dropped, or the interpreter's end has frozen its thread.
-        """
-        if self.loop is not None:
-            loop = self.loop()
-            if loop is None or loop.is_closed():
-                return True
-        return is_finalizing() and self.thread is not me.local.thread
+    def is_frozen(self) -> bool:
+        """Whether the interpreter's end has frozen the thread that runs its load."""
+        return is_finalizing() and self.thread not in (me.local.thread, NOBODY)

@@ -10,10 +10,9 @@ does a landing run any code of a key's, whose hash may have changed since.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from threading import RLock
 
 from ._flight import Flight
-from ._locks import locked
+from ._locks import RLock, locked
 
 Found = Flight | tuple[Flight, ...]
 """What is there under one hash; usually one flight."""

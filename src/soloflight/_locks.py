@@ -25,11 +25,16 @@ from functools import partial
 from itertools import repeat
 from operator import methodcaller
 from sys import is_finalizing
-from threading import RLock
 from time import monotonic
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import ref
+
+if TYPE_CHECKING:
+    from threading import RLock
+else:
+    RLock = type(threading.RLock())
+    """That of now: gevent may patch threads later, and `is_held` knows one kind."""
 
 R = TypeVar("R")
 
@@ -60,7 +65,7 @@ def tables() -> list[Locked]:
 
 
 # What `threading.Condition` uses of a re-entrant lock.
-_RLock: Any = type(RLock())
+_RLock: Any = RLock
 
 
 class Thread:

@@ -16,13 +16,12 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from math import inf
-from threading import RLock
 from typing import Any
 
 from ._entry import Aging, Entry
 from ._flight import Flight
 from ._index import GONE, RING, Index, Ref, Ring, Scoped
-from ._locks import tell
+from ._locks import RLock, tell
 from ._policy import Policy
 from ._store import ALL, SIZE, Cache, Store
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
-from threading import RLock
 from typing import Any, Protocol
 from weakref import ref
 
 from ._entry import Entry
 from ._index import UNUSED, Index, Ring, Scoped
-from ._locks import tell
+from ._locks import RLock, tell
 
 Cache = MutableMapping[Any, Any]
 

@@ -35,7 +35,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from threading import RLock
 from time import monotonic
 from typing import Any
 from weakref import ref
@@ -44,7 +43,7 @@ from ._entry import Aging, Entry
 from ._flight import Flight, FlightInfo, Loop, Outcome
 from ._flights import Flights
 from ._hanging import Hanging
-from ._locks import NOBODY, critical, exiting, is_held, locked, me, register, tell, tell_all
+from ._locks import NOBODY, RLock, critical, exiting, is_held, locked, me, register, tell, tell_all
 from ._outcome import Error, Found, Value
 from ._shelf import Shelf
 from ._stats import Counts

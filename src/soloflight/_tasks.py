@@ -19,7 +19,7 @@ from ._outcome import Error, handed_over
 from ._table import FlightTable
 from ._task_loads import Tasks, start, tasks_of
 from ._threads import POLL
-from ._waits import Edge, deadlock
+from ._waits import Edge, check_frozen, deadlock
 from .exceptions import WaitTimeout
 
 
@@ -211,6 +211,7 @@ async def wait(
             raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
         if flight.loop is None and flight.thread is me.local.thread:
             raise deadlock([flight])  # its loader runs this very loop
+        check_frozen(flight)
         here: Any = ref(loop)
         runner = _runner(task, tasks)
         with nullcontext() if runner is None else Edge((runner,), flight):

@@ -18,7 +18,7 @@ from ._flight import Flight, Outcome
 from ._locks import is_held, locked, me, released
 from ._outcome import Error, handed_over, of_option
 from ._table import FlightTable
-from ._waits import Edge, this_thread
+from ._waits import Edge, check_frozen, this_thread
 from .exceptions import WaitTimeout
 
 POLL = 0.5
@@ -229,6 +229,7 @@ def wait(
 ) -> None:
     """Block until `flight` is over."""
     me.adapt()
+    check_frozen(flight)
     thread = me.local.thread
     edge = Edge(this_thread(), flight)
     try:

@@ -84,6 +84,14 @@ def deadlock(path: list[Flight]) -> FlightDeadlock:
     )
 
 
+def check_frozen(flight: Flight) -> None:
+    """Raise `FlightDeadlock` where what runs the load runs no more."""
+    if flight.is_frozen():
+        raise FlightDeadlock(
+            f"{flight}: the interpreter ends, and has frozen the thread that runs this load"
+        )
+
+
 def _cycle(waiting: tuple[Hashable, ...], flight: Flight) -> list[Flight] | None:
     """The flights from `flight` to one that needs a runner of `waiting`, each needing the next."""
     seen: set[Flight] = set()

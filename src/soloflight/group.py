@@ -15,7 +15,7 @@ from ._flight import Flight, FlightInfo, Outcome
 from ._locks import tell, tell_all
 from ._outcome import Error, handed_over
 from ._table import FlightTable
-from .exceptions import FlightDeadlock
+from ._waits import check_frozen
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -240,10 +240,9 @@ class _SubmitFuture(Future[R]):
         return True
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        if is_finalizing() and not self.done():
-            raise FlightDeadlock(
-                f"{self._table.name}: the interpreter ends, and has frozen the thread that loads"
-            )
+        mine = self._mine
+        if mine is not None and not self.done():
+            check_frozen(mine.following or mine)
         return super().exception(timeout)
 
     def result(self, timeout: float | None = None) -> R:

@@ -13,6 +13,7 @@ from greenlet import getcurrent
 
 from soloflight import _flights
 from soloflight._flight import Flight
+from soloflight._locks import is_held
 from soloflight._outcome import Error, Found
 from soloflight._table import FlightTable
 
@@ -44,7 +45,8 @@ class Flights(_flights.Flights):
     def enter(self, mine: Flight) -> Flight:
         found = super().enter(mine)
         mine.signal.flight = found
-        pause()
+        if not is_held(self._lock):  # as it is for a successor
+            pause()
         return found
 
 
@@ -77,9 +79,9 @@ class Task:
         return False
 
     def __init__(self, table: FlightTable, flight: Flight) -> None:
-        self.task = self
         self.table, self.flight = table, flight
-        flight.load = flight.loop = self
+        flight.load = self
+        flight.loop = lambda: self  # type: ignore[assignment]
         self.cancelled = False
 
     def withdraw(self) -> bool:
@@ -112,6 +114,7 @@ class Caller:
         self.look = True
         self.mine: Any = None
         self.flight: Any = None
+        self.followed: Any = None  # the last one that it followed
         self.woken = False
         self.looked: Any = None  # what it saw in its second look, until it goes on
         # Of its key, when it called:

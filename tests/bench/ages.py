@@ -31,16 +31,15 @@ class Table(FlightTable):
 
     __slots__ = ()
 
-    def is_busy(self, key: Hashable) -> bool:
-        busy = super().is_busy(key)
+    def refreshing(self, key: Hashable) -> Flight | None:
+        flight = super().refreshing(key)
         pause()
-        return busy
+        return flight
 
 
 class Background:
     """Runs a load on a thread that is no caller's."""
 
-    task = None
     submitted = True
 
     def cancel(self) -> None:

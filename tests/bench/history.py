@@ -182,6 +182,9 @@ class History:
             yield Event("store", load.ended, landed, n)
         elif load.failed:
             yield Event("fail", load.ended, landed, n)
+        elif not load.foreground or any(call.impatient for call in self.calls):
+            # Whoever runs out of patience leaves a refresh behind, perhaps of this load.
+            yield Event("lost", load.ended, landed, n, load.foreground)
         yield Event("off", load.ended, min([load.landed, *(c.ended for c in aboard)]), n)
 
     def __str__(self) -> str:

@@ -164,7 +164,10 @@ class World:
                 Task(self.table, caller.mine)
                 caller.state = "waits"
             return
-        law(1, following is caller.flight, "follows another flight than it found")
+        abandoned, caller.followed = caller.followed, following
+        succeeds = abandoned is not None and abandoned.successor is following
+        law(1, following is caller.flight or succeeds, "follows another flight than it found")
+        caller.flight = following
         load = self.loading().get(following)
         if load is not None and not following.over:
             law(7, load.generation >= caller.generation, "joined a load older than a fence")

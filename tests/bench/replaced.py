@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from weakref import ref
 
@@ -19,7 +20,6 @@ from soloflight import (
     _executor,
     _load,
     _locks,
-    _options,
     _policy,
     _store,
     _table,
@@ -142,16 +142,11 @@ class Jobs:
         return self._jobs.popleft()
 
 
-class Log:
-    """That of the pool, which goes on whatever a job raises, and ends with its process alone."""
-
-    def exception(self, *_: object) -> None:
-        error = sys.exc_info()[1]
+def _tell(text: str, *_: object, error: BaseException | None = None, **__: object) -> None:
+    """What is told is put into words by lines of ours: not here. But nothing may fail to land."""
+    if "land" in text:
         assert error is not None
         raise error
-
-    def warning(self, *_: object, **__: object) -> None:
-        """What is told is put into words by lines of ours: not here."""
 
 
 class Refused(Exception):
@@ -201,10 +196,9 @@ PATCHES: list[tuple[Any, str, Any]] = [
     (_threads, "new_lock", Lock),
     (group, "Thread", Thread),
     (_executor, "Thread", Daemon),
-    (_executor, "SimpleQueue", Jobs),
+    (_executor, "queue", SimpleNamespace(SimpleQueue=Jobs)),
     (_policy, "random", _random),
-    (_executor, "log", Log()),
-    (_load, "log", Log()),
+    *((module, "tell", _tell) for module in (_executor, _load, _table)),
 ]
 
 
@@ -213,10 +207,10 @@ def scheduled(seed: int, holds: Iterable[Place] | None = None) -> Iterator[Sched
     """What is decorated in here can be run under the scheduler."""
     global _active
     before = [(module, name, getattr(module, name)) for module, name, _ in PATCHES]
-    before.append((_options, "pool", _options.pool))
+    before.append((_executor, "pool", _executor.pool))
     for module, name, replacement in PATCHES:
         setattr(module, name, replacement)
-    _options.pool = _executor.Pool()
+    _executor.pool = _executor.Pool()
     _active = Scheduler(seed, holds)
     collects = gc.isenabled()
     gc.disable()  # it would run anywhere; and nothing should need it

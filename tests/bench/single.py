@@ -138,12 +138,22 @@ class State(NamedTuple):
         state = self
         if life.on_error or not self.fresh:
             state = self._replace(instead=self.entry.number)
-        if self.flight != event.number:
-            return state
+        return state._held_off(life) if self.flight == event.number else state
+
+    def lost(self, event: Event, life: Life) -> State:
+        """A load was interrupted that was a refresh, or may have been one (`flag`)."""
+        if not self.alive or self.entry is None or self.entry.raises or self.flight != event.number:
+            return self
+        return self._held_off(life, perhaps=event.flag)
+
+    def _held_off(self, life: Life, perhaps: bool = False) -> State:
+        assert self.entry is not None
         until = self.entry.until
         shortest, longest = self.now + life.hold_off / 2, self.now + life.hold_off
         calm = min(shortest, until), min(longest, until)
-        return state._replace(entry=self.entry._replace(calm=calm))
+        if perhaps:
+            calm = min(self.entry.calm[0], calm[0]), max(self.entry.calm[1], calm[1])
+        return self._replace(entry=self.entry._replace(calm=calm))
 
     def off(self, event: Event, life: Life) -> State:
         mine = self.flight == event.number
@@ -199,7 +209,7 @@ class State(NamedTuple):
 ORDER = {
     name: place
     for place, name in enumerate(
-        ["board", "look", "fence", "stamp", "invalidate", "store", "fail", "put", "off", "forget"]
+        ["board", "look", "fence", "stamp", "invalidate", "store", "fail", "lost", "put", "off", "forget"]
     )
 }
 """Of the events of one number, one comes after the other."""
@@ -212,7 +222,7 @@ def explained(events: list[Event], life: Life) -> bool:
             i
             for i, other in enumerate(events)
             if other.number == event.number is not None
-            and ORDER.get(other.name, 9) < ORDER.get(event.name, 9)
+            and ORDER.get(other.name, 99) < ORDER.get(event.name, 99)
             and event.name in ORDER
         }
         for event in events

@@ -16,7 +16,7 @@ import pytest
 from bench.actors import Action, BrokenLaw
 from bench.ages import STEP, Ages
 from bench.model import World
-from soloflight import _load, _policy
+from soloflight import _locks, _policy
 
 PROGRESS = {"go_on", "land", "fail", "abandon", "settle", "call", "refresh", "resume"}
 
@@ -111,7 +111,7 @@ def test_the_laws_hold_as_time_passes(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_load.log, "disabled", True)
+    monkeypatch.setattr(_locks.log, "disabled", True)
     monkeypatch.setattr(_policy, "random", lambda: 0.0)
     for *bounds, steps in (AGES_FULL if thorough else AGES_QUICK)[callers]:
         make = partial(Ages, *bounds, tasks=callers == "tasks", steps=steps, **OPTIONS[options])

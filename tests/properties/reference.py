@@ -351,6 +351,11 @@ class Model:
             entry.failures += 1
             entry.held_until = min(self.now() + wait, entry.until)
 
+    def abandon(self, flight: Flight) -> None:
+        """A refresh that is abandoned is one that has failed."""
+        if self.off(flight) and flight.leader is None:
+            self._hold_off(flight.key)
+
     def off(self, flight: Flight) -> bool:
         """Take a flight off the table; whether it was there."""
         if flight in self.hanging:

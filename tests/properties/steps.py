@@ -156,7 +156,7 @@ class Steps(RuleBasedStateMachine):
             self.clock.now,
             aboard,
             {owner},
-            ref(subject.function._core.table.flights[subject.keys[key]]),
+            ref(subject.function._core.table.flights.get(subject.keys[key])),
         )
         subject.model.flights[key] = flight
         self.flying.append(flight)
