@@ -204,7 +204,7 @@ def test_a_refresh_whose_loop_was_merely_closed_is_abandoned(
         assert await load() == 0
         if begun:
             await until_async(lambda: loads)
-        loop.stop()  # now, not a turn later
+        asyncio.get_running_loop().stop()  # now, not a turn later
 
     starting = loop.create_task(start())
     loop.run_forever()

@@ -19,7 +19,10 @@ Found = Flight | tuple[Flight, ...]
 
 
 class Flights:
-    """A flight enters with no lock; it is removed, or put beside others, under that of the table."""
+    """A flight enters with no lock.
+
+    It is removed, or put beside others, under the lock of the table.
+    """
 
     __slots__ = ("_by_hash", "_lock")
 

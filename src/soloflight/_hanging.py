@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 from ._flight import Flight
 from .exceptions import WaitTimeout
 

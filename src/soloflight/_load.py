@@ -15,6 +15,7 @@ from ._outcome import Error, Value
 from ._shelf import Shelf
 from ._table import FlightTable
 
+
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Value[Any]:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
     try:

@@ -202,13 +202,13 @@ class FlightTable:
         """End a flight with its outcome, or abandon it (``None``). Idempotent."""
         thread = me.local.thread
         before = thread.lock
-        lost: Entry[Any] | None = None
+        now = self.timer() if outcome is None and flight.unattended else None
         try:
             if is_held(before) or exiting:
-                lost = locked(self.lock, self._off, flight, outcome)
+                locked(self.lock, self._off, flight, outcome, now)
             else:  # `locked` in line: this is a part of every miss
                 thread.lock = self.lock
-                with self.lock: lost = self._off(flight, outcome)  # fmt: skip
+                with self.lock: self._off(flight, outcome, now)  # fmt: skip
         finally:
             thread.lock = before
             if flight.over and flight.waiters:
@@ -217,13 +217,11 @@ class FlightTable:
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
             if thread.untold:
                 tell_all()
-        if lost is not None:
-            self._hold_off(flight, lost)
 
-    def _off(self, flight: Flight, outcome: Outcome | None) -> Entry[Any] | None:
-        """Store, take off, seal. Returns the entry behind which a refresh was abandoned."""
+    def _off(self, flight: Flight, outcome: Outcome | None, now: float | None = None) -> None:
+        """Store, take off, seal. `now`: of a refresh that is abandoned."""
         key, flights, shelf = flight.key, self.flights, self.shelf
-        stored = lost = None
+        stored = None
         try:
             if shelf is not None and not flight.over and flights.has(flight):
                 entry = outcome.entry if type(outcome) is Error else outcome
@@ -234,16 +232,21 @@ class FlightTable:
                         shelf.store(key, entry, flight)
                 elif type(outcome) is Value:
                     shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
-                elif outcome is None and flight.unattended and flight.thread is not NOBODY:
+                elif now is not None and flight.thread is not NOBODY:
                     with suppress(Exception):  # of a key's __eq__
-                        lost = shelf.find(key)
+                        self._hold_off(flight, shelf.find(key), now)
         finally:
             # Whatever happened, the key is free and those aboard are answered; in this order: who
             # follows looks without the lock at whether it is over.
             try:
-                if not flights.remove(flight) and stored is not None and shelf is not None:
-                    if shelf.find(key) is stored:
-                        shelf.drop(key)  # user code that ran in there has fenced this flight
+                fenced = not flights.remove(flight)  # by user code that ran in there, perhaps
+                if (
+                    fenced
+                    and stored is not None
+                    and shelf is not None
+                    and shelf.find(key) is stored
+                ):
+                    shelf.drop(key)
             finally:
                 if not flight.over:
                     flight.outcome = outcome
@@ -253,14 +256,13 @@ class FlightTable:
                         self._count(flight, outcome)
                     if self.hanging:
                         self.hanging.remove(flight)
-        return lost
 
-    def _hold_off(self, flight: Flight, entry: Entry[Any]) -> None:
+    def _hold_off(self, flight: Flight, entry: Entry[Any] | None, now: float) -> None:
         """A refresh was abandoned: one that has failed, and the next attempt has to wait."""
-        if type(entry) is Aging:
+        if type(entry) is Aging and now < entry.until:
             assert self.shelf is not None
             error = Error(FlightError("the refresh was abandoned"), None)
-            self.shelf.policy.hold_off(entry, error, self.timer())
+            self.shelf.policy.hold_off(entry, error, now)
         if self.short_lived is None:
             self.short_lived = flight.loop  # if any
 

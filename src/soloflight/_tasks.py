@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any
 from weakref import ref
 
-from . import _load, _serving
+from . import _serving
 from ._entry import Aging
 from ._flight import Flight, Outcome
 from ._load import raise_interruption
@@ -122,7 +122,7 @@ async def call(
                     else:
                         await wait(table, flight, signal, tasks, deadline)
                 outcome = flight.outcome
-                if flight.loop is not here:
+                if flight.loop is not here or not look:
                     outcome = handed_over(outcome, look)
                 if outcome is None and flight is mine:
                     raise_interruption(mine)

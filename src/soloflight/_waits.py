@@ -1,9 +1,9 @@
 """Who waits for which flight, and whether that closes a cycle.
 
-A *runner* is what a load needs to go on: the thread that runs it, or the event loop whose task does;
-and what its flight stands for, its task, or the main task of an event loop that its loader runs. An
-edge says that a runner waits for a flight. A runner that waits, through any chain of these, for a
-flight that needs it would wait for ever.
+A *runner* is what a load needs to go on: the thread that runs it, or the event loop whose task
+does; and what its flight stands for, its task, or the main task of an event loop that its loader
+runs. An edge says that a runner waits for a flight. A runner that waits, through any chain of
+these, for a flight that needs it would wait for ever.
 
 Which thread runs a loop is asked when that thread blocks: a loop may move to another one.
 

@@ -6,7 +6,6 @@ it holds no lock, so that any other may go first.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from greenlet import getcurrent

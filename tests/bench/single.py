@@ -209,7 +209,19 @@ class State(NamedTuple):
 ORDER = {
     name: place
     for place, name in enumerate(
-        ["board", "look", "fence", "stamp", "invalidate", "store", "fail", "lost", "put", "off", "forget"]
+        [
+            "board",
+            "look",
+            "fence",
+            "stamp",
+            "invalidate",
+            "store",
+            "fail",
+            "lost",
+            "put",
+            "off",
+            "forget",
+        ]
     )
 }
 """Of the events of one number, one comes after the other."""

@@ -42,6 +42,7 @@ def explore(make: Callable[[], World]) -> int:
             for actor in world.paused:
                 actor.throw()
             world.table.flights.clear()
+            _locks.tell_all()  # of those that were stopped in mid-landing
 
     state, actions = arrive(())
     seen = {state}

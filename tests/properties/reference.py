@@ -14,6 +14,8 @@ from math import inf, log
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+from soloflight import FlightError
+
 UNSET: Any = "unset"
 """An option that is left out."""
 
@@ -138,6 +140,7 @@ class Entry:
     cost: float = 0
     raises: bool = False
     failures: int = 0
+    last_error: type[Exception] | None = None
     held_until: float = -inf
 
     @property
@@ -343,18 +346,19 @@ class Model:
         fresh = self.now() < entry.fresh_until
         return Landing(error if fresh and not self.life.on_error else entry.value, error)
 
-    def _hold_off(self, key: Hashable) -> None:
+    def _hold_off(self, key: Hashable, error: type[Exception] = Boom) -> None:
         entry = self.alive(key)
         if entry is not None and not entry.raises:
             base, most = self.life.retry_after
             wait = min(base * 2**entry.failures, most) * (0.5 + dice() / 2)
             entry.failures += 1
+            entry.last_error = error
             entry.held_until = min(self.now() + wait, entry.until)
 
     def abandon(self, flight: Flight) -> None:
         """A refresh that is abandoned is one that has failed."""
         if self.off(flight) and flight.leader is None:
-            self._hold_off(flight.key)
+            self._hold_off(flight.key, FlightError)
 
     def off(self, flight: Flight) -> bool:
         """Take a flight off the table; whether it was there."""

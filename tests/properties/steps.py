@@ -252,7 +252,7 @@ class Steps(RuleBasedStateMachine):
     def due(self, entry: Entry) -> tuple[Any, ...]:
         """What it has to say."""
         deadlines = entry.fresh_until, entry.stale_until, entry.error_until
-        return entry.value, *deadlines, entry.failures, Boom if entry.failures else None
+        return entry.value, *deadlines, entry.failures, entry.last_error
 
     def only_what_the_cache_holds_is_shown(self) -> None:
         for subject in self.subjects:
