@@ -21,6 +21,8 @@ from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec, patch
 
 import pytest
 
+from both_worlds import World, landed
+from conftest import Clock
 from soloflight import cached_singleflight, singleflight
 
 cached = cached_singleflight(ttl=60)
@@ -467,31 +469,16 @@ def test_a_leader_calls_what_wrapped_is(decorate: Any, loader: Any, fake: Any) -
     assert ours.__wrapped__ is loader
 
 
-def test_a_refresh_behind_a_stale_value_calls_what_wrapped_is() -> None:
-    now = [0.0]
-
-    class AtOnce:
-        def submit(self, run: Any, *args: Any) -> None:
-            run(*args)
-
-    ours: Any = cached_singleflight(
-        ttl=1, stale_while_revalidate=60, timer=lambda: now[0], wait_timeout=None
-    )(lambda: "real")
-    ours()
-    now[0] = 2
-    ours.__wrapped__ = lambda: "fake"
-    assert ours() == "real"
-    deadline = 20_000
-    while ours.in_flight() and deadline:
-        deadline -= 1
-        threading_yield()
-    assert ours() == "fake"
-
-
-def threading_yield() -> None:
-    import time
-
-    time.sleep(0.001)
+def test_a_refresh_behind_a_stale_value_calls_what_wrapped_is(world: World, clock: Clock) -> None:
+    real, fake = world.origin(), world.origin()
+    fake.answer = lambda number: "fake"
+    ours = world.cached(real, ttl=10, stale_while_revalidate=60, timer=clock)
+    assert world.call(ours) == 1
+    clock.advance(10)
+    ours.__wrapped__ = world.loader(fake)
+    assert world.call(ours) == 1
+    landed(ours)
+    assert world.call(ours) == "fake"
 
 
 def test_a_leader_calls_what_wrapped_is_of_methods(monkeypatch: pytest.MonkeyPatch) -> None:
