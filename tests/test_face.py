@@ -231,6 +231,48 @@ posing = wraps(load)(cached(partial(load, 1)))
 posing.__qualname__ = "posing"
 
 
+class Counter:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self) -> int:
+        self.calls += 1
+        return self.calls
+
+
+def test_the_state_of_an_object_is_the_objects() -> None:
+    counter = Counter()
+    ours: Any = singleflight(counter)
+    assert (ours(), ours(), ours.calls) == (1, 2, 2)
+    ours.calls = 10
+    assert (ours(), counter.calls) == (11, 11)
+
+
+def test_a_mock_is_told_its_answer_through_it() -> None:
+    mock = Mock()
+    ours: Any = singleflight(mock)
+    ours.return_value = "ada"
+    assert ours() == "ada"
+    ours.assert_called_once_with()
+    ours.side_effect = ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        ours()
+
+
+def test_the_code_of_a_function_can_be_replaced_through_it() -> None:
+    """As tools that reload modules do."""
+
+    def before() -> str:
+        return "before"
+
+    def after() -> str:
+        return "after"
+
+    ours: Any = singleflight(before)
+    ours.__code__ = after.__code__
+    assert ours() == "after"
+
+
 # Weak references
 
 

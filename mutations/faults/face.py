@@ -47,8 +47,8 @@ FAULTS = [
     Fault(
         "attributes-are-set-on-the-loader",
         "_function._Unbound.__setattr__",
-        "            self._own[name] = value",
-        "            super().__setattr__(name, value)",
+        "            own[name] = value\n        if",
+        "            super().__setattr__(name, value)\n        if",
         "18, it is the function: a builtin takes no attributes; one loader decorated twice has one",
         "face::attributes_that_are_set_are_its_own",
     ),

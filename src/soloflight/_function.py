@@ -113,13 +113,17 @@ class _Unbound(BaseObjectProxy):
         return getattr(self._core.loader, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        ours = any(name in vars(cls) for cls in type(self).__mro__)
-        if name in _looks.CODE or (ours and name != "__qualname__"):
+        own = self._own
+        if name in _looks.OWN:
+            own[name] = value
+        elif any(name in vars(cls) for cls in type(self).__mro__):
             super().__setattr__(name, value)
+        elif name not in own and hasattr(self._core.loader, name):
+            super().__setattr__(name, value)  # the state of an object, say, or the answer of a mock
         else:
-            self._own[name] = value
+            own[name] = value
         if name == "__annotate__":
-            self._own.pop("__annotations__", None)
+            own.pop("__annotations__", None)
 
     def __delattr__(self, name: str) -> None:
         if name in self._own and name not in _looks.UNBOUND:

@@ -1,7 +1,8 @@
 """How the object looks that stands for a loader.
 
-It gives the loader's own answers. What is set on it is its own, as with `functools.wraps`, and does
-not touch the loader, which may be a builtin, or decorated twice.
+It gives the loader's own answers. The names and the like that are set on it are its own, as with
+`functools.wraps`, and so is what the loader does not have: which may be a builtin, or decorated
+twice.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from typing import Any
 
 from . import _loaders
 
-CODE = {"__code__", "__defaults__", "__kwdefaults__"}
-"""What is no look: it is set on the loader itself."""
+OWN = {"__qualname__", "__type_params__", "__annotate__"}
+"""What `functools.wraps` sets besides what is in `UNBOUND`."""
 
 
 def _shown(name: str) -> property:
