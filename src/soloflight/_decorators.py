@@ -301,7 +301,7 @@ def _loading(
 ) -> Loading:
     """What a call does that has to load, and what one does that is served what is not calm."""
     miss: Callable[..., Any]
-    behind: Callable[..., bool]
+    behind: Callable[..., bool | None]
     if is_async:
         miss = partial(_tasks.call, table, loader, options.wait_timeout)
         behind = partial(_tasks.behind, table, loader)
