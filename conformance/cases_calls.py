@@ -70,13 +70,14 @@ async def types(w: World) -> None:
 def repository(w: World) -> Any:
     """A class with a cached method ``get(key)``."""
 
-    def get(self: Any, key: str) -> Any:
-        return f"{self.name}: {key}"
+    class Methods:
+        def get(self: Any, key: str) -> Any:
+            return f"{self.name}: {key}"
 
-    async def get_async(self: Any, key: str) -> Any:
-        return f"{self.name}: {key}"
+        async def get_async(self: Any, key: str) -> Any:
+            return f"{self.name}: {key}"
 
-    return w.library.repository(get if w.name == THREADS else get_async, w.name)
+    return w.library.repository(Methods.get if w.name == THREADS else Methods.get_async, w.name)
 
 
 @case(13, "Every request's repository, with its session, stays in memory.", needs="cache methods")

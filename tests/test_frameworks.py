@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import sqlalchemy as sa
-from fastapi import FastAPI
+from fastapi import BackgroundTasks, FastAPI
 from flask import Flask
 
 from conftest import Caller, Gate, until, until_async, waiters
@@ -114,3 +114,30 @@ def test_a_sqlalchemy_repository_reads_a_row_once_until_it_is_written(tmp_path: 
     assert [Repository.exists(1), repository.exists(1)] == [True, True]
     assert len(selects) == 4
     engine.dispose()
+
+
+def test_a_background_task_refreshes() -> None:
+    """Starlette awaits what says that it is a coroutine function; the rest runs on a thread."""
+    loads: list[Any] = []
+
+    @cached_singleflight(ttl=60)
+    async def load(user_id: int) -> None:
+        loads.append(user_id)
+
+    @cached_singleflight(ttl=60)
+    def load_in_thread(user_id: int) -> None:
+        loads.append(user_id)
+
+    class Repo:
+        @cached_singleflight(ttl=60)
+        async def get(self, user_id: int) -> None:
+            loads.append(user_id)
+
+    async def main() -> None:
+        tasks = BackgroundTasks()
+        for refresh in (load.refresh, load_in_thread.refresh, Repo().get.refresh):
+            tasks.add_task(refresh, len(tasks.tasks))
+        await tasks()
+
+    asyncio.run(main())
+    assert loads == [0, 1, 2]

@@ -225,6 +225,7 @@ class Machine(Steps):
                 cache = subject.function.cache
                 info = subject.function.cache_info()
                 room = None if self.config.cache == "dict" else cache.maxsize
+                room = None if room == inf else room
                 size = getattr(cache, "currsize", len(cache))
                 assert info == CacheInfo(stats["hits"], stats["misses"], room, size)
 

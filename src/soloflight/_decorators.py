@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from concurrent.futures import Executor
 from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from . import _caches, _executor, _keys, _options, _serving, _tasks, _threads
+from . import _caches, _executor, _keys, _loaders, _options, _serving, _tasks, _threads
 from ._function import CachedFunction, Function, decorated
 from ._options import UNSET, CallOptions, LoadOptions
 from ._shelf import Shelf
-from ._surface import Core
+from ._surface import Core, Loading
 from ._table import FlightTable
 from ._template import Spec
 
@@ -252,20 +251,18 @@ def _decorate(
         loader = loader.__func__
     if not callable(loader):
         raise TypeError(f"the decorator takes a function, not {loader!r}")
-    qualname = getattr(loader, "__qualname__", type(loader).__qualname__)
-    name = options.name or f"{getattr(loader, '__module__', '?')}.{qualname}"
-    bodies = loader, type(loader).__call__  # the second one: of an object that is no function
-    if any(inspect.isgeneratorfunction(b) or inspect.isasyncgenfunction(b) for b in bodies):
-        raise TypeError(f"{name} is a generator function: its items cannot be shared by callers")
+    qualname, module = _loaders.qualname(loader), _loaders.module(loader)
+    name = options.name or f"{module}.{qualname}"
+    is_async = _loaders.is_async(loader, name)
     params = _keys.parameters(loader, name)
     _keys.check_ignore(params, options.ignore, name)
-    is_async = any(inspect.iscoroutinefunction(b) for b in bodies)
     if is_async and loads.executor is not None:
         raise ValueError(f"{name} is an async def, which loads in tasks: leave executor out")
     shelf = None if make_shelf is None else make_shelf(name)
     spec = Spec(
         name=name,
-        title=qualname.rpartition(".")[2],
+        qualname=qualname,
+        module=module,
         params=params,
         is_async=is_async,
         ignore=options.ignore,
@@ -279,28 +276,39 @@ def _decorate(
         copied=loads.copy is not None,
         ordered=shelf is not None and shelf.ordered,
     )
+    submit: _executor.Submit = _executor.Line(_executor.pool)
+    if loads.executor is not None:
+        submit = loads.executor.submit
     table = FlightTable(name, shelf, loads.max_flight_age, loads.max_abandoned)
+    core = Core(
+        spec,
+        table,
+        partial(_loading, options, loads, table, is_async, submit),
+        loader,
+        for_methods=options.per_instance is not None,
+        copy=loads.copy,
+    )
+    return decorated(core, kind)
+
+
+def _loading(
+    options: CallOptions,
+    loads: LoadOptions,
+    table: FlightTable,
+    is_async: bool,
+    submit: _executor.Submit,
+    loader: Any,
+) -> Loading:
+    """What a call does that has to load, and what one does that is served what is not calm."""
     miss: Callable[..., Any]
-    behind: Callable[..., bool]
+    behind: Callable[..., bool | None]
     if is_async:
         miss = partial(_tasks.call, table, loader, options.wait_timeout)
         behind = partial(_tasks.behind, table, loader)
     else:
         # Callers that lead are to be patient, too: only an executor can see to that.
         patient = loads.executor is not None and options.wait_timeout is not None
-        submit: _executor.Submit = _executor.Line(_executor.pool)
-        if loads.executor is not None:
-            submit = loads.executor.submit
         elsewhere = submit if patient else None
         miss = partial(_threads.call, table, loader, options.wait_timeout, elsewhere)
         behind = partial(_threads.behind, table, loader, submit)
-    core = Core(
-        spec,
-        table,
-        miss,
-        loader,
-        for_methods=options.per_instance is not None,
-        late=partial(_serving.at_once, table, behind),
-        copy=loads.copy,
-    )
-    return decorated(core, kind)
+    return miss, partial(_serving.at_once, table, behind)

@@ -6,7 +6,15 @@ from collections.abc import Callable
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
-from ._surface import NOT_FOR_FUNCTIONS, Bound, CachedSurface, Core, FlightSurface
+from . import _loaders, _looks
+from ._surface import (
+    NOT_FOR_FUNCTIONS,
+    AwaitedSurface,
+    Bound,
+    CachedSurface,
+    Core,
+    FlightSurface,
+)
 from ._template import Face
 
 if TYPE_CHECKING:  # wrapt has no types
@@ -30,9 +38,10 @@ class _BoundTo(Generic[P, R]):
     Each function has a subclass of its own, with a generated ``__call__``.
     """
 
-    __slots__ = ("__self__",)
+    __slots__ = ("__self__", "__weakref__")
     __self__: Any
     _core: Core
+    _face: Face  # how the function itself would be called with the instance in front
 
     if TYPE_CHECKING:
 
@@ -42,7 +51,7 @@ class _BoundTo(Generic[P, R]):
         return function.__get__(instance)
 
     def _bind(self, args: Any, kwargs: Any) -> Bound:
-        return self._core.face("method")[1](self.__self__, *args, **kwargs)
+        return self._core.face(self._face)[1](self.__self__, *args, **kwargs)
 
     # For `inspect`: a method, of a coroutine function where it is one.
     __class__ = property(lambda self: MethodType)
@@ -53,10 +62,10 @@ class _BoundTo(Generic[P, R]):
 
     @property
     def __wrapped__(self) -> Any:
-        return MethodType(self._core.loader, self.__self__)
+        return MethodType(self.__func__.__wrapped__, self.__self__)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._core.loader, name)
+        return getattr(self.__func__, name)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -67,7 +76,7 @@ class _BoundTo(Generic[P, R]):
         return hash((id(self.__self__), type(self)))
 
     def __reduce__(self) -> Any:
-        return getattr, (self.__self__, self._core.loader.__name__)
+        return getattr, (self.__self__, self.__func__.__name__)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__reduce__()
@@ -76,7 +85,7 @@ class _BoundTo(Generic[P, R]):
         return self
 
     def __dir__(self) -> list[str]:
-        return sorted({*dir(type(self)), *dir(self._core.loader)})
+        return sorted({*dir(type(self)), *dir(self.__func__)})
 
     def __repr__(self) -> str:
         return f"<bound {self.__func__!r} of {self.__self__!r}>"
@@ -89,9 +98,38 @@ class _Unbound(BaseObjectProxy):
     fastest call that an object can have.
     """
 
+    # The one name that only a slot can take from wrapt, which asks the loader; it stays empty.
+    __slots__ = ("__qualname__",)
     _core: Core
+    _own: dict[str, Any]  # what was set on this object, and not on its loader
     _face: Face | None = None  # None: the first call shows whether it is a method
-    _kind: type | None  # `classmethod` or `staticmethod` where the loader came as one
+
+    def __getattr__(self, name: str) -> Any:
+        own = self._own
+        if name in own:
+            return own[name]
+        if name == "__annotations__" and "__annotate__" in own:  # Python 3.14
+            return own["__annotate__"](1) if own["__annotate__"] else {}
+        return getattr(self._core.loader, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        own = self._own
+        if name in _looks.OWN:
+            own[name] = value
+        elif any(name in vars(cls) for cls in type(self).__mro__):
+            super().__setattr__(name, value)
+        elif name not in own and hasattr(self._core.loader, name):
+            super().__setattr__(name, value)  # the state of an object, say, or the answer of a mock
+        else:
+            own[name] = value
+        if name == "__annotate__":
+            own.pop("__annotations__", None)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self._own and name not in _looks.UNBOUND:
+            del self._own[name]
+        else:
+            super().__delattr__(name)
 
     def _bind(self, args: Any, kwargs: Any) -> Bound:
         core = self._core
@@ -104,15 +142,21 @@ class _Unbound(BaseObjectProxy):
         return core.face(face)[1](*args, **kwargs)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        if self._face is not None:
-            return  # a function from elsewhere: others call it as one
-        if self._kind is staticmethod and self._core.for_methods:
-            raise TypeError(f"{self._core.spec.name}: {NOT_FOR_FUNCTIONS}")
-        _settle(type(self), "plain" if self._kind is staticmethod else "method")
+        if self._face is None:  # or it is a function from elsewhere: others call it as one
+            _settle(type(self), "method")
+        if name in ("__init_subclass__", "__class_getitem__"):  # as `type` does with functions
+            type.__setattr__(owner, name, _class_method(self))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
         cls: Any = type(self)
-        cls.__get__ = _binder(self)
+        if self._core.for_methods or _loaders.binds(self._core.loader):
+            if self._face is None:
+                _settle(cls, "method")
+            cls.__get__ = _binder(self)
+        else:  # a partial, say, which is no method either
+            cls.__get__ = lambda self, instance, owner=None: self
         return cls.__get__(self, instance, owner)
 
     def __copy__(self) -> Any:
@@ -122,13 +166,13 @@ class _Unbound(BaseObjectProxy):
         return self
 
     def __reduce__(self) -> Any:
-        return self.__wrapped__.__qualname__
+        return self.__qualname__
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return self.__reduce__()
 
     def __dir__(self) -> list[str]:
-        return sorted({*dir(type(self)), *dir(self.__wrapped__)})
+        return sorted({*dir(type(self)), *dir(self._core.loader), *self._own})
 
     def __repr__(self) -> str:
         return f"<soloflight of {self.__wrapped__!r}>"
@@ -144,6 +188,10 @@ class BoundCachedFunction(_BoundTo[P, R], CachedSurface[P, R]):
     """A `@cached_singleflight` method of an instance."""
 
     __slots__ = ()
+
+    def cache_clear(self) -> None:
+        """`clear`. The counts go on: they are those of the function, of all its instances."""
+        self.clear()
 
 
 class Function(_Unbound, FlightSurface[P, R]):
@@ -178,39 +226,36 @@ class CachedFunction(_Unbound, CachedSurface[P, R]):
         def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
 
 
-_annotations = property(lambda self: self.__wrapped__.__annotations__)
-
-
 def decorated(core: Core, kind: type | None) -> Any:
     """The object that stands for the loader from now on."""
-    loader = core.loader
-    face: Face | None = "plain"
-    if core.for_methods or (core.defined_in_class() and kind is not staticmethod):
-        face = None
     base: Any = CachedFunction if core.spec.cached else Function
+    own = {"__wrapped__": core.loader}
     cls: Any = type(
-        base.__name__,
-        (base,),
-        {
-            "_core": core,
-            "_kind": kind,
-            # These are looked up on the class before the loader is asked.
-            "__annotations__": _annotations,
-            "__doc__": loader.__doc__,
-            "__module__": getattr(loader, "__module__", None),
-        },
+        base.__name__, _bases(core, base), {**_looks.UNBOUND, "_core": core, "_own": own}
     )
-    if face is not None:
-        _settle(cls, face)
-    else:
+    core.function = function = cls(core.loader)
+    if kind is staticmethod:
+        if core.for_methods:
+            raise TypeError(f"{core.spec.name}: {NOT_FOR_FUNCTIONS}")
+        _settle(cls, "plain")
+        return _StaticMethod(function)
+    if kind is classmethod:
+        _settle(cls, "method")
+        return _class_method(function)
+    if not (core.for_methods or core.defined_in_class()):
+        _settle(cls, "plain")
+        return function
 
-        def undecided(*args: Any, **kwargs: Any) -> Any:
-            _settle(cls, core.faced(args))
-            return cls.__call__(*args, **kwargs)
+    def undecided(*args: Any, **kwargs: Any) -> Any:
+        _settle(cls, core.faced(args))
+        return cls.__call__(*args, **kwargs)
 
-        cls.__call__ = staticmethod(undecided)
-    core.function = cls(loader)
-    return core.function
+    cls.__call__ = staticmethod(undecided)
+    return function
+
+
+def _bases(core: Core, base: type) -> tuple[type, ...]:
+    return (AwaitedSurface, base) if core.spec.cached and core.spec.is_async else (base,)
 
 
 def _settle(cls: Any, face: Face) -> None:
@@ -218,24 +263,36 @@ def _settle(cls: Any, face: Face) -> None:
     cls._face = face
 
 
+class _StaticMethod(staticmethod):  # type: ignore[type-arg]
+    """Ours above `@staticmethod`: what stands in the class is one, as everyone expects."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__func__, name)
+
+
+def _class_method(function: Any) -> Any:
+    """The same for `@classmethod`, which from Python 3.13 on would not bind by our means."""
+    bind: Any = _binder(function)
+    type(function).__get__ = bind
+
+    def __get__(self: Any, instance: Any, owner: type | None = None) -> Any:
+        return bind(function, type(instance) if owner is None else owner)
+
+    looks = {"__get__": __get__, "__getattr__": lambda self, name: getattr(function, name)}
+    return type("classmethod", (classmethod,), looks)(function)
+
+
 def _binder(function: Any) -> Callable[..., Any]:
     """The ``__get__`` of one function."""
     core: Core = function._core
-    if function._kind is staticmethod:
-        return lambda self, instance, owner=None: self
+    face: Face = function._face
+    if face == "plain":  # a function from elsewhere: one call has one key
+        call: Any = property(lambda bound: MethodType(function, bound.__self__))
+    else:
+        call = core.face("bound")[0]
     base: Any = BoundCachedFunction if core.spec.cached else BoundFunction
-    bound_class = type(
-        base.__name__,
-        (base,),
-        {
-            "__slots__": (),
-            "_core": core,
-            "__annotations__": _annotations,
-            "__doc__": core.loader.__doc__,
-            "__module__": getattr(core.loader, "__module__", None),
-            "__call__": core.face("bound")[0],
-        },
-    )
+    looks = {**_looks.BOUND, "__slots__": (), "_core": core, "_face": face, "__call__": call}
+    bound_class = type(base.__name__, _bases(core, base), looks)
     new = object.__new__
 
     def __get__(self: Any, instance: Any, owner: type | None = None) -> Any:
@@ -245,9 +302,6 @@ def _binder(function: Any) -> Callable[..., Any]:
         bound.__self__ = instance
         return bound
 
-    def get_of_class(self: Any, instance: Any, owner: type | None = None) -> Any:
-        return __get__(self, type(instance) if owner is None else owner)
-
     # Code of its own: the interpreter specialises it for this function's class.
     __get__.__code__ = __get__.__code__.replace()
-    return get_of_class if function._kind is classmethod else __get__
+    return __get__

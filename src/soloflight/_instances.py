@@ -7,7 +7,9 @@ is free. The token is the `Index` of the instance's entries: what it leaves behi
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from dataclasses import is_dataclass
 from typing import Any
 from weakref import ref
 
@@ -42,10 +44,9 @@ class Instances:
         try:
             watch = ref(instance, end)
         except TypeError:
+            kind = type(instance).__qualname__
             raise TypeError(
-                f"{self._name}: cannot tell when a {type(instance).__qualname__} dies; add "
-                "'__weakref__' to its __slots__ (a dataclass: weakref_slot=True), or use "
-                "per_instance=False or per_instance=<callable>"
+                f"{self._name}: cannot tell when a {kind} dies; {_advice(instance)}"
             ) from None
         refs[index] = watch
         look = looks.setdefault(address, index.get)
@@ -55,3 +56,28 @@ class Instances:
 
     def indexes(self) -> list[Index]:
         return [look.__self__ for look in list(self.looks.values())]
+
+
+def _advice(instance: object) -> str:
+    """What can be done about an instance that takes no weak references."""
+    cls = type(instance)
+    by_value = "per_instance=lambda self: self, which tells them apart by value"
+    try:
+        hash(instance)
+    except Exception:
+        by_value = "per_instance=<a callable that returns what tells them apart>"
+    if hasattr(cls, "__struct_config__"):  # msgspec
+        return f"define it with weakref=True, or use {by_value}"
+    # What varies in size (tuple, int, bytes) takes none, nor do its subclasses; what is built in
+    # cannot be changed.
+    if cls.__itemsize__ or cls.__flags__ & (_HEAP | _IMMUTABLE) != _HEAP:
+        return f"use {by_value}"
+    slot = "add '__weakref__' to its __slots__"
+    if is_dataclass(cls) and sys.version_info < (3, 11):
+        slot = "let it inherit from a class with __slots__ = ('__weakref__',)"
+    elif is_dataclass(cls) or hasattr(cls, "__attrs_attrs__"):
+        slot = f"give its decorator weakref_slot=True where that has slots=True, else {slot}"
+    return f"{slot}, or use {by_value}, or per_instance=False, which shares what is loaded"
+
+
+_HEAP, _IMMUTABLE = 1 << 9, 1 << 8  # of ``__flags__``: made by a class statement, or not

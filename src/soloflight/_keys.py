@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection
 from inspect import Parameter
+from types import FunctionType, MethodType
 from typing import Any, NoReturn
 
 _STARS: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
@@ -13,9 +14,23 @@ _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 def parameters(loader: Callable[..., Any], name: str) -> list[Parameter]:
     try:
-        return list(inspect.signature(loader).parameters.values())
+        return list(_signature(loader).parameters.values())
     except (ValueError, TypeError):
         raise TypeError(f"{name} has no signature to make keys from; wrap it in a def") from None
+
+
+def _signature(loader: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(loader)
+    except (AttributeError, ValueError, TypeError):
+        # A mock that looks like a function has no code. It may know the signature of its spec.
+        known = getattr(loader, "_spec_signature", None)
+        if isinstance(known, inspect.Signature):
+            return known
+        call = type(loader).__call__
+        if not isinstance(call, FunctionType):
+            raise
+        return inspect.signature(MethodType(call, loader))
 
 
 def check_ignore(params: list[Parameter], ignore: Collection[str], name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -65,7 +65,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Stats:
-    """Counts since the function was decorated; they only grow."""
+    """Counts since the function was decorated, or since its last ``cache_clear()``."""
 
     hits: int
     """Calls answered by an entry at once, fresh or stale."""
@@ -95,6 +95,12 @@ class Stats:
     """Calls whose patience ended (``wait_timeout``, ``max_abandoned``)."""
     load_seconds: float
     """Seconds spent in loads that ended with a value or an exception, on the ``timer``."""
+
+    def since(self, before: Stats) -> Stats:
+        """What was counted after `before` was."""
+        return Stats(
+            *(now - then for now, then in zip(astuple(self), astuple(before), strict=True))
+        )
 
 
 class CacheInfo(NamedTuple):

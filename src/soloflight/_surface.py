@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMapping
+from math import inf
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
-from . import _fences
+from . import _fences, _loaders
 from ._entry import Entry
 from ._flight import FlightInfo
 from ._instances import Instances
@@ -22,6 +23,8 @@ V = TypeVar("V")
 
 NOT_FOR_FUNCTIONS = "per_instance is for methods of instances and classes; leave it out"
 
+Loading = tuple[Callable[..., Any], Callable[..., Any]]
+"""Of one loader: what a call does that has to load, and one that is served what is not calm."""
 Bound = tuple[Hashable, tuple[Any, ...], Mapping[str, Any]]  # key, args, kwargs
 
 
@@ -32,29 +35,29 @@ class Core:
         self,
         spec: Spec,
         table: FlightTable,
-        miss: Callable[..., Any],
+        loading: Callable[[Any], Loading],
         loader: Callable[..., Any],
         *,
         for_methods: bool,
-        late: Callable[..., Any] | None = None,
         copy: Callable[[Any], Any] | None = None,
     ) -> None:
         self.spec = spec
         self.table = table
-        self.miss = miss
         self.loader = loader
+        self._loading = loading
+        self.load_with(loader)
         self.copy: Callable[[Any], Any] = copy or (lambda value: value)
         self.function: Any = None  # what stands for the loader
         self.for_methods = for_methods  # an option was given that has a meaning only there
+        self._before: Stats | None = None  # what had been counted at the last `cache_clear`
         self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
         self._faces: dict[Face, tuple[Any, Callable[..., Bound]]] = {}
-        self._names: dict[str, Any] = {"miss": miss}
+        self._names: dict[str, Any] = {"core": self}
         dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
         shelf = table.shelf
         if shelf is not None:
             dead = shelf.dead
             self._names |= shelf.names() | {
-                "late": late,
                 "stale": table.counts.stale.counter,
                 "on_error": table.counts.stale_on_error.counter,
                 "copy": copy,
@@ -70,6 +73,38 @@ class Core:
         assert shelf is not None
         return shelf
 
+    def load_with(self, loader: Any) -> None:
+        """Have the next load, and all after it, call this loader."""
+        self.miss, self.late = self._loading(loader)
+
+    def stats(self) -> Stats:
+        """What was counted since `count_anew`. Under the lock of the table."""
+        total = self._total()
+        return total if self._before is None else total.since(self._before)
+
+    def count_anew(self) -> None:
+        # The counters themselves go on: hits take no lock, and none may be lost.
+        self._before = self._total()
+
+    def _total(self) -> Stats:
+        counts, shelf = self.table.counts, self.table.shelf
+        return Stats(
+            hits=0 if shelf is None else shelf.hits,
+            misses=counts.led.total(),
+            joined=counts.joined,
+            errors=counts.errors,
+            store_errors=0 if shelf is None else shelf.failures,
+            refreshes=counts.refreshes.total(),
+            early_refreshes=counts.early.total(),
+            stale_hits=counts.stale.total(),
+            stale_on_error=counts.stale_on_error.total(),
+            negative_hits=counts.negative.total(),
+            fenced=counts.fenced,
+            abandoned=counts.abandoned,
+            timeouts=counts.timeouts.total(),
+            load_seconds=counts.seconds,
+        )
+
     def mean_cost(self) -> float:
         """The seconds that a load took so far, on average; 0 where there was none."""
         counts = self.table.counts
@@ -81,15 +116,16 @@ class Core:
         if made is None:
             call, bind = generate(self.spec, face, self._names)
             for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-                if hasattr(self.loader, name):
-                    setattr(call, name, getattr(self.loader, name))
-                    setattr(bind, name, getattr(self.loader, name))
+                shown = getattr(self.loader, name, None)
+                if isinstance(shown, str):
+                    setattr(call, name, shown)
+                    setattr(bind, name, shown)
             made = self._faces[face] = call, bind
         return made
 
     def defined_in_class(self) -> bool:
-        owner = getattr(self.loader, "__qualname__", "").rpartition(".")[0]
-        return bool(owner) and not owner.endswith("<locals>")
+        owner = self.spec.qualname.rpartition(".")[0]
+        return bool(owner) and not owner.endswith("<locals>") and _loaders.binds(self.loader)
 
     def faced(self, args: tuple[Any, ...]) -> Face:
         """Whether a call of the unbound function with `args` has an instance in front.
@@ -98,8 +134,8 @@ class Core:
         that class, or the class itself: another decorator on top of ours calls like that.
         """
         if args and self.defined_in_class():
-            owner, _, name = self.loader.__qualname__.rpartition(".")
-            module = getattr(self.loader, "__module__", None)
+            owner, _, name = self.spec.qualname.rpartition(".")
+            module = self.spec.module
             first = args[0] if isinstance(args[0], type) else type(args[0])
             for cls in first.__mro__:
                 ours = cls.__qualname__ == owner and cls.__module__ == module
@@ -138,29 +174,8 @@ class FlightSurface(Generic[P, R]):
         return self._core.table.in_flight()
 
     def stats(self) -> Stats:
-        """Counts since the decoration."""
-        return critical(self._core.table.lock, self._stats)
-
-    def _stats(self) -> Stats:
-        table = self._core.table
-        shelf = table.shelf
-        counts = table.counts
-        return Stats(
-            hits=0 if shelf is None else shelf.hits,
-            misses=counts.led.total(),
-            joined=counts.joined,
-            errors=counts.errors,
-            store_errors=0 if shelf is None else shelf.failures,
-            refreshes=counts.refreshes.total(),
-            early_refreshes=counts.early.total(),
-            stale_hits=counts.stale.total(),
-            stale_on_error=counts.stale_on_error.total(),
-            negative_hits=counts.negative.total(),
-            fenced=counts.fenced,
-            abandoned=counts.abandoned,
-            timeouts=counts.timeouts.total(),
-            load_seconds=counts.seconds,
-        )
+        """Counts since the decoration, or since the last ``cache_clear()``."""
+        return critical(self._core.table.lock, self._core.stats)
 
 
 class CachedSurface(FlightSurface[P, R]):
@@ -180,24 +195,29 @@ class CachedSurface(FlightSurface[P, R]):
         """`invalidate` for every key of the function, those of all instances included."""
         _fences.clear(self._core.table)
 
-    cache_clear = clear
+    def cache_clear(self) -> None:
+        """`clear`, and the counts of `stats` and `cache_info` begin anew, as in functools.
+
+        What a load costs on average is remembered, for early refreshes. A load in progress counts
+        where it ends.
+        """
+        self.clear()
+        critical(self._core.table.lock, self._core.count_anew)
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Load now, or join a flight in progress, and return the new value.
 
         To be awaited where the loader is an ``async def``.
         """
-        bound = self._bind(args, kwargs)
-        if self._core.spec.is_async:
-            return cast("R", _refresh(self._core, bound))
-        outcome = self._core.miss(*bound, look=False)
+        outcome = self._core.miss(*self._bind(args, kwargs), look=False)
         try:
             return cast("R", self._core.copy(outcome.value))
         except BaseException as error:
             outcome.reset(error)
             raise
         finally:
-            del outcome, bound  # an exception holds its traceback, that this frame
+            # An exception holds its traceback, that this frame.
+            del outcome, args, kwargs
 
     @overload
     def put(
@@ -242,19 +262,28 @@ class CachedSurface(FlightSurface[P, R]):
         return critical(self._core.table.lock, self._cache_info)
 
     def _cache_info(self) -> CacheInfo:
-        stats, shelf = self._stats(), self._core.shelf
-        return CacheInfo(
-            stats.hits, stats.misses, getattr(shelf.cache, "maxsize", None), shelf.size()
-        )
+        stats, shelf = self._core.stats(), self._core.shelf
+        maxsize = getattr(shelf.cache, "maxsize", None)
+        unlimited = maxsize == inf  # functools says None
+        return CacheInfo(stats.hits, stats.misses, None if unlimited else maxsize, shelf.size())
 
 
-async def _refresh(core: Core, bound: Bound) -> Any:
-    # The load's coroutine is made in here: a task may be cancelled before it ever came this far.
-    outcome = await core.miss(*bound, look=False)
-    try:
-        return core.copy(outcome.value)
-    except BaseException as error:
-        outcome.reset(error)
-        raise
-    finally:
-        del outcome, bound
+class AwaitedSurface:
+    """What differs of the `CachedSurface` of an ``async def``."""
+
+    __slots__ = ()
+    _core: Core
+    _bind: Callable[[Any, Any], Bound]
+
+    # Schedulers and background tasks ask `inspect` whether what they are given is to be awaited.
+    async def refresh(self, /, *args: Any, **kwargs: Any) -> Any:
+        outcome = await self._core.miss(*self._bind(args, kwargs), look=False)
+        try:
+            return self._core.copy(outcome.value)
+        except BaseException as error:
+            outcome.reset(error)
+            raise
+        finally:
+            del outcome, args, kwargs
+
+    refresh.__doc__ = CachedSurface.refresh.__doc__

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import cache
 from inspect import Parameter
 from itertools import count
+from keyword import iskeyword
 from textwrap import indent
 from types import CodeType
 from typing import Any, Literal, NamedTuple
@@ -32,7 +33,8 @@ class Spec(NamedTuple):
     """What of a function's options shows in its wrappers."""
 
     name: str
-    title: str
+    qualname: str  # of the loader
+    module: str
     params: list[Parameter]
     is_async: bool
     ignore: frozenset[str] = frozenset()
@@ -46,16 +48,21 @@ class Spec(NamedTuple):
     copied: bool = False  # each caller gets a copy
     ordered: bool = False  # hits are noted for the cache
 
+    @property
+    def title(self) -> str:
+        return self.qualname.rpartition(".")[2]
+
 
 def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     """The wrapper of a face, and a function that only binds: ``(...) -> key, args, kwargs``.
 
-    `names` are what the wrapper refers to of its function: ``miss``; ``looks, enroll`` of its
+    `names` are what the wrapper refers to of its function: its ``core``; ``looks, enroll`` of its
     `Instances`; where it is cached, those of `Shelf.names`.
     """
     prefix = "_sf_"
     while any(p.name.startswith(prefix) for p in spec.params):
         prefix = "_" + prefix
+    spec = _spelled(spec, prefix)
     params, rest, me = _receiver(spec, face, prefix)
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
@@ -76,12 +83,15 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         **names,
     }
     scope = {prefix + name: value for name, value in helpers.items()}
+    scope["__name__"] = spec.module  # `warnings`, `logging` and others look for it
     exec(_compiled(source), scope)
     wrapper, bind = scope["call"], scope["bind"]
     for function in (wrapper, bind):
         # Code of its own: the interpreter specialises it for this function's names. Tracebacks show
         # the loader's name; the source does not have it, as it might be that of a helper.
-        function.__code__ = function.__code__.replace(co_name=spec.title)
+        code = function.__code__
+        names_of_locals = tuple(_named(name, prefix) for name in code.co_varnames)
+        function.__code__ = code.replace(co_name=spec.title, co_varnames=names_of_locals)
         function.__defaults__ = tuple(
             p.default
             for p in params
@@ -95,6 +105,25 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     return wrapper, bind
 
 
+def _spelled(spec: Spec, prefix: str) -> Spec:
+    """Parameters that are named like a keyword get a name that can be written.
+
+    Those of C functions and of a ``__signature__`` may be, where they are positional only.
+    """
+
+    def spelled(name: str) -> str:
+        return prefix + name if iskeyword(name) else name
+
+    params = [p.replace(name=spelled(p.name)) for p in spec.params]
+    return spec._replace(params=params, ignore=frozenset(map(spelled, spec.ignore)))
+
+
+def _named(name: str, prefix: str) -> str:
+    """What the user calls a parameter that was `_spelled`."""
+    named = name.removeprefix(prefix)
+    return named if iskeyword(named) else name
+
+
 def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], list[Parameter], str]:
     """The wrapper's parameters, those besides the instance, and the expression for the instance."""
     params = spec.params
@@ -105,7 +134,8 @@ def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], lis
         first, rest = params[0], params[1:]
         if first.name in spec.ignore:
             raise ValueError(
-                f"{spec.name}: ignore names {first.name!r}, the instance; say per_instance=False"
+                f"{spec.name}: ignore names {_named(first.name, prefix)!r}, the instance; say "
+                "per_instance=False"
             )
     if face == "method":
         return [first, *rest], rest, first.name
@@ -126,7 +156,9 @@ def _source(
     else:
         parts = _keys.derived(kept, spec.typed, sf)
         var = Parameter.VAR_KEYWORD
-        arguments = _keys.as_dict([("" if p.kind is var else p.name, p.name) for p in kept])
+        arguments = _keys.as_dict(
+            [("" if p.kind is var else _named(p.name, sf), p.name) for p in kept]
+        )
     if face != "plain" and callable(spec.per_instance):
         parts.insert(0, f"{sf}owner")
         calls.append(("per_instance", parts[0], f"{sf}owner_of({me})"))
@@ -190,11 +222,11 @@ def _source(
                 f"            {sf}next({sf}stale if {sf}time < {sf}entry.stale_until "
                 f"else {sf}on_error)\n"
                 f"        return {value}\n"
-                f"    {sf}outcome = {sf}late({sf}entry, {sf}time, {full}, {args}, {kwargs})\n"
+                f"    {sf}outcome = {sf}core.late({sf}entry, {sf}time, {full}, {args}, {kwargs})\n"
                 f"    {sf}entry = None\n"
             )
     wait = "await " if spec.is_async else ""
-    miss = f"{sf}outcome = {wait}{sf}miss({full}, {args}, {kwargs})\n"
+    miss = f"{sf}outcome = {wait}{sf}core.miss({full}, {args}, {kwargs})\n"
     if spec.aging:
         miss = f"if {sf}outcome is None:\n    {miss}"
     value = f"{sf}copy({sf}outcome.value)" if spec.copied else f"{sf}outcome.value"
