@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from ._durations import told
 from ._flight import Flight
 from .exceptions import WaitTimeout
 
@@ -33,7 +34,7 @@ class Hanging:
         if self.is_full(flight.key):
             raise WaitTimeout(
                 f"{flight}: {1 + len(self.of(flight.key))} loads are older than "
-                f"max_flight_age={self._max_age}, and max_abandoned={self._max_abandoned}"
+                f"max_flight_age={told(self._max_age)}, and max_abandoned={self._max_abandoned}"
             )
 
     def add(self, flight: Flight) -> None:

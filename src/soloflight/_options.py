@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from inspect import iscoroutinefunction
-from math import inf, isinf
+from math import inf
+from sys import float_info
 from typing import Any
 
-from ._durations import is_number, lifetime, seconds
+from ._durations import lifetime, number, seconds
 from ._executor import Submit, pool
 from ._policy import Policy
+from ._shown import shown
 from .exceptions import FlightError
 
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
@@ -20,7 +22,7 @@ UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
 def check_callable(option: object, what: str, kind: str = "a callable") -> None:
     """Refuse what is no plain callable; `what` names it in the error."""
     if not callable(option):
-        raise TypeError(f"{what} must be {kind}, not {option!r}")
+        raise TypeError(f"{what} must be {kind}, not {shown(option)}")
     if iscoroutinefunction(option) or iscoroutinefunction(type(option).__call__):
         raise TypeError(f"{what} must be a plain function, not an async def: nobody awaits it")
 
@@ -49,12 +51,12 @@ class CallOptions:
         if key is not None:
             check_callable(key, "key")
         if isinstance(ignore, str) or not isinstance(ignore, Iterable):
-            raise TypeError(f"ignore must be a set of parameter names, not {ignore!r}")
+            raise TypeError(f"ignore must be a set of parameter names, not {shown(ignore)}")
         self.ignore = frozenset(ignore)
         if not all(isinstance(parameter, str) for parameter in self.ignore):
-            raise TypeError(f"ignore must be a set of parameter names, not {ignore!r}")
+            raise TypeError(f"ignore must be a set of parameter names, not {shown(ignore)}")
         if not isinstance(typed, bool):
-            raise TypeError(f"typed must be a bool, not {typed!r}")
+            raise TypeError(f"typed must be a bool, not {shown(typed)}")
         if key is not None and (self.ignore or typed):
             raise ValueError(
                 "key replaces the derived key: ignore and typed have no meaning with it"
@@ -62,7 +64,7 @@ class CallOptions:
         if not (per_instance is None or isinstance(per_instance, bool)):
             check_callable(per_instance, "per_instance", "a bool or a callable")
         if not (name is None or isinstance(name, str)):
-            raise TypeError(f"name must be a str, not {name!r}")
+            raise TypeError(f"name must be a str, not {shown(name)}")
         if name == "":
             raise ValueError("name must not be empty")
         self.wait_timeout = None if wait_timeout is None else duration(wait_timeout, "wait_timeout")
@@ -86,7 +88,9 @@ class LoadOptions:
         if executor is not None:
             kinds = {cls.__name__ for cls in type(executor).__mro__}
             if not isinstance(executor, Executor):
-                raise TypeError(f"executor must be a concurrent.futures.Executor, not {executor!r}")
+                raise TypeError(
+                    f"executor must be a concurrent.futures.Executor, not {shown(executor)}"
+                )
             if kinds & {"ProcessPoolExecutor", "InterpreterPoolExecutor"}:
                 raise TypeError("executor must run threads: what it loads is for this process")
         if copy is not None:
@@ -101,7 +105,7 @@ class LoadOptions:
         if max_abandoned is UNSET:
             max_abandoned = 2
         if not isinstance(max_abandoned, int) or isinstance(max_abandoned, bool):
-            raise TypeError(f"max_abandoned must be an int, not {max_abandoned!r}")
+            raise TypeError(f"max_abandoned must be an int, not {shown(max_abandoned)}")
         if max_abandoned < 0:
             raise ValueError(f"max_abandoned must not be negative, but is {max_abandoned}")
         self.max_abandoned = max_abandoned
@@ -128,21 +132,19 @@ def policy(
         ttl = lifetime(ttl, "ttl")
         if ttl < 0:
             raise ValueError(f"ttl must not be negative, but is {ttl}")
-    for option, what, most in ((jitter, "jitter", 1), (early_refresh, "early_refresh", inf)):
-        if not is_number(option):
-            raise TypeError(f"{what} must be a number, not {option!r}")
-        if not 0 <= option <= most or isinf(option):
-            range_ = "from 0 to 1" if most == 1 else "0 or more, and finite (1.0 is usual)"
-            raise ValueError(f"{what} must be {range_}, but is {option}")
+    jitter = _factor(jitter, "jitter", 1.0, "from 0 to 1")
+    early_refresh = _factor(
+        early_refresh, "early_refresh", float_info.max, "0 or more, and finite (1.0 is usual)"
+    )
     if cache_if is not None:
         check_callable(cache_if, "cache_if")
     made = Policy(
         ttl=ttl,
-        jitter=float(jitter),
+        jitter=jitter,
         stale_while_revalidate=_stale(stale_while_revalidate, "stale_while_revalidate"),
         stale_if_error=_stale(stale_if_error, "stale_if_error"),
         retry_after=(1.0, 30.0) if retry_after is UNSET else _retry_after(retry_after),
-        early_refresh=float(early_refresh),
+        early_refresh=early_refresh,
         error_ttl=_error_ttl(error_ttl),
         cache_if=cache_if,
     )
@@ -174,6 +176,13 @@ def check_ttl(policy: Policy) -> None:
             )
 
 
+def _factor(option: Any, what: str, most: float, range_: str) -> float:
+    found = number(option, what)
+    if not 0 <= found <= most:
+        raise ValueError(f"{what} must be {range_}, but is {shown(option)}")
+    return found
+
+
 def _stale(option: Any, what: str) -> float:
     if option is None:
         raise TypeError(f"{what} must be seconds or a timedelta, not None (0 turns it off)")
@@ -182,10 +191,10 @@ def _stale(option: Any, what: str) -> float:
 
 def _retry_after(option: Any) -> tuple[float, float]:
     if not isinstance(option, (tuple, list)) or len(option) != 2:
-        raise TypeError(f"retry_after must be a pair, (base, most) in seconds, not {option!r}")
+        raise TypeError(f"retry_after must be a pair, (base, most) in seconds, not {shown(option)}")
     base, most = (duration(part, "each of retry_after") for part in option)
     if not 0 < base <= most:
-        raise ValueError(f"retry_after=(base, most) needs 0 < base <= most, but is {option}")
+        raise ValueError(f"retry_after=(base, most) needs 0 < base <= most, but is {shown(option)}")
     return base, most
 
 
@@ -195,11 +204,13 @@ def _error_ttl(
     if option is None:
         return {}
     if not isinstance(option, Mapping):
-        raise TypeError(f"error_ttl must be a dict, {{exception class: seconds}}, not {option!r}")
+        raise TypeError(
+            f"error_ttl must be a dict, {{exception class: seconds}}, not {shown(option)}"
+        )
     made: dict[type[Exception], Callable[[Any], object] | float] = {}
     for cls, ttl in option.items():
         if not (isinstance(cls, type) and issubclass(cls, Exception)):
-            raise TypeError(f"error_ttl has {cls!r}, which is no subclass of Exception")
+            raise TypeError(f"error_ttl has {shown(cls)}, which is no subclass of Exception")
         if issubclass(cls, FlightError):
             raise ValueError(f"error_ttl has {cls.__name__}: what we raise ourselves is not cached")
         what = f"error_ttl of {cls.__name__}"
