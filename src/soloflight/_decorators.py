@@ -13,6 +13,7 @@ from . import _caches, _keys, _options, _serving, _tasks, _threads
 from ._function import CachedFunction, Function, decorated
 from ._options import UNSET, CallOptions, LoadOptions
 from ._shelf import Shelf
+from ._shown import shown
 from ._surface import Core
 from ._table import FlightTable
 from ._template import Spec
@@ -251,7 +252,7 @@ def _decorate(
     if kind is not None:
         loader = loader.__func__
     if not callable(loader):
-        raise TypeError(f"the decorator takes a function, not {loader!r}")
+        raise TypeError(f"the decorator takes a function, not {shown(loader)}")
     qualname = getattr(loader, "__qualname__", type(loader).__qualname__)
     name = options.name or f"{getattr(loader, '__module__', '?')}.{qualname}"
     bodies = loader, type(loader).__call__  # the second one: of an object that is no function

@@ -33,7 +33,7 @@ class Hanging:
         """Raise `WaitTimeout` where there are too many to give up one more."""
         if self.is_full(flight.key):
             raise WaitTimeout(
-                f"{flight}: {1 + len(self.of(flight.key))} loads are older than "
+                f"{1 + len(self.of(flight.key))} loads are older than "
                 f"max_flight_age={told(self._max_age)}, and max_abandoned={self._max_abandoned}"
             )
 

@@ -71,7 +71,7 @@ class CallOptions:
         self.key = key
         self.typed = typed
         self.per_instance = per_instance
-        self.name = name
+        self.name = None if name is None else str.__str__(name)  # not that of an enum, say
 
 
 class LoadOptions:

@@ -15,6 +15,7 @@ from weakref import ref
 
 from ._entry import Entry
 from ._index import UNUSED, Index, Ring, Scoped
+from ._shown import shown
 
 log = logging.getLogger("soloflight")
 
@@ -137,7 +138,7 @@ class Store:
                 owner.refused(key, entry)
                 self.pending.appendleft((owner, key, None))
             # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
-            self._renew(owner, repr(error))
+            self._renew(owner, shown(error))
             owner.failed(error)
         except BaseException:
             self._renew(owner, "an interruption")

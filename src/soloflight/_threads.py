@@ -111,12 +111,13 @@ def call(
                             mine = Flight(key, table.name)
                         cancelled = True
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
-    except WaitTimeout:
+    except WaitTimeout as late:
         try:
             instead = _serving.out_of_patience(table, mine, look)
         finally:
             table.recover(mine, outcome)
         if instead is None:
+            _serving.explain(late, mine, wait_timeout)
             raise
         return instead
     except BaseException:
@@ -236,7 +237,7 @@ def _wait(
         while not flight.over:
             left = POLL if deadline is None else min(deadline - monotonic(), POLL)
             if left <= 0:
-                raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+                raise WaitTimeout
             if table.abandon_gone(flight):
                 return
             if waiters.turnstile.acquire(True, left):

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from . import _locks, _tasks, _threads
 from ._flight import Flight, FlightInfo, Outcome
 from ._outcome import Error, handed_over
+from ._shown import shown
 from ._table import FlightTable
 
 P = ParamSpec("P")
@@ -37,8 +38,8 @@ class Group:
     def __init__(self, name: str = "Group") -> None:
         """`name` is what errors call it."""
         if not isinstance(name, str):
-            raise TypeError(f"name must be a str, not {name!r}")
-        self._table = FlightTable(name)
+            raise TypeError(f"name must be a str, not {shown(name)}")
+        self._table = FlightTable(str.__str__(name))  # not that of an enum, say
 
     def do(self, key: Hashable, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``fn(*args, **kwargs)``, or join the flight of `key`; the value, or the exception.
