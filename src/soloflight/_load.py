@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from ._entry import Aging
-from ._flight import Flight
+from ._flight import Flight, Outcome
+from ._for_one import refusal
 from ._outcome import Error, Value
 from ._shelf import Shelf
 from ._table import FlightTable
@@ -19,13 +20,17 @@ from ._table import FlightTable
 log = logging.getLogger("soloflight")
 
 
-def loaded(table: FlightTable, flight: Flight, value: Any) -> Value[Any]:
+def loaded(table: FlightTable, flight: Flight, value: Any) -> Outcome:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
     try:
+        refused = refusal(value, table.name)
+        if refused is not None:
+            return failed(table, flight, Error(refused, None))
         now = _ended(table, flight)
         shelf = table.shelf
         return Value(value) if shelf is None else shelf.policy.entry(value, now, flight.took)
     finally:
+        refused = None
         del table, flight, value  # the frame of an option that raises holds this one
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
-
 MOST = 200
 """Characters."""
 
-_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, GeneratorExit, CancelledError)
+_INTERRUPTIONS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 def shown(thing: object) -> str:

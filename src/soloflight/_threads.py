@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from threading import Lock
 from time import monotonic
-from types import CoroutineType, GeneratorType
 from typing import Any
 
 from . import _executor, _load, _serving
@@ -21,8 +20,6 @@ from .exceptions import WaitTimeout
 
 POLL = 0.5
 """Seconds between two looks at whether a flight is over unnoticed, or its event loop is gone."""
-
-_FOR_ONE = {CoroutineType, GeneratorType}
 
 
 class ThreadWaiters:
@@ -182,13 +179,6 @@ def load(
     try:
         try:
             value = loader(*args, **kwargs)
-            if type(value) in _FOR_ONE:
-                value.close()
-                raise TypeError(
-                    f"{getattr(loader, '__qualname__', 'the function')} returned a "
-                    f"{type(value).__name__}, which only one caller can use (for a coroutine, "
-                    "decorate the async def itself, or use Group.do_async)"
-                )
         except Exception as error:
             # Without this frame: the traceback starts at the loader.
             assert error.__traceback__ is not None
