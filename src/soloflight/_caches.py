@@ -16,7 +16,7 @@ from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 from ._durations import is_number, lifetime, size, told
 from ._entry import Entry, Raising
 from ._options import UNSET, check_callable, check_ttl
-from ._policy import Policy
+from ._policy import Policy, fixed
 from ._shelf import Shelf
 from ._shown import shown
 from ._store import SizeError, Store
@@ -136,8 +136,12 @@ def _given(
 def _within(own: float, policy: Policy) -> Any:
     """The ttl of a function whose cache has a ttl of its own."""
     ttl: Any = policy.ttl
+    fresh = 0.0 if callable(ttl) else own if ttl is UNSET else ttl
     longest = policy.longest_stale
-    asked = longest if callable(ttl) else longest + (own if ttl is UNSET else ttl)
+    behind = policy.stale_while_revalidate
+    if policy.hidden and not fixed(policy.hidden) and fresh + behind < own:
+        longest = behind  # the hour that errors are hidden for is ours: what room there is will do
+    asked = fresh + longest
     if asked > own:
         if longest:
             room = f"; give a ttl of at most {told(own - longest)}"

@@ -108,7 +108,8 @@ def cached_singleflight(
     ttl: Duration | Callable[[Any], Duration | None] | None = UNSET,
     jitter: float = 0,
     stale_while_revalidate: Duration = 0,
-    stale_if_error: Duration = 0,
+    stale_if_error: Duration
+    | Mapping[type[Exception], Duration | Callable[[Any], Duration | None]] = 0,
     retry_after: tuple[Duration, Duration] = UNSET,
     early_refresh: float = 0,
     error_ttl: Mapping[type[Exception], Duration | Callable[[Any], Duration | None]] | None = None,
@@ -147,7 +148,12 @@ def cached_singleflight(
         stale_while_revalidate: for so long after it went stale, an entry is served at once, and
             exactly one refresh runs behind it (RFC 5861).
         stale_if_error: for so long after it went stale, an entry is served where a reload fails
-            (RFC 5861).
+            (RFC 5861). That hides every exception, also one that says that what was loaded is gone.
+            Or ``{exception class: seconds}``, which hides these alone: what is not named reaches
+            the callers at once, and the next call loads again. The most specific class wins. A
+            callable gets the exception; what it gives as zero, less or ``None`` is not hidden. Then
+            entries are kept for the longest duration that is given, or an hour where there are only
+            callables; for so long they are also served to who runs out of patience.
         retry_after: ``(base, most)``, default ``(1, 30)``: after a reload that failed, the next
             attempt has to wait while there is something to serve: between half of and all of
             base * 2**n, at random, and never longer than ``most``. A success resets it.

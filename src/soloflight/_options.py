@@ -11,7 +11,7 @@ from typing import Any
 
 from ._durations import lifetime, number, seconds
 from ._executor import Submit, pool
-from ._policy import Policy
+from ._policy import ByClass, Policy, keep
 from ._shown import shown
 from .exceptions import FlightError
 
@@ -138,11 +138,20 @@ def policy(
     )
     if cache_if is not None:
         check_callable(cache_if, "cache_if")
+    hidden: ByClass = {}
+    if isinstance(stale_if_error, Mapping):
+        if not stale_if_error:
+            raise ValueError("stale_if_error is empty, and hides no error: leave it out, or give 0")
+        hidden = _by_class(stale_if_error, "stale_if_error")
+        kept = keep(hidden)
+    else:
+        kept = _stale(stale_if_error, "stale_if_error")
     made = Policy(
         ttl=ttl,
         jitter=jitter,
         stale_while_revalidate=_stale(stale_while_revalidate, "stale_while_revalidate"),
-        stale_if_error=_stale(stale_if_error, "stale_if_error"),
+        stale_if_error=kept,
+        hidden=hidden,
         retry_after=(1.0, 30.0) if retry_after is UNSET else _retry_after(retry_after),
         early_refresh=early_refresh,
         error_ttl=_error_ttl(error_ttl),
@@ -198,25 +207,26 @@ def _retry_after(option: Any) -> tuple[float, float]:
     return base, most
 
 
-def _error_ttl(
-    option: Any,
-) -> dict[type[Exception], Callable[[Any], object] | float]:
-    if option is None:
-        return {}
-    if not isinstance(option, Mapping):
-        raise TypeError(
-            f"error_ttl must be a dict, {{exception class: seconds}}, not {shown(option)}"
-        )
-    made: dict[type[Exception], Callable[[Any], object] | float] = {}
-    for cls, ttl in option.items():
-        if not (isinstance(cls, type) and issubclass(cls, Exception)):
-            raise TypeError(f"error_ttl has {shown(cls)}, which is no subclass of Exception")
+def _error_ttl(option: Any) -> ByClass:
+    made = {} if option is None else _by_class(option, "error_ttl")
+    for cls in made:
         if issubclass(cls, FlightError):
             raise ValueError(f"error_ttl has {cls.__name__}: what we raise ourselves is not cached")
-        what = f"error_ttl of {cls.__name__}"
-        if callable(ttl):
-            check_callable(ttl, what)
-            made[cls] = ttl
+    return made
+
+
+def _by_class(option: Any, what: str) -> ByClass:
+    if not isinstance(option, Mapping):
+        kind = "a dict, {exception class: seconds}"
+        raise TypeError(f"{what} must be {kind}, not {shown(option)}")
+    made: dict[type[Exception], Callable[[Any], object] | float] = {}
+    for cls, given in option.items():
+        if not (isinstance(cls, type) and issubclass(cls, Exception)):
+            raise TypeError(f"{what} has {shown(cls)}, which is no subclass of Exception")
+        of_class = f"{what} of {cls.__name__}"
+        if callable(given):
+            check_callable(given, of_class)
+            made[cls] = given
         else:
-            made[cls] = duration(ttl, what)
+            made[cls] = duration(given, of_class)
     return made
