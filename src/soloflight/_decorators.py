@@ -22,6 +22,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Duration = float | timedelta
+SELF = {"self", "cls"}
+"""How methods name what they get first; whether a function is one is not known before a call."""
 
 
 class _CachedDecorator(Protocol):
@@ -307,4 +309,11 @@ def _decorate(
         late=partial(_serving.at_once, table, behind),
         copy=loads.copy,
     )
+    if options.key is not None:
+        ways = [params, _keys.without_self(params)]
+        if kind is staticmethod or not (core.for_methods or core.defined_in_class()):
+            del ways[1]
+        elif kind is classmethod or core.for_methods or (params and params[0].name in SELF):
+            del ways[0]
+        _keys.check_key(options.key, ways, name)  # a method that turns out to be a static one, too
     return decorated(core, kind)

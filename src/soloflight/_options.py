@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from inspect import iscoroutinefunction
 from math import inf
 from sys import float_info
@@ -17,6 +18,9 @@ from .exceptions import FlightError
 
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
 """The default of options for which ``None`` has a meaning, or that have none without others."""
+
+
+_DROPPING = {"methodkey": "hashkey", "typedmethodkey": "typedkey"}
 
 
 def check_callable(option: object, what: str, kind: str = "a callable") -> None:
@@ -50,6 +54,7 @@ class CallOptions:
     ) -> None:
         if key is not None:
             check_callable(key, "key")
+            _check_no_methodkey(key)
         if isinstance(ignore, str) or not isinstance(ignore, Iterable):
             raise TypeError(f"ignore must be a set of parameter names, not {shown(ignore)}")
         self.ignore = frozenset(ignore)
@@ -183,6 +188,18 @@ def check_ttl(policy: Policy) -> None:
             raise ValueError(
                 f"with ttl={None if policy.ttl else 0} {never}: {option} has no meaning; give a ttl"
             )
+
+
+def _check_no_methodkey(key: Any) -> None:
+    """Refuse the key functions of cachetools that drop the first argument: self is none here."""
+    while isinstance(key, partial):
+        key = key.func
+    name = getattr(key, "__name__", None)
+    if getattr(key, "__module__", None) == "cachetools.keys" and name in _DROPPING:
+        raise TypeError(
+            f"key={name} drops the first argument, taking it for self, which is left out here "
+            f"already: leave key out, or use cachetools.keys.{_DROPPING[name]}"
+        )
 
 
 def _factor(option: Any, what: str, most: float, range_: str) -> float:
