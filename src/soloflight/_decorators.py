@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from . import _caches, _keys, _options, _serving, _tasks, _threads
+from . import _caches, _keys, _options, _serving, _tasks, _threads, _unknown
 from ._function import CachedFunction, Function, decorated
 from ._options import UNSET, CallOptions, LoadOptions
 from ._shelf import Shelf
@@ -56,6 +56,7 @@ def singleflight(
     per_instance: bool | Callable[[Any], Any] | None = None,
     wait_timeout: Duration | None = None,
     name: str | None = None,
+    **unknown: Any,
 ) -> Any:
     """Let concurrent identical calls share one execution. Nothing is cached.
 
@@ -93,6 +94,7 @@ def singleflight(
 
     After Go's ``golang.org/x/sync/singleflight``.
     """
+    _refuse_unknown(unknown, singleflight)
     options = CallOptions(
         key=key,
         ignore=ignore,
@@ -130,6 +132,7 @@ def cached_singleflight(
     per_instance: bool | Callable[[Any], Any] | None = None,
     wait_timeout: Duration | None = None,
     name: str | None = None,
+    **unknown: NoReturn,
 ) -> _CachedDecorator:
     """`singleflight` in front of a cache: an expiring hot key triggers exactly one reload.
 
@@ -212,6 +215,7 @@ def cached_singleflight(
             "write @cached_singleflight(ttl=...): it needs a ttl or a cache, and takes options by "
             "name only"
         )
+    _refuse_unknown(unknown, cached_singleflight)
     options = CallOptions(
         key=key,
         ignore=ignore,
@@ -248,6 +252,12 @@ def cached_singleflight(
     )
     make_shelf(name or "cached_singleflight")  # refuse at once what cannot work
     return partial(_decorate, options, loads, make_shelf)
+
+
+def _refuse_unknown(given: Mapping[str, object], decorator: Callable[..., Any]) -> None:
+    if given:
+        own, cached = (d.__kwdefaults__ or {} for d in (decorator, cached_singleflight))
+        _unknown.refuse(given, decorator.__name__, own, cached)
 
 
 def _decorate(

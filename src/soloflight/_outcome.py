@@ -139,8 +139,8 @@ class Error:
                 error.name = error.obj = None  # the interpreter's own: it was `.value` that raised
 
 
-def of_option(exception: Exception) -> Error:
-    """The error of a load that ended well, in an option of the user's: without frames of ours."""
+def without_us(exception: Exception) -> Error:
+    """The error of a loader, or of an option: its traceback starts where the user's code does."""
     traceback = exception.__traceback__
     while traceback is not None and traceback.tb_frame.f_globals.get("__package__") == __package__:
         traceback = traceback.tb_next

@@ -13,7 +13,7 @@ from ._entry import Aging
 from ._executor import Submit
 from ._flight import Flight, Outcome
 from ._locks import critical, is_held, me, released
-from ._outcome import Error, handed_over, of_option
+from ._outcome import Error, handed_over, without_us
 from ._table import FlightTable
 from ._waits import Edge
 from .exceptions import WaitTimeout
@@ -187,7 +187,7 @@ def load(
             return _load.loaded(table, flight, value)
         return _load.failed(table, flight, failure)
     except Exception as error:  # of an option
-        return _load.spoilt(table, flight, of_option(error))
+        return _load.spoilt(table, flight, without_us(error))
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
         failure = None  # type: ignore[assignment]
