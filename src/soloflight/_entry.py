@@ -58,7 +58,11 @@ class Entry(Value[V]):
 
     @property
     def last_error(self) -> Exception | None:
-        """What the last of them raised, without its traceback (that is in the log)."""
+        """What the last of them raised, without its traceback (that is in the log).
+
+        It is a copy. In place of an exception that cannot be copied, there is one of the nearest of
+        Python's own classes, with the same ``args`` and a note that says of what class it was.
+        """
         return None
 
     @property

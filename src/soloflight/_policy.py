@@ -119,7 +119,7 @@ class Policy:
         base, most = self.retry_after
         wait = min(base * 2.0 ** min(entry.failures, 60), most) * (1 + random()) / 2
         entry.failures += 1
-        entry.last_error = cast("Exception", error.bare().exception)
+        entry.last_error = cast("Exception", error.bare(stand_in=True).exception)
         entry.calm_until = max(entry.calm_until, min(now + wait, until))
 
     def draw(self, cost: float) -> float:
