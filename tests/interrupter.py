@@ -1,4 +1,9 @@
-"""A `KeyboardInterrupt` at any line of ours."""
+"""A `KeyboardInterrupt` at any line of ours, in a thread that ends with its role.
+
+A trace function raises where no signal strikes as well: between two instructions that end an
+`except`. CPython then keeps that exception, and all that its frames refer to, as the one that the
+thread handles, until the thread ends.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import soloflight
+from conftest import Caller
 
 NOP = opmap["NOP"]
 OURS = str(Path(soloflight.__file__).parent)
@@ -56,12 +62,12 @@ class Interrupter:
 
 
 def everywhere(role: Callable[[Interrupter], None]) -> int:
-    """Play a role once for each line at which it can be interrupted; how many there were."""
+    """Play a role for each line at which it can be interrupted; how many there were."""
     at = 0
     while True:
         interrupter = Interrupter(at)
         try:
-            role(interrupter)
+            Caller(role, interrupter).result()
         except BaseException as error:
             raise AssertionError(f"interrupted at {interrupter.where} (line {at})") from error
         if not interrupter.struck:

@@ -39,7 +39,7 @@ def test_imports_point_one_way() -> None:
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("asyncio", {"_tasks", "_task_loads"}),
+        ("asyncio", {"_tasks", "_task_loads", "_waits"}),
         ("wrapt", {"_function"}),
         ("cachetools", {"_caches"}),
     ],

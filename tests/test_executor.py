@@ -68,20 +68,21 @@ def test_by_default_they_share_a_few_daemon_threads(world: Threads, clock: Clock
     gate = origin.hold()
     for key in keys:
         load(key)
-    for _ in range(_executor.THREADS):
+    for _ in range(_executor.TURNS):
         gate.arrived()
     gate.open()
     landed(load)
     assert origin.loads == 60
-    assert len(threads) == _executor.THREADS
+    assert len(threads) == _executor.TURNS
     assert all(thread.daemon and thread.name == "soloflight" for thread in threads)
 
 
 def test_a_thread_of_the_pool_that_is_idle_is_used_again() -> None:
     pool, threads = _executor.Pool(), []
+    submit = _executor.Line(pool)
     for _ in range(5):
-        pool.submit(lambda: threads.append(threading.current_thread()))
-        until(lambda: pool._idle)
+        submit(lambda: threads.append(threading.current_thread()))
+        until(lambda: pool._idle and len(submit._turns) == _executor.TURNS)
     assert len(set(threads)) == 1
 
 
@@ -184,6 +185,7 @@ def test_an_interruption_of_a_load_whose_caller_has_left_is_told(
     with pytest.raises(WaitTimeout):
         caller.result()
     gate.open()
+    until(lambda: caplog.records)  # after it has landed
     landed(load)
     (record,) = caplog.records
     assert (record.name, str(record.exc_info[1])) == ("soloflight", "of the load")
@@ -193,7 +195,7 @@ def test_interruptions_of_refreshes_do_not_use_up_the_threads(
     world: Threads, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     origin = world.origin()
-    load = world.cached(origin, timer=clock, **STALE)
+    load = world.cached(origin, timer=clock, ttl=10, stale_while_revalidate=10_000)
     load()
     clock.advance(10)
 
@@ -204,6 +206,7 @@ def test_interruptions_of_refreshes_do_not_use_up_the_threads(
     for _ in range(2 * _executor.THREADS):
         assert load() == 1
         landed(load)
+        clock.advance(30)  # no attempt is held off for longer
     until(lambda: len(caplog.records) == 2 * _executor.THREADS)
     assert load.stats().abandoned == 2 * _executor.THREADS
     origin.recover()

@@ -62,12 +62,16 @@ def test_refreshes_that_need_others_do_not_starve_in_the_pool(world: Threads, cl
     gate = parents.hold()
     for key in keys:
         parent(key)
-    for _ in range(_executor.THREADS):
+    for _ in range(_executor.TURNS):
         gate.arrived()
+    others = children.hold()
     for key in keys:
         child(key)
+    for _ in range(_executor.THREADS - _executor.TURNS):
+        others.arrived()
     clock.advance(60)  # now the parents have to wait for them
     gate.open()
+    others.open()
     landed(parent)
     landed(child)
     assert children.loads == 2 * len(keys)
@@ -302,7 +306,7 @@ def test_who_joins_before_the_load_is_queued_takes_it_over_later(
     arrived = threading.Event()
 
     def timer() -> float:  # the caller that leads gives way between its claim and the queue
-        flights = list(inner._core.table.flights.values()) if leader else []
+        flights = list(inner._core.table.flights) if leader else []
         if flights and threading.current_thread() is leader and not arrived.is_set():
             arrived.set()
             until(lambda: flights[0].aboard() == 1)

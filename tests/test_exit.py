@@ -10,7 +10,7 @@ import interpreters
 
 COMMON = dedent(
     """
-    import asyncio, atexit, threading
+    import asyncio, atexit, logging, threading
     from conftest import until, until_async, waiters
     from soloflight import Group, cached_singleflight
 
@@ -84,6 +84,7 @@ COMMON = dedent(
                 tasks = [asyncio.ensure_future(load_async("k")) for _ in range(3)]
                 await until_async(lambda: waiters(load_async) == 3)
 
+            logging.getLogger("asyncio").disabled = True  # it tells of tasks that are destroyed
             loop = asyncio.new_event_loop()
             loop.run_until_complete(main())
             loop.close()

@@ -35,6 +35,12 @@ def whole(die: Callable[[float], None]) -> None:
     die(1.0)
 
 
+def told(load: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Wait until a refresh that fails has landed, and was told of."""
+    landed(load)
+    until(lambda: caplog.records)
+
+
 def failing(world: World, clock: Clock, **options: Any) -> tuple[Any, Any]:
     """An origin, and a function that has loaded 1 and is stale since now."""
     origin = world.origin()
@@ -150,7 +156,7 @@ def test_where_there_are_only_callables_entries_are_kept_for_an_hour(
 
 
 def test_a_refresh_that_fails_is_held_off_while_the_value_is_served_anyway(
-    world: World, clock: Clock
+    world: World, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``stale_while_revalidate`` promises that, whatever the error; the rest is not hidden."""
     origin, load = failing(
@@ -158,7 +164,7 @@ def test_a_refresh_that_fails_is_held_off_while_the_value_is_served_anyway(
     )
     origin.fail(Gone)
     assert world.call(load) == 1
-    landed(load)
+    told(load, caplog)
     assert type(load.peek().last_error) is Gone
     clock.advance(19)
     assert world.call(load) == 1
@@ -169,7 +175,7 @@ def test_a_refresh_that_fails_is_held_off_while_the_value_is_served_anyway(
 
 
 def test_who_waits_for_a_refresh_that_fails_gets_what_is_not_hidden(
-    world: World, clock: Clock
+    world: World, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     origin, load = failing(world, clock, stale_while_revalidate=5, stale_if_error=HIDDEN)
     gate = origin.hold()
@@ -183,11 +189,11 @@ def test_who_waits_for_a_refresh_that_fails_gets_what_is_not_hidden(
     for caller in late:
         with pytest.raises(Gone):
             caller.result()
-    landed(load)
+    told(load, caplog)
 
 
 def test_an_early_refresh_that_fails_harms_no_fresh_value(
-    world: World, clock: Clock, die: Callable[[float], None]
+    world: World, clock: Clock, die: Callable[[float], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     origin = world.origin()
 
@@ -202,7 +208,7 @@ def test_an_early_refresh_that_fails_harms_no_fresh_value(
     origin.fail(Gone)
     die(1 - 2.0**-53)
     assert world.call(load) == 1
-    landed(load)
+    told(load, caplog)
     assert type(load.peek().last_error) is Gone
     assert world.call(load) == 1  # held off
     assert origin.loads == 2
@@ -244,7 +250,9 @@ def test_an_error_of_the_callable_reaches_the_callers(world: World, clock: Clock
     assert type(caught.value.__context__) is Boom
 
 
-def test_an_error_of_the_callable_fails_a_refresh_once(world: World, clock: Clock) -> None:
+def test_an_error_of_the_callable_fails_a_refresh_once(
+    world: World, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     asked = []
 
     def wrong(error: Exception) -> float:
@@ -256,7 +264,7 @@ def test_an_error_of_the_callable_fails_a_refresh_once(world: World, clock: Cloc
     )
     origin.fail(Boom)
     assert world.call(load) == 1
-    landed(load)
+    told(load, caplog)
     assert world.call(load) == 1
     assert (len(asked), origin.loads) == (1, 2)
     assert type(load.peek().last_error) is ValueError

@@ -193,7 +193,7 @@ def test_an_interrupt_in_the_look_for_a_cycle_accuses_nobody_later(
         patch.setattr(_waits, "_cycle", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load("k")
-    edge = _waits._waiting.get(me.thread)
+    edge = _waits._waiting.get(me.local.thread)
     assert edge is None or edge() is None, "this thread waits for nobody any more"
     gate.open()
     check(load, callers)

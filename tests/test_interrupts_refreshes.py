@@ -93,9 +93,7 @@ def taking_over(interrupter: Interrupter) -> None:
     """A caller that must wait for a refresh which still waits for its thread."""
     clock = Clock()
     with busy() as (executor, release):
-        # In a dict: it raises no KeyError, of which CPython does not let go where a trace function
-        # raises at the `pass` of its handler.
-        load = function(clock, lambda: "new", executor=executor, cache={})
+        load = function(clock, lambda: "new", executor=executor)
         load.put("old")
         clock.advance(10)
         assert load() == "old"

@@ -31,7 +31,7 @@ def with_room(frames: int, call: Callable[[], Any]) -> Any:
         finally:
             sys.setrecursionlimit(limit)
 
-    assert me.thread, "made at its first use, which needs room as well"
+    assert me.local.thread, "made at its first use, which needs room as well"
     limit = sys.getrecursionlimit()
     return descend(DEPTH)
 
@@ -140,21 +140,25 @@ def test_a_task_without_room_on_the_stack_leaves_the_key_free() -> None:
 
         @cached_singleflight(ttl=60)
         async def load(key):
-            return await load(key + 1) if key >= 0 else key
+            return await load(key - 1) if key % 10 else key
 
-        def endless():
+        def loads():
             loop = asyncio.new_event_loop()
             try:
-                loop.run_until_complete(load(0))
+                return loop.run_until_complete(load(9)) == 0
             except RecursionError:
-                return True
+                return False
             finally:
                 loop.close()
 
-        for frames in range(100, 120):
-            assert Caller(with_room, frames, endless).result()
+        found = set()
+        for frames in range(10, 60):
+            found.add(Caller(with_room, frames, loads).result())
             assert not load.in_flight(), frames
-            assert asyncio.run(load(-frames)) == -frames
+            load.clear()
+            assert asyncio.run(load(9)) == 0
+            load.clear()
+        assert found == {False, True}
         """
     )
 

@@ -491,7 +491,7 @@ def test_groups_may_be_made_while_another_thread_forks() -> None:
         for _ in range(300):
             _locks._before()
             assert len(_locks._forking.taken) >= len(groups)
-            _locks._in_parent()
+            _locks._release()
     finally:
         stop.set()
         sys.setswitchinterval(interval)

@@ -61,6 +61,7 @@ def test_loads_whose_loop_was_closed_make_room(
     assert not load._core.table.hanging
     assert load.stats().abandoned == 2
     tasks.clear()
+    del loop, loops
     gc.collect()
     caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such loops
 
@@ -91,6 +92,7 @@ def test_refreshes_whose_loop_was_closed_make_room(
     for loop in loops[1:]:
         loop.close()
     _task_loads._sweep()  # as it happens when there are many of them
+    del loop, loops
     gc.collect()
     caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such loops
     assert len(loads) == 3

@@ -7,7 +7,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any
@@ -16,7 +16,7 @@ import cachetools
 import pytest
 
 from conftest import Caller, Clock, Gate, follows_late, in_child, needs_fork, until, waiters
-from soloflight import Group, _threads, cached_singleflight, singleflight
+from soloflight import Group, _flights, _threads, cached_singleflight, singleflight
 from soloflight._flight import Flight
 from soloflight._outcome import Error
 from soloflight._table import FlightTable
@@ -44,7 +44,7 @@ def test_a_claim_in_the_middle_of_a_fence_is_fenced_as_well(
     hide: Any = shelf.clear if fence == "clear" else shelf.drop
 
     def hide_after_a_claim(*args: Any) -> Any:
-        table.flights.setdefault(key, between)  # the claim's first step; it sees the entry next
+        table.flights.enter(between)  # the claim's first step; it sees the entry next
         return hide(*args)
 
     monkeypatch.setattr(shelf, "clear" if fence == "clear" else "drop", hide_after_a_claim)
@@ -54,7 +54,7 @@ def test_a_claim_in_the_middle_of_a_fence_is_fenced_as_well(
         load.clear()
     else:
         load.invalidate("k")
-    assert table.flights == {}, "a newcomer would join a claim that saw the old entry"
+    assert not table.flights, "a newcomer would join a claim that saw the old entry"
 
 
 def numbered(kind: str, timer: Callable[[], float]) -> tuple[Any, Callable[[Any], Any]]:
@@ -133,7 +133,7 @@ def test_who_wakes_finds_the_entry_and_the_key_free(
     seen: list[Any] = []
 
     def look_and_wake(waiters: _threads.ThreadWaiters) -> None:
-        seen.append((load.peek().value, dict(load._core.table.flights)))  # type: ignore[union-attr]
+        seen.append((load.peek().value, list(load._core.table.flights)))  # type: ignore[union-attr]
         wake(waiters)
 
     @cached_singleflight(ttl=60)
@@ -425,7 +425,7 @@ def test_a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line() ->
         if frame.f_code is not FlightTable._off.__code__:
             return None if frame.f_code is not FlightTable.land.__code__ else trace
         flight = frame.f_locals["flight"]
-        stays = flight in load._core.table.flights.values()
+        stays = flight in load._core.table.flights
         seen.append(flight.over and (flight.outcome is None or stays))
         return trace
 
@@ -459,13 +459,12 @@ def test_an_interrupt_between_load_and_landing_lands_what_was_loaded() -> None:
             raise KeyboardInterrupt
         return trace
 
-    old = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            load()
-    finally:
-        sys.settrace(old)
+    def interrupted() -> None:
+        sys.settrace(trace)
+        load()
+
+    with pytest.raises(KeyboardInterrupt):
+        Caller(interrupted).result()
     assert load() == 1
     assert len(loads) == 1
 
@@ -510,7 +509,7 @@ def test_a_fence_that_is_interrupted_while_it_drops_the_entry_fences_the_flight(
 def test_a_flight_that_has_just_gone_on_the_table_has_no_age() -> None:
     """A flight that went on the table this very moment is not as old as the machine."""
     table = FlightTable("f")
-    table.flights["k"] = Flight("k", "f")
+    table.flights.enter(Flight("k", "f"))
     assert table.in_flight()[0].age == 0
     table.flights.clear()
 
@@ -557,13 +556,13 @@ def test_a_flight_that_user_code_forgets_in_the_middle_of_its_store_is_not_store
 def test_a_flight_is_over_only_when_its_key_is_free() -> None:
     """Whoever follows looks without the lock, and may call again at once."""
 
-    class Flights(dict[Hashable, Flight]):
-        def pop(self, *args: Any) -> Any:
+    class Flights(_flights.Flights):
+        def remove(self, flight: Flight) -> bool:
             assert not mine.over
-            return super().pop(*args)
+            return super().remove(flight)
 
     table = FlightTable("f")
-    table.flights = Flights()
+    table.flights = Flights(table.lock)
     mine = Flight("k", "f")
     table.claim(mine, _threads.board, look=False, aboard=False)
     table.land(mine, Error(ValueError(), None))

@@ -224,7 +224,7 @@ def test_the_key_is_free_before_anyone_wakes(gate: Gate) -> None:
         try:
             load()
         except Boom:
-            return len(load._core.table.flights)
+            return len([*load._core.table.flights])
         return -1
 
     callers = in_thread(5, call)
@@ -702,15 +702,14 @@ def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
                 table.land(leader, Value(1))
         return local
 
-    old = sys.gettrace()
-    sys.settrace(
-        lambda frame, event, arg: local if frame.f_code is _threads._wait.__code__ else None
-    )
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            _threads._wait(table, leader, mine.signal, None, Edge(me.thread, leader), False)
-    finally:
-        sys.settrace(old)
+    def wait() -> None:
+        sys.settrace(
+            lambda frame, event, arg: local if frame.f_code is _threads._wait.__code__ else None
+        )
+        _threads._wait(table, leader, mine.signal, None, Edge((me.local.thread,), leader), False)
+
+    with pytest.raises(KeyboardInterrupt):
+        Caller(wait).result()
     assert not turnstile.locked()
 
 

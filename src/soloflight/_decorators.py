@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from . import _caches, _keys, _options, _serving, _tasks, _threads, _unknown
+from . import _caches, _executor, _keys, _options, _serving, _tasks, _threads, _unknown
 from ._function import CachedFunction, Function, decorated
 from ._options import UNSET, CallOptions, LoadOptions
 from ._shelf import Shelf
@@ -307,9 +307,12 @@ def _decorate(
     else:
         # Callers that lead are to be patient, too: only an executor can see to that.
         patient = loads.executor is not None and options.wait_timeout is not None
-        elsewhere = loads.submit if patient else None
+        submit: _executor.Submit = _executor.Line(_executor.pool)
+        if loads.executor is not None:
+            submit = loads.executor.submit
+        elsewhere = submit if patient else None
         miss = partial(_threads.call, table, loader, options.wait_timeout, elsewhere)
-        behind = partial(_threads.behind, table, loader, loads.submit)
+        behind = partial(_threads.behind, table, loader, submit)
     core = Core(
         spec,
         table,

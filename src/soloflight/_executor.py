@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import queue
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
-from queue import SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 from ._flight import Flight, Outcome
-from ._locks import NOBODY, me, outside
+from ._locks import NOBODY, me, outside, tell, tell_all
 from ._table import FlightTable
 
-log = logging.getLogger("soloflight")
-
 THREADS = 8
-"""The most that the pool has."""
+"""The most that the pool has, but for those that `Line.hurry` adds."""
+TURNS = 6
+"""The most of them that the refreshes of one function take."""
+LONG = 1.0
+"""Seconds after which a refresh has waited for its thread for long."""
 
 Submit = Callable[..., "Future[Any] | None"]
-"""The ``submit`` of an executor, or of the pool."""
+"""The ``submit`` of an executor, or a `Line` of the pool."""
 
 
 class Pool:
-    """A few daemon threads, made when they are needed.
+    """A few daemon threads, made when they are needed, that serve one function after the other.
 
     Nobody waits for them when the interpreter exits. (Those of a `ThreadPoolExecutor` are joined.)
     """
 
     def __init__(self) -> None:
-        # May be used by a signal handler in the middle of `submit`.
-        self._jobs: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self.generation = object()  # another one in a forked child
+        # May be used by a signal handler in the middle of `call`: single operations only.
+        self._lines: queue.SimpleQueue[Line] | None = None
         self._idle: deque[None] = deque()  # one for each thread that waits, or will in a moment
         self._threads: deque[None] = deque()
 
-    def submit(self, run: Callable[..., object], *args: Any) -> None:
+    def call(self, line: Line) -> None:
+        """Have a thread come by at a line."""
+        if self._lines is None:
+            self._lines = queue.SimpleQueue()  # only now: gevent may have patched it
         try:
             self._idle.pop()
         except IndexError:
@@ -50,22 +56,126 @@ class Pool:
                 except BaseException:
                     self._threads.pop()
                     raise
-        self._jobs.put(partial(run, *args))  # last: what could not be started is not kept
+        self._lines.put(line)
 
     def _work(self) -> None:
+        assert self._lines is not None
         while True:
-            try:
-                self._jobs.get()()
-            except BaseException:  # of a key's __eq__ when it landed, say
-                with suppress(Exception):  # of a handler
-                    log.exception("a refresh could not land")
+            line = self._lines.get()
+            line.serve()
             self._idle.append(None)
+            line.turn_over()
+            del line  # its function may go
+
+
+class Line:
+    """The refreshes of one function that wait for a thread of the pool.
+
+    A turn is the right to a thread: the pool serves turns in the order in which they came, and a
+    function has only so many, so that one whose loads hang leaves threads to the others.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._begin()
+
+    def _begin(self) -> None:
+        self._generation = self._pool.generation
+        # Single operations only, as above.
+        self._jobs: deque[Callable[[], object]] = deque()
+        self._running: deque[None] = deque()
+        self._turns = deque([None] * TURNS)
+        self._hurry = deque([None])  # the right to a thread of its own
+
+    def __call__(self, run: Callable[..., object], *args: Any) -> None:
+        if self._generation is not self._pool.generation:
+            self._begin()
+        job = partial(run, *args)
+        self._jobs.append(job)
+        try:
+            self._call()
+        except BaseException:
+            with suppress(ValueError):
+                self._jobs.remove(job)  # what could not be started is not kept
+            raise
+
+    def _call(self) -> None:
+        """Use a turn, where there is one left; those that are used go on with what waits."""
+        try:
+            self._turns.pop()
+        except IndexError:
+            return
+        try:
+            self._pool.call(self)
+        except BaseException:
+            self._turns.append(None)
+            raise
+
+    def serve(self) -> None:
+        """Run what waits longest."""
+        try:
+            job = self._jobs.popleft()
+        except IndexError:
+            return  # it was run in a hurry
+        self._running.append(None)
+        try:
+            job()
+        except BaseException as error:  # of a key's __eq__ when it landed, say
+            tell("a refresh could not land", error=error)
+            tell_all()
+        finally:
+            self._running.pop()
+            del job
+
+    def turn_over(self) -> None:
+        """Give a turn back; first that, then look: whoever found no turn left something before."""
+        self._turns.append(None)
+        if self._jobs:
+            with suppress(RuntimeError):  # no thread could be started
+                self._call()
+
+    def hurry(self) -> None:
+        """Something has waited for long: give it a thread, if none is at a load of this function.
+
+        Those of the pool hang then, with the loads of others.
+        """
+        if self._running:
+            return
+        try:
+            self._hurry.pop()
+        except IndexError:
+            return
+        try:
+            Thread(target=self._serve_all, name="soloflight", daemon=True).start()
+        except BaseException:
+            self._hurry.append(None)
+            raise
+
+    def _serve_all(self) -> None:
+        while self._jobs:
+            self.serve()
+        self._hurry.append(None)
 
 
 pool = Pool()
 """Of the process."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pool.__init__)  # type: ignore[misc]  # its threads are gone
+
+
+def hurry(table: FlightTable, flight: Flight) -> None:
+    """A caller was served while the refresh behind that may still wait for a thread."""
+    load = flight.load
+    if not isinstance(load, ThreadLoad) or not load.has_waited_long():
+        return
+    table.tell_once(
+        "a refresh has waited for more than %g s for a thread: loads that hang have taken them; "
+        "give loaders a timeout, and see max_flight_age",
+        LONG,
+    )
+    if isinstance(load.submit, Line):
+        with suppress(RuntimeError):  # no thread could be started: perhaps the next time
+            load.submit.hurry()
 
 
 _NOBODY_ELSE = object()
@@ -75,7 +185,7 @@ _NOBODY_ELSE = object()
 class ThreadLoad:
     """A load that waits for a thread. Whoever takes it first runs it."""
 
-    __slots__ = ("_load", "_taken", "interruption", "submitted", "task")
+    __slots__ = ("_load", "_taken", "_waits_since", "interruption", "submit", "submitted")
 
     def __init__(self, load: Callable[[Flight], Outcome]) -> None:
         # In a copy of the context of the caller that starts it.
@@ -83,7 +193,8 @@ class ThreadLoad:
         self._taken: dict[None, object] = {}  # by whom: `setdefault` is one atomic step
         self.interruption: BaseException | None = None  # for that caller
         self.submitted = False  # an executor has it
-        self.task = None
+        self.submit: Submit | None = None  # of that executor
+        self._waits_since = 0.0
 
     def cancel(self) -> None:
         """What runs on a thread cannot be cancelled."""
@@ -93,6 +204,15 @@ class ThreadLoad:
             return False
         self._load = None
         return True
+
+    def wait(self, submit: Submit) -> None:
+        """It waits for a thread from now on."""
+        self.submit = submit
+        self._waits_since = monotonic()
+
+    def has_waited_long(self) -> bool:
+        waits = self.submit is not None and not self._taken
+        return waits and monotonic() - self._waits_since >= LONG
 
     def _take(self, who: object) -> bool:
         return self._taken.setdefault(None, who) is who
@@ -108,7 +228,7 @@ class ThreadLoad:
             if load is None or not self._take(me_here):
                 return
             self._load = None
-            flight.thread = me.thread
+            flight.thread = me.local.thread
             flight.since = table.timer()
             try:
                 outcome = outside(load, flight)
@@ -117,7 +237,7 @@ class ThreadLoad:
                     raise
                 self.interruption = interruption
                 if not any(flight in waiters.callers for waiters in list(flight.waiters.values())):
-                    log.warning("%s: the load was interrupted", flight, exc_info=interruption)
+                    tell("%s: the load was interrupted", flight, error=interruption)
             table.land(flight, outcome)
         except BaseException:
             # Wherever an interruption struck: it has landed, or does now.
@@ -145,6 +265,7 @@ def start(table: FlightTable, flight: Flight, submit: Submit) -> None:
     assert isinstance(load, ThreadLoad)
     waiting = [flight]
     try:
+        load.wait(submit)
         future = outside(submit, _run_waiting, table, waiting)
         load.submitted = True  # an interruption before this abandons it, whoever has it
         if future is not None:
@@ -168,7 +289,7 @@ def take_over(table: FlightTable, flight: Flight) -> None:
 
 
 def _run_waiting(table: FlightTable, waiting: list[Flight]) -> None:
-    thread = me.thread
+    thread = me.local.thread
     before = thread.works
     try:
         thread.works = True

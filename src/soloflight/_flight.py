@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from sys import is_finalizing
 from typing import Any, NamedTuple, Protocol
+from weakref import ref
 
 from ._locks import me
 from ._outcome import Error, Value
@@ -30,7 +32,6 @@ class Loop(Protocol):
 class Load(Protocol):
     """A load that runs in a task of its own, or on a thread of an executor."""
 
-    task: Any
     interruption: BaseException | None
     """For the caller that started it."""
     submitted: bool
@@ -60,6 +61,7 @@ class Flight:
         "__weakref__",
         "fenced",
         "following",
+        "hash",
         "key",
         "load",
         "loop",
@@ -69,17 +71,21 @@ class Flight:
         "shown",
         "signal",
         "since",
+        "successor",
         "thread",
         "took",
         "unattended",
         "waiters",
     )
 
-    def __init__(self, key: Hashable, name: str, loop: Loop | None = None) -> None:
+    def __init__(self, key: Hashable, name: str, loop: ref[Loop] | None = None) -> None:
         self.key = key
+        self.hash = hash(key)  # while it flies, that of the key may change
         self.name = name  # of the function or group, for messages
-        self.thread = me.thread  # runs the load, or the event loop whose task runs it
-        self.loop = loop  # None: a thread runs the load
+        self.thread = me.local.thread  # runs the load, or ran the loop when that began
+        # What a thread runs has none. Weak, as all that a flight has of a loop: a loop that is
+        # dropped takes its loads with it.
+        self.loop = loop
         self.load: Load | None = None  # set before it begins
         self.unattended = False  # it goes on when the last caller has left: a refresh
         self.since: Any = None  # when it began to lead, a float
@@ -89,6 +95,8 @@ class Flight:
         self.outcome: Outcome | None = None  # None when over: abandoned
         self.over = False
         self.fenced = False  # taken off the table before it has landed
+        # Guarded by the table's lock: what those follow next who got no outcome of this one.
+        self.successor: Flight | None = None
         # Of the call that brought this flight, when another one was on the table:
         self.following: Flight | None = None
         self.signal: Any = None  # what wakes the call
@@ -104,3 +112,14 @@ class Flight:
     def aboard(self) -> int:
         """How many callers wait for it."""
         return sum(waiters.aboard() for waiters in list(self.waiters.values()))
+
+    def is_gone(self) -> bool:
+        """Whether what runs it never will again.
+
+        Its event loop was closed or dropped, or the interpreter's end has frozen its thread.
+        """
+        if self.loop is not None:
+            loop = self.loop()
+            if loop is None or loop.is_closed():
+                return True
+        return is_finalizing() and self.thread is not me.local.thread

@@ -6,18 +6,15 @@ are the user's code.
 
 from __future__ import annotations
 
-import logging
-from contextlib import suppress
 from typing import Any
 
 from ._entry import Aging
 from ._flight import Flight, Outcome
 from ._for_one import refusal
+from ._locks import tell
 from ._outcome import Error, Value
 from ._shelf import Shelf
 from ._table import FlightTable
-
-log = logging.getLogger("soloflight")
 
 
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Outcome:
@@ -94,7 +91,7 @@ def _held_off(
     if type(entry) is not Aging or not now < entry.until:
         return None
     hides = shelf.policy.hides(raised)
-    until = max(entry.stale_until, min(entry.fresh_until + hides, entry.error_until))
+    until = shelf.policy.answers_until(entry, hides)
     if not now < until:
         return None
     # Found first, asked second: what is newer than this load has fenced it before.
@@ -106,9 +103,8 @@ def _held_off(
 
 
 def _tell(flight: Flight, error: Error) -> None:
-    exc_info = type(error.exception), error.exception, error.traceback
-    with suppress(Exception):  # of a handler
-        log.warning("%s: a reload failed", flight, exc_info=exc_info)
+    """Have it logged once the flight has landed."""
+    tell("%s: a reload failed", flight, error=error.exception, traceback=error.traceback)
 
 
 def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
@@ -121,12 +117,3 @@ def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] 
             raise interruption
     finally:
         del interruption, flight, load
-
-
-def not_started(table: FlightTable, error: Exception) -> None:
-    """Tell, once, that a refresh could not be started. The next caller tries again."""
-    if not table.refused:
-        table.refused = True
-        log.warning(
-            "%s: a refresh could not be started (no further warnings)", table.name, exc_info=error
-        )

@@ -5,6 +5,9 @@ User code may run inside of a critical section: the destructor of an evicted val
 holds are released meanwhile. So a thread that waits, loads or asks for a lock of ours holds no
 other one, and there is no order of locks to keep.
 
+What is to be logged waits until no lock is held and what the thread leads has landed (`tell`): a
+handler of the user's has locks of its own, and may call us.
+
 In a child process every table starts anew, and no lock is held but by the thread that is left. The
 locks are taken before the fork, so that the child gets no cache in mid-change. That takes a bounded
 time: what cannot be had by then is rebuilt in the child instead.
@@ -12,15 +15,25 @@ time: what cannot be had by then is rebuilt in the child instead.
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
+import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
-from threading import RLock, local
+from itertools import repeat
+from operator import methodcaller
+from sys import is_finalizing
+from threading import RLock
 from time import monotonic
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 from weakref import ref
 
 R = TypeVar("R")
+
+log = logging.getLogger("soloflight")
 
 PATIENCE = 1.0
 """Seconds for all the locks together, before a fork."""
@@ -53,16 +66,35 @@ _RLock: Any = type(RLock())
 class Thread:
     """A thread as we know it. (Its ident may be that of one which ended.)"""
 
-    __slots__ = ("lock", "works")
+    __slots__ = ("eager", "flight", "lock", "untold", "works")
 
     def __init__(self) -> None:
         self.lock = RLock()  # the one of ours that it holds, if it holds any
+        self.untold: deque[Callable[[], object]] = deque()  # see `tell`
+        self.flight: ref[Any] | None = None  # the innermost one that it loads, not in a task
+        self.eager = False  # a task of ours takes its first step on its stack
         self.works = False  # it runs a load for an executor
 
 
-class _Me(local):
+class _Me:
+    """``me.local.thread`` is this thread; under gevent, this greenlet."""
+
+    local: Any
+
     def __init__(self) -> None:
-        self.thread = Thread()
+        self._kind: object = None
+        self.adapt()
+
+    def adapt(self) -> None:
+        """Tell greenlets apart, where gevent has patched threads after we were imported."""
+        if threading.local is not self._kind:
+            self._kind = threading.local
+
+            class Local(threading.local):
+                def __init__(self) -> None:
+                    self.thread = Thread()
+
+            self.local = Local()
 
 
 me = _Me()
@@ -72,14 +104,28 @@ NOBODY = Thread()
 is_held: Callable[[RLock], bool] = _RLock._is_owned
 """Whether this thread holds a lock."""
 
+exiting: list[None] = []
+"""Not empty once the interpreter begins to end."""
+atexit.register(exiting.append, None)
+
 
 def critical(lock: RLock, section: Callable[..., R], *args: Any) -> R:
+    """Run a critical section; then log what is to be told of it."""
+    try:
+        return locked(lock, section, *args)
+    finally:
+        tell_all()
+
+
+def locked(lock: RLock, section: Callable[..., R], *args: Any) -> R:
     """Run a critical section."""
-    thread = me.thread
+    thread = me.local.thread
     before = thread.lock
     if is_held(before):
-        again: Callable[..., R] = partial(critical, lock, section)
+        again: Callable[..., R] = partial(locked, lock, section)
         return released(again, *args)
+    if exiting:
+        _thaw(lock)
     try:
         thread.lock = lock
         # On one line: an interrupt between two lines would leave the lock locked.
@@ -88,13 +134,22 @@ def critical(lock: RLock, section: Callable[..., R], *args: Any) -> R:
         thread.lock = before  # a signal handler may be here while its thread waits for a lock
 
 
+def _thaw(lock: RLock) -> None:
+    """Free a lock that was held by a thread which the interpreter's end has frozen."""
+    if is_finalizing():
+        if lock.acquire(False):
+            lock.release()
+        else:
+            lock._at_fork_reinit()  # type: ignore[attr-defined]  # no stub; its owner runs no more
+
+
 def released(call: Callable[..., R], *args: Any) -> R:
     """Call, from user code inside of a critical section, without the lock of that.
 
     Whoever holds a lock of ours has to expect that anything changed after user code ran, by the
     same thread; so it may as well be by another one.
     """
-    thread = me.thread
+    thread = me.local.thread
     lock = thread.lock
     state: list[Any] = []
     # Made in advance, and saved and restored in C: an interrupt in between would lose the lock.
@@ -111,29 +166,71 @@ def released(call: Callable[..., R], *args: Any) -> R:
 def outside(call: Callable[..., R], *args: Any) -> R:
     """Call with no lock of ours held."""
     try:
-        return released(call, *args) if is_held(me.thread.lock) else call(*args)
+        return released(call, *args) if is_held(me.local.thread.lock) else call(*args)
     finally:
         del call, args  # an exception holds its traceback, that the loader's frame, that this one
 
 
-_forking = local()  # two threads may fork at once
+def tell(
+    text: str,
+    *args: object,
+    error: BaseException | None = None,
+    traceback: TracebackType | None = None,
+) -> None:
+    """Have a warning logged, by `tell_all`. `args` are put into words then."""
+    exc_info = None if error is None else (type(error), error, traceback or error.__traceback__)
+    me.local.thread.untold.append(partial(_log, text, args, exc_info))
+
+
+def tell_all() -> None:
+    """Log what is to be told, unless this thread holds a lock of ours: whoever has that will."""
+    thread = me.local.thread
+    while thread.untold and not is_held(thread.lock):
+        try:
+            record = thread.untold.popleft()
+            record()
+        except Exception:
+            pass  # of a handler; or one that was called in here has told it
+
+
+def _log(text: str, args: tuple[object, ...], exc_info: Any) -> None:
+    if log.isEnabledFor(logging.WARNING):  # else nobody sees what keys look like
+        log.warning(text, *map(str, args), exc_info=exc_info)
+
+
+class _Forking(threading.local):
+    """The locks that this thread has taken: two threads may fork at once."""
+
+    def __init__(self) -> None:
+        self.taken: list[RLock] = []
+
+
+_forking = _Forking()
 
 
 def _locks() -> list[RLock]:
     return list({id(table.lock): table.lock for table in tables()}.values())
 
 
+# An interrupt may strike between any two lines of these hooks, and ends the one that it strikes.
+# So a lock is taken and noted, or removed and released, in one step of C; and what has to be done
+# after the fork is tried twice.
+
+
 def _before() -> None:
-    _forking.taken = taken = []
+    taken = _forking.taken
     deadline = monotonic() + PATIENCE
     for lock in _locks():
-        if lock.acquire(timeout=max(0.0, deadline - monotonic())):
-            taken.append(lock)
+        patience = max(0.0, deadline - monotonic())
+        taken.extend(filter(methodcaller("acquire", timeout=patience), [lock]))
 
 
-def _in_parent() -> None:
-    while _forking.taken:
-        _forking.taken.pop().release()
+_let_go = methodcaller("release")
+
+
+def _release() -> None:
+    taken = _forking.taken
+    deque(map(_let_go, map(taken.pop, repeat(-1, len(taken)))), maxlen=0)
 
 
 def _in_child() -> None:
@@ -141,10 +238,12 @@ def _in_child() -> None:
     for lock in _locks():
         if id(lock) not in taken and not is_held(lock):
             lock._at_fork_reinit()  # type: ignore[attr-defined]  # no stub; its owner is not here
-    _in_parent()
+    _release()
     for table in tables():
         table.forked()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+    os.register_at_fork(before=_before)
+    for _ in range(2):
+        os.register_at_fork(after_in_parent=_release, after_in_child=_in_child)

@@ -11,7 +11,6 @@ from sys import float_info
 from typing import Any
 
 from ._durations import lifetime, number, seconds
-from ._executor import Submit, pool
 from ._policy import ByClass, Policy, keep
 from ._shown import shown
 from .exceptions import FlightError
@@ -116,7 +115,6 @@ class LoadOptions:
         self.max_abandoned = max_abandoned
         self.copy = copy
         self.executor = executor
-        self.submit: Submit = pool.submit if executor is None else executor.submit
 
 
 def policy(

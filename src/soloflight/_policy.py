@@ -114,6 +114,10 @@ class Policy:
             return self.stale_if_error
         return 0.0 if exception is None else _of_class(self.hidden, exception, "stale_if_error")
 
+    def answers_until(self, entry: Aging[Any], hides: float) -> float:
+        """Until when a reload that failed is answered by an entry."""
+        return max(entry.stale_until, min(entry.fresh_until + hides, entry.error_until))
+
     def hold_off(self, entry: Aging[Any], error: Error, now: float, until: float) -> None:
         """Note that a reload failed: the next attempt has to wait, `until` then at the most."""
         base, most = self.retry_after

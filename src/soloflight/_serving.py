@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+from . import _executor
 from ._durations import told
 from ._entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
 from ._flight import Flight, Outcome
@@ -12,8 +13,11 @@ from ._outcome import Error
 from ._table import FlightTable
 from .exceptions import WaitTimeout
 
-Behind = Callable[[Aging[Any], Hashable, tuple[Any, ...], Mapping[str, Any]], bool]
-"""Start a refresh behind an entry that is served; whether there was none."""
+Behind = Callable[[Aging[Any], Hashable, tuple[Any, ...], Mapping[str, Any]], bool | None]
+"""Start a refresh behind an entry that is served; whether there was none.
+
+None: there can be none, the caller has to load.
+"""
 
 
 def at_once(
@@ -32,12 +36,19 @@ def at_once(
     what = state(entry, now, draw)
     if what is EXPIRED or what is ON_ERROR:
         return None
-    refresh = what is EARLY or what is STALE
-    if refresh and not table.is_busy(key) and behind(entry, key, args, kwargs):
-        next(counts.led.counter)
-        next(counts.refreshes.counter)
-        if what is EARLY:
-            next(counts.early.counter)
+    if what is EARLY or what is STALE:
+        flight = table.refreshing(key)
+        if flight is not None:
+            _executor.hurry(table, flight)
+        else:
+            started = behind(entry, key, args, kwargs)
+            if started:
+                next(counts.led.counter)
+                next(counts.refreshes.counter)
+                if what is EARLY:
+                    next(counts.early.counter)
+            elif started is None and what is STALE:
+                return None
     table.shelf.note(key)
     counts.serve(entry, now)
     return entry.handed()

@@ -23,8 +23,9 @@ from ._durations import number
 from ._entry import Aging, Entry
 from ._flight import Flight
 from ._index import GONE, RING, Index, Ref, Ring, Scoped
+from ._locks import tell
 from ._policy import Policy
-from ._store import ALL, SIZE, Cache, Store, log
+from ._store import ALL, SIZE, Cache, Store
 
 
 class Shelf:
@@ -212,11 +213,8 @@ class Shelf:
         """Count a store that failed, and warn of the first."""
         self.failures += 1
         if self.failures == 1:
-            log.warning(
-                "%s: a value was loaded but could not be stored (no further warnings)",
-                self.name,
-                exc_info=error,
-            )
+            text = "%s: a value was loaded but could not be stored (no further warnings)"
+            tell(text, self.name, error=error)
 
     def forked(self) -> None:
         self._store.forked(self)

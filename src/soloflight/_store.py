@@ -6,7 +6,6 @@ User code runs in the middle of a change: the destructor of an evicted value, a 
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
 from threading import RLock
@@ -15,9 +14,8 @@ from weakref import ref
 
 from ._entry import Entry
 from ._index import UNUSED, Index, Ring, Scoped
+from ._locks import tell
 from ._shown import shown
-
-log = logging.getLogger("soloflight")
 
 Cache = MutableMapping[Any, Any]
 
@@ -143,7 +141,7 @@ class Store:
         except BaseException:
             self._renew(owner, "an interruption")
             if self.make is None:
-                log.warning("%s: interrupted in mid-change; its cache may be broken", owner.name)
+                tell("%s: interrupted in mid-change; its cache may be broken", owner.name)
             raise
         finally:
             if self.busy is mine:
@@ -166,7 +164,7 @@ class Store:
         if self.make is not None:
             self.cache = self.make()
             owner.hide_all()
-            log.warning("%s: %s in mid-change; its cache starts anew, empty", owner.name, cause)
+            tell("%s: %s in mid-change; its cache starts anew, empty", owner.name, cause)
 
     def forked(self, owner: Owner) -> None:
         if self.busy is not None and self.busy() is not None:

@@ -5,7 +5,8 @@ key with it. It then hits, leads or follows:
 
     claim ──> hit      a fresh entry was stored meanwhile
           ├─> lead     the flight goes on the table; load, then land
-          └─> follow   another flight is on the table; wait until that is over
+          └─> follow   another flight is on the table, or succeeds the one that this call followed
+                       and that was abandoned; wait until that is over
 
     on the table ──land(Value | Error)──> over: stored, off the table, everyone woken
                  ──land(None)───────────> over: abandoned, off the table, everyone woken
@@ -21,28 +22,33 @@ Rules:
 2. Store the entry, then take the flight off, both in one critical section; then wake. So no call
    falls between the end of a load and the cache.
 3. A flight's entry is stored only while the flight is on the table. That is the fence; no clock.
-4. `land` is idempotent and wakes again when it is called again: an interrupt may strike between any
+4. Those who followed a flight that was abandoned follow its successor, once there is one, also
+   where that is over before they have woken.
+5. `land` is idempotent and wakes again when it is called again: an interrupt may strike between any
    two lines of it, and the callers of this module then land a second time.
-5. The lock is never held across a load, a wait, I/O or an await. A destructor, a key's ``__eq__``
-   or a signal handler may call the same function from inside of a critical section, which must
-   expect anything to have changed after it (see `_locks`).
+6. The lock is never held across a load, a wait, I/O, an await or a log record. A destructor, a
+   key's ``__eq__`` or a signal handler may call the same function from inside of a critical
+   section, which must expect anything to have changed after it (see `_locks`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from threading import RLock
 from time import monotonic
 from typing import Any
+from weakref import ref
 
 from ._entry import Aging, Entry
-from ._flight import Flight, FlightInfo, Outcome
+from ._flight import Flight, FlightInfo, Loop, Outcome
+from ._flights import Flights
 from ._hanging import Hanging
-from ._locks import critical, is_held, me, register
+from ._locks import NOBODY, critical, exiting, is_held, locked, me, register, tell, tell_all
 from ._outcome import Error, Found, Value
 from ._shelf import Shelf
 from ._stats import Counts
-from .exceptions import WaitTimeout
+from .exceptions import FlightError, WaitTimeout
 
 Board = Callable[[Flight, Flight], None]
 """``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""
@@ -58,9 +64,10 @@ class FlightTable:
         "hanging",
         "lock",
         "name",
-        "refused",
         "shelf",
+        "short_lived",
         "timer",
+        "told",
     )
 
     def __init__(
@@ -74,11 +81,12 @@ class FlightTable:
         self.shelf = shelf
         self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
         self.counts = Counts()
-        self.refused = False  # a refresh could not be started, and that was told
+        self.told: set[str] = set()  # what is told once
+        # Once the event loop of a refresh has ended before it: the loop of the last stale hit.
+        self.short_lived: ref[Loop] | None = None
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
-        # Flights go on with one dict operation, and off under the lock.
-        self.flights: dict[Hashable, Flight] = {}
+        self.flights = Flights(self.lock)
         self.hanging = None if max_age is None else Hanging(max_age, max_abandoned)
         register(self)
 
@@ -89,15 +97,17 @@ class FlightTable:
         ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will
         do; `aboard`: whether a leader is a waiter of its own flight (as tasks are).
         """
-        first = mine.following is None  # False: what it followed was abandoned
-        mine.following = None
-        # Going on the table is one dict operation and needs no lock. The second look comes after
-        # it: whoever was on the table before stored its entry before it left.
-        flight = self.flights.setdefault(mine.key, mine)
+        abandoned, mine.following = mine.following, None  # what it followed so far
+        # Going on the table takes no lock. The second look comes after it: whoever was on the
+        # table before stored its entry before it left.
+        if abandoned is None:
+            flight = self.flights.enter(mine)
+        else:
+            flight = locked(self.lock, self._succeed, abandoned, mine)
         if flight is not mine and self.hanging is not None:
             flight = self._replaced(self.hanging, flight, mine)
         if flight is not mine:
-            critical(self.lock, self._follow, flight, mine, board, first)
+            locked(self.lock, self._follow, flight, mine, board, abandoned is None)
             return None
         if look and self.shelf is not None:
             entry = self.shelf.look(mine.key)
@@ -108,6 +118,13 @@ class FlightTable:
         if aboard:
             board(mine, mine)
         return None
+
+    def _succeed(self, abandoned: Flight, mine: Flight) -> Flight:
+        """The flight to be followed by all who followed `abandoned`: `mine` if there is none."""
+        flight = abandoned.successor
+        if flight is None:
+            flight = abandoned.successor = self.flights.enter(mine)
+        return flight
 
     def _hit(self, mine: Flight, entry: Entry[Any]) -> Outcome:
         found = entry.handed()
@@ -120,15 +137,14 @@ class FlightTable:
     def claim_behind(self, mine: Flight, served: Aging[Any]) -> bool:
         """Lead a refresh behind an entry that was served, unless that has become needless."""
         assert self.shelf is not None
-        flight = self.flights.setdefault(mine.key, mine)
+        flight = self.flights.enter(mine)
         if flight is not mine and self.hanging is not None:
             try:
                 flight = self._replaced(self.hanging, flight, mine)
             except WaitTimeout:
                 return False
         if flight is not mine:
-            if flight.over:
-                critical(self.lock, self._clean, flight)
+            locked(self.lock, self._clean, flight)
             return False
         # It was refreshed in between, say, or that has failed.
         if self.shelf.find(mine.key) is not served or self.timer() < served.calm_until:
@@ -137,36 +153,38 @@ class FlightTable:
         mine.since = self.timer()
         return True
 
-    def is_busy(self, key: Hashable) -> bool:
-        """Whether there is a flight of `key` that a refresh would not replace."""
+    def refreshing(self, key: Hashable) -> Flight | None:
+        """The flight of `key`, unless a refresh would replace it."""
         flight, hanging = self.flights.get(key), self.hanging
         if flight is None or flight.over or self.abandon_gone(flight):
-            return False
+            return None
         if hanging is None or not hanging.is_due(flight, self.timer()):
-            return True
-        for other in hanging.of(key):
+            return flight
+        for other in hanging.of(flight):
             self.abandon_gone(other)
-        return hanging.is_full(key)
+        return flight if hanging.is_full(flight) else None
 
     def _replaced(self, hanging: Hanging, flight: Flight, mine: Flight) -> Flight:
         """The flight on the table: `mine` where those that were there are too old."""
-        while flight is not mine and hanging.is_due(flight, self.timer()):
-            for other in hanging.of(mine.key):
+        while flight is not mine and not flight.over and hanging.is_due(flight, self.timer()):
+            for other in hanging.of(mine):
                 self.abandon_gone(other)
             if flight.load is not None and flight.load.withdraw():
                 self.land(flight, None)  # it has not even begun
-            else:
-                critical(self.lock, self._let_go, hanging, flight)
-            flight = self.flights.setdefault(mine.key, mine)
+            elif not locked(self.lock, self._let_go, hanging, flight):
+                raise hanging.too_many(flight)
+            flight = self.flights.enter(mine)
         return flight
 
-    def _let_go(self, hanging: Hanging, flight: Flight) -> None:
-        if flight.over:
-            self._clean(flight)
-        elif self.flights.get(flight.key) is flight:
-            hanging.check(flight)
-            self.take_off(flight.key)
-            hanging.add(flight)
+    def _let_go(self, hanging: Hanging, flight: Flight) -> bool:
+        """Take a flight off that is too old, unless there are too many; whether it is off."""
+        if self.flights.has(flight) and not flight.over:
+            if hanging.is_full(flight):
+                return False
+            if self.fence(flight):
+                hanging.add(flight)
+        self._clean(flight)
+        return True
 
     def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
         mine.following = flight
@@ -177,50 +195,56 @@ class FlightTable:
             self._clean(flight)
 
     def _clean(self, flight: Flight) -> None:
-        """Take off a flight that is over: a key's ``__eq__`` raised when it landed."""
-        if flight.over and self.flights.get(flight.key) is flight:
-            self.flights.pop(flight.key, None)
+        """Take off a flight that is over: there was no room on the stack when it landed."""
+        if flight.over:
+            self.flights.remove(flight)
 
     def land(self, flight: Flight, outcome: Outcome | None) -> None:
         """End a flight with its outcome, or abandon it (``None``). Idempotent."""
-        thread = me.thread
+        thread = me.local.thread
         before = thread.lock
+        lost: Entry[Any] | None = None
         try:
-            if is_held(before):
-                critical(self.lock, self._off, flight, outcome)
-            else:  # `critical` in line: this is a part of every miss
+            if is_held(before) or exiting:
+                lost = locked(self.lock, self._off, flight, outcome)
+            else:  # `locked` in line: this is a part of every miss
                 thread.lock = self.lock
-                with self.lock: self._off(flight, outcome)  # fmt: skip
+                with self.lock: lost = self._off(flight, outcome)  # fmt: skip
         finally:
             thread.lock = before
             if flight.over and flight.waiters:
                 for waiters in list(flight.waiters.values()):
                     waiters.wake()
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
+            if thread.untold:
+                tell_all()
+        if lost is not None:
+            self._hold_off(flight, lost)
 
-    def _off(self, flight: Flight, outcome: Outcome | None) -> None:
+    def _off(self, flight: Flight, outcome: Outcome | None) -> Entry[Any] | None:
+        """Store, take off, seal. Returns the entry behind which a refresh was abandoned."""
         key, flights, shelf = flight.key, self.flights, self.shelf
-        stored = None
+        stored = lost = None
         try:
-            if shelf is not None and not flight.over and flights.get(key) is flight:
+            if shelf is not None and not flight.over and flights.has(flight):
                 entry = outcome.entry if type(outcome) is Error else outcome
                 if isinstance(entry, Entry):
-                    if shelf.ttu is None or (
-                        shelf.limit(key, entry) and flights.get(key) is flight
-                    ):
+                    if shelf.ttu is None or (shelf.limit(key, entry) and flights.has(flight)):
                         stored = entry
                         flight.outcome = outcome
                         shelf.store(key, entry, flight)
                 elif type(outcome) is Value:
                     shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
+                elif outcome is None and flight.unattended and flight.thread is not NOBODY:
+                    with suppress(Exception):  # of a key's __eq__
+                        lost = shelf.find(key)
         finally:
             # Whatever happened, the key is free and those aboard are answered; in this order: who
             # follows looks without the lock at whether it is over.
             try:
-                if flights.get(key) is flight:
-                    flights.pop(key, None)  # a key's __eq__ may have taken it off in that very look
-                elif stored is not None and shelf is not None and shelf.find(key) is stored:
-                    shelf.drop(key)  # user code that ran in there has fenced this flight
+                if not flights.remove(flight) and stored is not None and shelf is not None:
+                    if shelf.find(key) is stored:
+                        shelf.drop(key)  # user code that ran in there has fenced this flight
             finally:
                 if not flight.over:
                     flight.outcome = outcome
@@ -230,6 +254,18 @@ class FlightTable:
                         self._count(flight, outcome)
                     if self.hanging:
                         self.hanging.remove(flight)
+        return lost
+
+    def _hold_off(self, flight: Flight, entry: Entry[Any]) -> None:
+        """A refresh was abandoned: one that has failed, and the next attempt has to wait."""
+        if type(entry) is Aging:
+            assert self.shelf is not None
+            error = Error(FlightError("the refresh was abandoned"), None)
+            policy = self.shelf.policy
+            until = policy.answers_until(entry, policy.hides(None))
+            policy.hold_off(entry, error, self.timer(), until)
+        if self.short_lived is None:
+            self.short_lived = flight.loop  # if any
 
     def _count(self, flight: Flight, outcome: Error | None) -> None:
         if outcome is not None:
@@ -257,14 +293,13 @@ class FlightTable:
                     # Not to be waited for here: this thread may hold another lock.
                     if self.lock.acquire(False):
                         try:
-                            if self.flights.get(mine.key) is mine:
-                                self.flights.pop(mine.key, None)
+                            self.flights.remove(mine)
                         finally:
                             self.lock.release()
 
     def abandon_gone(self, flight: Flight) -> bool:
-        """Abandon a flight whose event loop was closed under it, and can no longer land it."""
-        if flight.loop is None or not flight.loop.is_closed():
+        """Abandon a flight that nothing can land any more."""
+        if not flight.is_gone():
             return False
         self.land(flight, None)
         if flight.load is not None:
@@ -276,7 +311,7 @@ class FlightTable:
 
         Not so a refresh, for which nobody has to wait.
         """
-        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
+        if locked(self.lock, self._leave, flight, mine) and flight.load is not None:
             flight.load.cancel()
 
     def _leave(self, flight: Flight, mine: Flight) -> bool:
@@ -289,6 +324,13 @@ class FlightTable:
         # Off the table first, cancelled second: a newcomer must not join a dying flight.
         self._off(flight, None)
         return True
+
+    def tell_once(self, text: str, *args: object, error: Exception | None = None) -> None:
+        """Log what is wrong with this function as a whole."""
+        if text not in self.told:
+            self.told.add(text)
+            tell(f"%s: {text} (no further warnings)", self.name, *args, error=error)
+            tell_all()
 
     def forget(self, key: Hashable) -> bool:
         """Take the flight of `key` off the table; whether there was one."""
@@ -306,33 +348,36 @@ class FlightTable:
 
     def take_off(self, key: Hashable) -> Flight | None:
         """Fence the flight of `key`."""
-        flight = self.flights.pop(key, None)
-        if flight is not None:
-            flight.fenced = True
-            self.counts.fenced += 1
-        return flight
+        while (flight := self.flights.get(key)) is not None:
+            if self.fence(flight):  # else it has landed, in a key's __eq__, and left to another
+                return flight
+        return None
+
+    def fence(self, flight: Flight) -> bool:
+        """Take a flight off before it has landed; whether it was there."""
+        if not self.flights.remove(flight):
+            return False
+        flight.fenced = True
+        self.counts.fenced += 1
+        return True
 
     def take_all_off(self) -> None:
         """Fence every flight."""
-        try:
-            while True:  # one by one: see `Index.clear`
-                self.flights.popitem()[1].fenced = True
-                self.counts.fenced += 1
-        except KeyError:
-            pass  # it is empty
+        for flight in self.flights:
+            self.fence(flight)
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is under way."""
         now = self.timer()
         return tuple(
             FlightInfo(f.key, 0.0 if f.since is None else now - f.since, f.aboard())
-            for f in list(self.flights.values())
+            for f in self.flights
             if not (f.over or self.abandon_gone(f))
         )
 
     def forked(self) -> None:
         """Start anew in a child process: no flight."""
-        self.flights = {}
+        self.flights.clear()
         if self.hanging is not None:
             self.hanging.clear()
         if self.shelf is not None:

@@ -8,29 +8,52 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from asyncio import AbstractEventLoop, CancelledError, Task, current_task, get_running_loop
+from asyncio import AbstractEventLoop, CancelledError, Task, current_task
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 from . import _load
 from ._flight import Flight, Outcome
 from ._load import raise_interruption
+from ._locks import me
 from ._outcome import Error, without_us
 from ._table import FlightTable
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
 
-loads: dict[Task[Any], Callable[[Task[Any]], None]] = {}
-"""The tasks that run a load, and what abandons their flights: asyncio itself holds tasks weakly.
+Tasks = dict[Task[Any], ref[Flight]]
+
+loads: dict[TaskLoad, Callable[[Any], None]] = {}
+"""What abandons the flight of each load, should its event loop be closed or dropped under it.
 
 Single dict operations only.
 """
 _many = 64
-"""With more of them than that, it is time to look for those whose event loop was closed."""
+"""With more of them than that, it is time to look."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=loads.clear)
+
+
+def tasks_of(loop: Any) -> Tasks:
+    """The tasks of a loop that run a load, and its flight.
+
+    The loop holds them, as asyncio itself holds tasks weakly; nothing else of ours does, so that a
+    loop which is dropped takes them with it.
+    """
+    tasks: Tasks | None = getattr(loop, "_soloflight_tasks", None)
+    if tasks is None:
+        tasks = {}
+        try:
+            loop._soloflight_tasks = tasks
+        except AttributeError:  # a loop of somebody's that takes no attributes
+            tasks = _elsewhere.setdefault(loop, tasks)
+    return tasks
+
+
+_elsewhere: WeakKeyDictionary[Any, Tasks] = WeakKeyDictionary()
 
 
 class TaskLoad:
@@ -39,22 +62,23 @@ class TaskLoad:
     __slots__ = ("interruption", "loop", "task")
     submitted = True
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
+    def __init__(self, loop: ref[AbstractEventLoop]) -> None:
         self.loop = loop
-        self.task: Task[None] | None = None
+        self.task: ref[Task[None]] | None = None
         self.interruption: BaseException | None = None  # for the caller that started the load
 
     def cancel(self) -> None:
-        task = self.task
-        if task is None:
+        task = None if self.task is None else self.task()
+        loop = self.loop()
+        if task is None or loop is None:
             return
-        if asyncio._get_running_loop() is self.loop:
+        if asyncio._get_running_loop() is loop:
             task.cancel()
         else:
             try:
-                self.loop.call_soon_threadsafe(task.cancel)
+                loop.call_soon_threadsafe(task.cancel)
             except RuntimeError:
-                loads.pop(task, None)  # the loop was closed: the task will never run again
+                loads.pop(self, None)  # the loop was closed: the task will never run again
 
     def withdraw(self) -> bool:
         """Its task has begun, or takes care of that itself."""
@@ -72,51 +96,67 @@ def start(
     """Run the load of `flight` in a task of its own."""
     if len(loads) > _many:
         _sweep()
-    loop = get_running_loop()
-    load = TaskLoad(loop)
+    assert flight.loop is not None
+    loop: Any = flight.loop()
+    flight.load = load = TaskLoad(flight.loop)  # before the first step, which may be taken at once
     never_ran = partial(_never_ran, table, flight)
     run = _run(table, flight, load, never_ran, loader, args, kwargs)
+    thread = me.local.thread
     plain = loop.get_task_factory() is None
-    flight.load = load  # before the first step, which a task factory may take at once
     try:
         try:
-            if plain and eager:
-                Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+            # Not on the stack of another first step: loads that ask for loads would fill it.
+            if plain and eager and not thread.eager:
+                try:
+                    thread.eager = True
+                    Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+                finally:
+                    thread.eager = False
                 return
             # Its name costs nothing if it is given.
             task = Task(run, loop=loop, name=table.name) if plain else loop.create_task(run)
-            load.task = task
+            load.task = ref(task)
         except BaseException:
             flight.load = None  # `recover` lands it
             run.close()
             raise
         # First what takes it off again: an interrupt may strike in between.
         task.add_done_callback(never_ran)
-        loads[task] = never_ran
+        if not flight.over:  # a task factory may have run all of it at once
+            loads[load] = never_ran
+            tasks_of(loop)[task] = ref(flight)
     finally:
         # What an eager load raised holds its traceback, that this frame below it.
         del table, flight, load, never_ran, run
 
 
 def _sweep() -> None:
-    """Abandon the loads of event loops that were closed under them; they would stay for ever."""
+    """Abandon the loads of event loops that are gone; they would stay for ever."""
     global _many
-    for task in list(loads):
-        never_ran = loads.get(task)
-        if never_ran is not None and task.get_loop().is_closed():
-            never_ran(task)
+    for load, never_ran in list(loads.items()):
+        loop = load.loop()
+        if loop is None or loop.is_closed():
+            never_ran(None)
     _many = max(64, 2 * len(loads))
 
 
-def _never_ran(table: FlightTable, flight: Flight, task: Task[None]) -> None:
+def _forget(load: TaskLoad, task: Task[Any] | None) -> None:
+    loads.pop(load, None)
+    loop = load.loop()
+    if task is not None and loop is not None:
+        tasks_of(loop).pop(task, None)
+
+
+def _never_ran(table: FlightTable, flight: Flight, task: Task[None] | None) -> None:
     """Abandon the flight of a task that will not run.
 
     One that was cancelled before its first step never entered its coroutine.
     """
-    loads.pop(task, None)
-    assert isinstance(flight.load, TaskLoad)
-    flight.load.interruption = CancelledError()
-    flight.load.task = None  # what has cancelled it holds its frame, and that this flight
+    load = flight.load
+    assert isinstance(load, TaskLoad)
+    _forget(load, task)
+    load.interruption = CancelledError()
+    load.task = None  # what has cancelled it holds its frame, and that this flight
     table.land(flight, None)
 
 
@@ -135,9 +175,11 @@ async def _run(
     unheard = False
     task = None
     try:
-        load.task = task = current_task()
+        task = current_task()
         assert task is not None
-        loads[task] = never_ran
+        load.task = ref(task)
+        loads[load] = never_ran
+        tasks_of(task.get_loop())[task] = ref(flight)
         task.remove_done_callback(never_ran)
         try:
             try:
@@ -148,6 +190,9 @@ async def _run(
                 outcome = _load.loaded(table, flight, value)
             if failure is not None:
                 outcome = _load.failed(table, flight, failure)
+                # From Python 3.11 on; what it raised stands for its cancellation.
+                if flight.unattended and getattr(task, "cancelling", int)():
+                    table.short_lived = table.short_lived or flight.loop
         except Exception as error:  # of an option
             outcome = _load.spoilt(table, flight, without_us(error))
         except BaseException as interruption:
@@ -156,13 +201,13 @@ async def _run(
             waiters = flight.waiters.get(load.loop)
             unheard = waiters is None or flight not in waiters.callers
             del waiters
-        loads.pop(task, None)
+        _forget(load, task)
         table.land(flight, outcome)
         if unheard:
             raise_interruption(flight, besides=(CancelledError, GeneratorExit))
     except BaseException:
         if task is not None:
-            loads.pop(task, None)
+            _forget(load, task)
         table.land(flight, outcome)
         raise
     finally:

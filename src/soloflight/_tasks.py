@@ -8,15 +8,16 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import nullcontext
 from time import monotonic
 from typing import Any
+from weakref import ref
 
-from . import _load, _serving
+from . import _serving
 from ._entry import Aging
 from ._flight import Flight, Outcome
 from ._load import raise_interruption
 from ._locks import me
 from ._outcome import Error, handed_over
 from ._table import FlightTable
-from ._task_loads import loads, start
+from ._task_loads import Tasks, start, tasks_of
 from ._threads import POLL
 from ._waits import Edge, deadlock
 from .exceptions import WaitTimeout
@@ -26,41 +27,50 @@ class LoopWaiters:
     """The tasks of one event loop that wait for one flight, each on a future of its own.
 
     (A future that several tasks await is cancelled with any of them.)
+
+    Those who wait hold the loop and the futures: it holds neither, so that a loop can be dropped.
     """
 
     __slots__ = ("callers", "loop", "poll")
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
+    def __init__(self, loop: ref[AbstractEventLoop]) -> None:
         self.loop = loop
-        self.callers: dict[Flight, Future[None]] = {}
-        self.poll: TimerHandle | None = None  # touched by the loop's own thread alone
+        self.callers: dict[Flight, ref[Future[None]]] = {}
+        self.poll: ref[TimerHandle] | None = None  # touched by the loop's own thread alone
 
     def aboard(self) -> int:
-        return 0 if self.loop.is_closed() else len(self.callers)
+        loop = self.loop()
+        return 0 if loop is None or loop.is_closed() else len(self.callers)
 
     def wake(self) -> None:
-        if asyncio._get_running_loop() is self.loop:
+        loop = self.loop()
+        if loop is None:
+            return
+        if asyncio._get_running_loop() is loop:
             self._ring()
         else:
             try:  # one call for all of them
-                self.loop.call_soon_threadsafe(self._ring)
+                loop.call_soon_threadsafe(self._ring)
             except RuntimeError:
                 pass  # the loop was closed, and its tasks with it
 
     def _ring(self) -> None:
-        if self.poll is not None:
-            self.poll.cancel()
-        for signal in self.callers.values():  # `_ring` in line: there may be 10,000
-            if not signal.done():
+        poll = None if self.poll is None else self.poll()
+        if poll is not None:
+            poll.cancel()
+        for signal_of in self.callers.values():  # `_ring` in line: there may be 10,000
+            signal = signal_of()
+            if signal is not None and not signal.done():
                 signal.set_result(None)
 
     def watch(self, table: FlightTable, flight: Flight) -> None:
-        """Look now and then whether `flight` is over unnoticed, or its event loop is gone."""
+        """Look now and then whether `flight` is over unnoticed, or nothing runs its load."""
         self.poll = None
+        loop = self.loop()
         if flight.over:
             self._ring()
-        elif self.callers and not table.abandon_gone(flight):
-            self.poll = self.loop.call_later(POLL, self.watch, table, flight)
+        elif loop is not None and self.callers and not table.abandon_gone(flight):
+            self.poll = ref(loop.call_later(POLL, self.watch, table, flight))
 
 
 def _ring(signal: Future[None]) -> None:
@@ -69,12 +79,12 @@ def _ring(signal: Future[None]) -> None:
 
 
 def board(flight: Flight, mine: Flight) -> None:
-    loop: Any = mine.loop
-    mine.signal = signal = loop.create_future()
-    waiters = flight.waiters.get(loop)
+    here: Any = mine.loop
+    mine.signal = signal = here().create_future()  # until its caller has taken it
+    waiters = flight.waiters.get(here)
     if waiters is None:
-        waiters = flight.waiters[loop] = LoopWaiters(loop)
-    waiters.callers[mine] = signal
+        waiters = flight.waiters[here] = LoopWaiters(here)
+    waiters.callers[mine] = ref(signal)
 
 
 async def call(
@@ -88,27 +98,31 @@ async def call(
 ) -> Outcome:
     """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
-    loop = running_loop(table)
-    mine = Flight(key, table.name, loop)
+    here, tasks = running_loop(table)
+    mine = Flight(key, table.name, here)
     flight: Flight | None = mine
     outcome: Outcome | None = None
+    signal: Future[None] | None = None
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
             if mine.over:
-                mine = Flight(key, table.name, loop)
+                abandoned, mine = mine, Flight(key, table.name, here)
+                mine.following, abandoned = abandoned, None
             outcome = table.claim(mine, board, look=look, aboard=True)
+            signal, mine.signal = mine.signal, None  # it holds the loop
             if outcome is None:
                 flight = mine.following
                 if flight is None:
                     flight = mine
                     start(table, mine, loader, args, kwargs)
                 if not flight.over:
-                    if deadline is None and flight.loop is loop and current_task() not in loads:
-                        await mine.signal
+                    alone = me.local.thread.flight is None and current_task() not in tasks
+                    if deadline is None and flight.loop is here and alone:
+                        await signal
                     else:
-                        await wait(table, flight, mine.signal, deadline)
+                        await wait(table, flight, signal, tasks, deadline)
                 outcome = flight.outcome
-                if flight.loop is not loop:
+                if flight.loop is not here:
                     outcome = handed_over(outcome, look)
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
@@ -127,17 +141,21 @@ async def call(
         raise
     finally:
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
-        mine = flight = outcome = None  # type: ignore[assignment]
+        mine = flight = outcome = signal = None  # type: ignore[assignment]
 
 
-def running_loop(table: FlightTable) -> AbstractEventLoop:
+def running_loop(table: FlightTable) -> tuple[ref[AbstractEventLoop], Tasks]:
+    """A reference to it, which keeps its hash when the loop has gone, and its tasks that load."""
     try:
-        return get_running_loop()
+        loop = get_running_loop()
     except RuntimeError:  # trio's, say, or none
         raise RuntimeError(
             f"{table.name}: an async function needs asyncio's event loop, and none is running here "
             "(under trio: decorate a plain function, and call it with trio.to_thread.run_sync)"
         ) from None
+    here = ref(loop)
+    hash(here)
+    return here, tasks_of(loop)
 
 
 def behind(
@@ -147,9 +165,20 @@ def behind(
     key: Hashable,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
-) -> bool:
-    """Start a refresh behind an entry that is served, unless somebody else did."""
-    mine = Flight(key, table.name, running_loop(table))
+) -> bool | None:
+    """Start a refresh behind an entry that is served, unless somebody else did.
+
+    None: its event loop may not live that long, so the caller has to load itself.
+    """
+    here = running_loop(table)[0]
+    if table.short_lived is not None and table.short_lived is not here:
+        table.short_lived = here  # if it comes again, it lives on
+        table.tell_once(
+            "a refresh was abandoned, as its event loop ended before it; where loops live no "
+            "longer than a call, stale hits load in the foreground"
+        )
+        return None
+    mine = Flight(key, table.name, here)
     mine.unattended = True
     try:
         try:
@@ -159,8 +188,9 @@ def behind(
             start(table, mine, loader, args, kwargs, eager=False)
             return True
         except Exception as error:
+            mine.unattended = False  # it has not failed: the next caller tries again
             table.recover(mine, None)
-            _load.not_started(table, error)
+            table.tell_once("a refresh could not be started", error=error)
         return False
     except BaseException:
         table.recover(mine, None)  # once more, if that was interrupted
@@ -168,7 +198,11 @@ def behind(
 
 
 async def wait(
-    table: FlightTable, flight: Flight, signal: Future[None], deadline: float | None
+    table: FlightTable,
+    flight: Flight,
+    signal: Future[None],
+    tasks: Tasks,
+    deadline: float | None,
 ) -> None:
     """Wait until `flight` is over, where that takes more than awaiting the signal."""
     loop, task = get_running_loop(), current_task()
@@ -176,11 +210,12 @@ async def wait(
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             raise WaitTimeout
-        if flight.loop is None and flight.thread == me.thread:
+        if flight.loop is None and flight.thread is me.local.thread:
             raise deadlock([flight])  # its loader runs this very loop
-        # Only what runs a load can be part of a cycle.
-        with Edge(task, flight) if task in loads else nullcontext():
-            waiters = None if flight.loop is loop else flight.waiters.get(loop)
+        here: Any = ref(loop)
+        runner = _runner(task, tasks)
+        with nullcontext() if runner is None else Edge((runner,), flight):
+            waiters = None if flight.loop is here else flight.waiters.get(here)
             if isinstance(waiters, LoopWaiters) and waiters.poll is None:
                 waiters.watch(table, flight)
             timer = None if left is None else loop.call_later(left, _ring, signal)
@@ -194,3 +229,19 @@ async def wait(
     finally:
         # An exception holds its traceback, that this frame; a task holds its exception.
         del table, flight, signal, task
+
+
+def _runner(task: Any, tasks: Tasks) -> ref[Flight] | None:
+    """The flight that needs this task: the one that it loads.
+
+    Or, of the main task of a loop, the one whose loader runs the loop. (Others may only have been
+    started there.)
+    """
+    flight = tasks.get(task)
+    if flight is not None:
+        return flight
+    outer = me.local.thread.flight
+    if outer is None or outer() is None:  # an interruption may have left it there
+        return None
+    ends = [getattr(done, "__qualname__", "") for done, *_ in task._callbacks or ()]
+    return outer if any("run_until_complete" in end for end in ends) else None

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
-from threading import Lock
+from sys import is_finalizing
 from time import monotonic
 from typing import Any
+from weakref import ref
 
 from . import _executor, _load, _serving
 from ._entry import Aging
 from ._executor import Submit
 from ._flight import Flight, Outcome
-from ._locks import critical, is_held, me, released
+from ._locks import is_held, locked, me, released
 from ._outcome import Error, handed_over, without_us
 from ._table import FlightTable
-from ._waits import Edge
+from ._waits import Edge, this_thread
 from .exceptions import WaitTimeout
 
 POLL = 0.5
-"""Seconds between two looks at whether a flight is over unnoticed, or its event loop is gone."""
+"""Seconds between two looks at whether a flight is over unnoticed, or nothing runs its load."""
+
+
+def new_lock() -> threading.Lock:
+    return threading.Lock()  # looked up now: gevent may have patched it
 
 
 class ThreadWaiters:
@@ -34,7 +40,7 @@ class ThreadWaiters:
 
     def __init__(self) -> None:
         self.callers: dict[Flight, Any] = {}
-        self.turnstile = Lock()
+        self.turnstile = new_lock()
         self.turnstile.acquire()
 
     def aboard(self) -> int:
@@ -78,7 +84,9 @@ def call(
         while outcome is None:  # abandoned flights: somebody leads anew
             if submit is not None and (mine.load is None or mine.over):
                 mine.signal = None  # it holds that ticket
-                mine = _elsewhere(table, loader, key, args, kwargs)
+                abandoned, mine = mine, _elsewhere(table, loader, key, args, kwargs)
+                mine.following = abandoned if abandoned.over else None
+                abandoned = None  # type: ignore[assignment]
             outcome = table.claim(mine, board, look=look, aboard=False)
             if outcome is None:
                 flight = mine.following
@@ -92,11 +100,11 @@ def call(
                     if flight is None:
                         assert submit is not None
                         flight = mine
-                        critical(table.lock, _board_own, mine)
+                        locked(table.lock, _board_own, mine)
                         _executor.start(table, mine, submit)
                     # Who would run the load itself need not wait for a thread; nor may a thread
                     # of an executor wait for one of the same.
-                    runs = deadline is None or submit is None or me.thread.works
+                    runs = deadline is None or submit is None or me.local.thread.works
                     if runs:
                         _executor.take_over(table, flight)
                     wait(table, flight, mine.signal, deadline, runs)
@@ -105,7 +113,9 @@ def call(
                         _load.raise_interruption(mine)
                         if cancelled:  # again: this thread will do
                             submit, mine.signal = None, None
-                            mine = Flight(key, table.name)
+                            abandoned, mine = mine, Flight(key, table.name)
+                            mine.following = abandoned
+                            abandoned = None  # type: ignore[assignment]
                         cancelled = True
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
     except WaitTimeout as late:
@@ -136,6 +146,8 @@ def behind(
     kwargs: Mapping[str, Any],
 ) -> bool:
     """Start a refresh behind an entry that is served, unless somebody else did."""
+    if is_finalizing():
+        return False  # there are no threads any more
     mine = _elsewhere(table, loader, key, args, kwargs)
     mine.unattended = True
     try:
@@ -145,8 +157,9 @@ def behind(
             _executor.start(table, mine, submit)
             return True
         except Exception as error:
+            mine.unattended = False  # it has not failed: the next caller tries again
             table.recover(mine, None)
-            _load.not_started(table, error)
+            table.tell_once("a refresh could not be started", error=error)
         return False
     except BaseException:
         table.recover(mine, None)  # once more, if that was interrupted
@@ -176,7 +189,10 @@ def load(
     flight: Flight,
 ) -> Outcome:
     """What the loader returns or raises, as a value; interruptions pass through."""
+    thread = me.local.thread
+    outer = thread.flight
     try:
+        thread.flight = ref(flight)
         try:
             value = loader(*args, **kwargs)
         except Exception as error:
@@ -189,6 +205,7 @@ def load(
     except Exception as error:  # of an option
         return _load.spoilt(table, flight, without_us(error))
     finally:
+        thread.flight = outer
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
         failure = None  # type: ignore[assignment]
         del table, flight, args, kwargs
@@ -202,8 +219,9 @@ def wait(
     runs: bool = False,
 ) -> None:
     """Block until `flight` is over."""
-    thread = me.thread
-    edge = Edge(thread, flight)
+    me.adapt()
+    thread = me.local.thread
+    edge = Edge(this_thread(), flight)
     try:
         with edge:
             if is_held(thread.lock):  # see `_locks`

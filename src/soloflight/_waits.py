@@ -1,8 +1,11 @@
 """Who waits for which flight, and whether that closes a cycle.
 
-A *runner* is what a load runs in: a thread or a task. An edge says that a runner waits
-for a flight; the flight says what runs it. A runner that waits, through any chain of these, for a
-flight that it runs itself would wait for ever.
+A *runner* is what a load needs to go on: the thread that runs it, or the event loop whose task does;
+and what its flight stands for, its task, or the main task of an event loop that its loader runs. An
+edge says that a runner waits for a flight. A runner that waits, through any chain of these, for a
+flight that needs it would wait for ever.
+
+Which thread runs a loop is asked when that thread blocks: a loop may move to another one.
 
 There is no lock. Each caller registers its own edge first and walks second, so of all the callers
 that close a cycle the last one sees it whole; and the path is looked at once more after the walk,
@@ -11,11 +14,13 @@ so that edges which did not exist at the same time accuse nobody.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Hashable
 from weakref import ref
 
 from ._flight import Flight
+from ._locks import me
 from .exceptions import FlightDeadlock
 
 # Single dict operations only; an edge is written by its runner alone. The references are weak for
@@ -23,23 +28,30 @@ from .exceptions import FlightDeadlock
 _waiting: dict[Hashable, ref[Flight]] = {}
 
 
+def this_thread() -> tuple[Hashable, ...]:
+    """The runners that wait where this thread does: itself, and the event loop that it runs."""
+    loop = asyncio._get_running_loop()
+    return (me.local.thread,) if loop is None else (me.local.thread, ref(loop))
+
+
 class Edge:
-    """``with Edge(runner, flight)``: `runner` waits for `flight`.
+    """``with Edge(runners, flight)``: `runners` wait for `flight`.
 
     Raises `FlightDeadlock` on entry where that would never end.
     """
 
-    __slots__ = ("_flight", "_outer", "_runner")
+    __slots__ = ("_flight", "_outer", "_runners")
 
-    def __init__(self, runner: Hashable, flight: Flight) -> None:
-        self._runner = runner
+    def __init__(self, runners: tuple[Hashable, ...], flight: Flight) -> None:
+        self._runners = runners
         self._flight = flight
         # A signal handler or a destructor may wait in the middle of a wait of the same thread.
-        self._outer = _waiting.get(runner)
+        self._outer = [_waiting.get(runner) for runner in runners]
 
     def __enter__(self) -> None:
         try:
-            _waiting[self._runner] = ref(self._flight)
+            for runner in self._runners:
+                _waiting[runner] = ref(self._flight)
             self.check()
         except BaseException:
             self.__exit__()
@@ -48,18 +60,19 @@ class Edge:
 
     def check(self) -> None:
         """Look for a cycle. Another edge of the same thread may have hidden it for a while."""
-        path = _cycle(self._runner, self._flight)
+        path = _cycle(self._runners, self._flight)
         try:
-            if path is not None and _cycle(self._runner, self._flight) == path:
+            if path is not None and _cycle(self._runners, self._flight) == path:
                 raise deadlock(path)
         finally:
             del self, path  # an exception holds its traceback, that this frame
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._outer is None:
-            _waiting.pop(self._runner, None)
-        else:
-            _waiting[self._runner] = self._outer
+        for runner, outer in zip(self._runners, self._outer, strict=True):
+            if outer is None:
+                _waiting.pop(runner, None)
+            else:
+                _waiting[runner] = outer
 
 
 def deadlock(path: list[Flight]) -> FlightDeadlock:
@@ -71,22 +84,20 @@ def deadlock(path: list[Flight]) -> FlightDeadlock:
     )
 
 
-def _cycle(runner: Hashable, flight: Flight) -> list[Flight] | None:
-    """The flights from `flight` to one that `runner` runs, each waiting for the next."""
+def _cycle(waiting: tuple[Hashable, ...], flight: Flight) -> list[Flight] | None:
+    """The flights from `flight` to one that needs a runner of `waiting`, each needing the next."""
     seen: set[Flight] = set()
     paths = [[flight]]
     while paths:
         path = paths.pop()
         last = path[-1]
-        gone = last.loop is not None and last.loop.is_closed()  # whoever waits for it finds out
-        if last.over or gone or last in seen:
+        if last.over or last in seen or last.is_gone():  # whoever waits for it finds out
             continue
         seen.add(last)
-        # A load in a task is held up by what its task waits for, and by what blocks its loop.
-        runners = (last.load.task, last.thread) if last.load else (last.thread,)
-        if runner in runners:
+        needs = (ref(last), last.thread if last.loop is None else last.loop)
+        if any(runner in waiting for runner in needs):
             return path
-        for edge in map(_waiting.get, runners):
+        for edge in map(_waiting.get, needs):
             if edge is not None and (following := edge()) is not None:
                 paths.append([*path, following])
     return None

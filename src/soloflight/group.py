@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
 from inspect import isawaitable
+from sys import is_finalizing
 from threading import Lock, Thread
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from . import _locks, _tasks, _threads
 from ._flight import Flight, FlightInfo, Outcome
+from ._locks import tell, tell_all
 from ._outcome import Error, handed_over
 from ._shown import shown
 from ._table import FlightTable
+from .exceptions import FlightDeadlock
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-log = logging.getLogger("soloflight")
 
 
 class Group:
@@ -90,6 +90,8 @@ class Group:
         6
         """
         _check(fn, "submit")
+        if is_finalizing():
+            raise RuntimeError(f"{self._table.name}: the interpreter ends, and starts no thread")
         hash(key)  # refuse it before anything holds the arguments
         load = partial(copy_context().run, partial(fn, *args, **kwargs))
         future: _SubmitFuture[R] = _SubmitFuture(self._table, key, load)
@@ -108,7 +110,8 @@ class Group:
         return self._table.in_flight()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._table.name!r}, {len(self._table.flights)} in flight>"
+        flights = len(list(self._table.flights))
+        return f"<{type(self).__name__} {self._table.name!r}, {flights} in flight>"
 
     def __len__(self) -> int:
         """The number of loads in progress."""
@@ -168,8 +171,9 @@ class _Crew(_threads.ThreadWaiters):
             try:
                 if future is not None:
                     future.landed(outcome)
-            except BaseException:  # SystemExit: nobody else's business
-                log.exception("a callback of a future of Group.submit raised")
+            except BaseException as error:  # SystemExit: nobody else's business
+                tell("a callback of a future of Group.submit raised", error=error)
+        tell_all()
 
 
 def _board(future: _SubmitFuture[Any], flight: Flight, mine: Flight) -> None:
@@ -268,6 +272,13 @@ class _SubmitFuture(Future[R]):
                 self._table.leave(mine.following or mine, mine)
         return True
 
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        if is_finalizing() and not self.done():
+            raise FlightDeadlock(
+                f"{self._table.name}: the interpreter ends, and has frozen the thread that loads"
+            )
+        return super().exception(timeout)
+
     def result(self, timeout: float | None = None) -> R:
         """As that of any future; an exception has the loader's traceback, and does not grow it."""
         try:
@@ -294,7 +305,7 @@ class _SubmitFuture(Future[R]):
 def _lead(
     table: FlightTable, mine: Flight, future: _SubmitFuture[Any], load: Callable[[], Any]
 ) -> None:
-    mine.thread = _locks.me.thread
+    mine.thread = _locks.me.local.thread
     outcome: Outcome | None = None
     try:
         outcome = _threads.load(table, load, (), {}, mine)

@@ -6,11 +6,11 @@ it holds no lock, so that any other may go first.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from greenlet import getcurrent
 
+from soloflight import _flights
 from soloflight._flight import Flight
 from soloflight._outcome import Error, Found
 from soloflight._table import FlightTable
@@ -37,11 +37,11 @@ def pause() -> None:
         actor.parent.switch()
 
 
-class Flights(dict[Hashable, Flight]):
+class Flights(_flights.Flights):
     """Going on the table takes no lock."""
 
-    def setdefault(self, key: Hashable, mine: Flight) -> Flight:  # type: ignore[override]
-        found = super().setdefault(key, mine)
+    def enter(self, mine: Flight) -> Flight:
+        found = super().enter(mine)
         mine.signal.flight = found
         pause()
         return found

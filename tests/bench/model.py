@@ -46,7 +46,7 @@ class World:
         )
         self.shelf.look = self.second_look  # type: ignore[method-assign]
         self.table = self.make_table()
-        self.table.flights = Flights()
+        self.table.flights = Flights(self.table.lock)
         self.callers = [Caller() for _ in range(callers)]
         self.loads: list[Load] = []
         self.paused: list[greenlet] = []

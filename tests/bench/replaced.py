@@ -198,7 +198,7 @@ PATCHES: list[tuple[Any, str, Any]] = [
     *((module, "RLock", RLock) for module in (_locks, _store, _table)),
     *((module, "Flight", flight) for module in (_executor, _tasks, _threads)),
     (_locks, "_RLock", RLock),
-    (_threads, "Lock", Lock),
+    (_threads, "new_lock", Lock),
     (group, "Thread", Thread),
     (_executor, "Thread", Daemon),
     (_executor, "SimpleQueue", Jobs),

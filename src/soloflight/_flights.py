@@ -1,0 +1,94 @@
+"""Which flights are on a table: at most one for each key.
+
+No dict of keys: where a key's ``__eq__`` is Python, other threads run in the middle of a dict
+operation, so that two of them may both find nothing and both insert. A dict of *hashes* compares
+integers, and each operation on it is one atomic step. Keys are compared outside of those; whoever
+then acts on what was found says which flight that was, and learns whether it is still there. Nor
+does a landing run any code of a key's, whose hash may have changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from threading import RLock
+
+from ._flight import Flight
+from ._locks import locked
+
+Found = Flight | tuple[Flight, ...]
+"""What is there under one hash; usually one flight."""
+
+
+class Flights:
+    """A flight enters with no lock; it is removed, or put beside others, under that of the table."""
+
+    __slots__ = ("_by_hash", "_lock")
+
+    def __init__(self, lock: RLock) -> None:
+        self._lock = lock
+        self._by_hash: dict[int, Found] = {}
+
+    def enter(self, mine: Flight) -> Flight:
+        """The flight of its key: `mine` from now on, unless there was one."""
+        while True:
+            found = self._by_hash.setdefault(mine.hash, mine)
+            if found is mine:
+                return mine
+            flight = _of_key(found, mine.key)
+            if flight is not None:
+                return flight
+            if locked(self._lock, self._beside, found, mine):
+                return mine
+
+    def _beside(self, found: Found, mine: Flight) -> bool:
+        """Put `mine` beside those of other keys, unless that has changed since they were found."""
+        if self._by_hash.get(mine.hash) is not found:
+            return False
+        self._by_hash[mine.hash] = (*_each(found), mine)
+        return True
+
+    def get(self, key: Hashable) -> Flight | None:
+        """The flight of `key`."""
+        found = self._by_hash.get(hash(key))
+        return None if found is None else _of_key(found, key)
+
+    def has(self, flight: Flight) -> bool:
+        """Whether this very flight is there."""
+        found = self._by_hash.get(flight.hash)
+        return found is flight or (type(found) is tuple and flight in found)
+
+    def remove(self, flight: Flight) -> bool:
+        """Remove this very flight; whether it was there."""
+        found = self._by_hash.get(flight.hash)
+        if found is flight:
+            del self._by_hash[flight.hash]
+        elif type(found) is tuple and flight in found:
+            left = tuple(other for other in found if other is not flight)
+            self._by_hash[flight.hash] = left if len(left) > 1 else left[0]
+        else:
+            return False
+        return True
+
+    def clear(self) -> None:
+        self._by_hash.clear()
+
+    def __contains__(self, key: Hashable) -> bool:
+        return self.get(key) is not None
+
+    def __iter__(self) -> Iterator[Flight]:
+        for found in list(self._by_hash.values()):
+            yield from _each(found)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_hash)
+
+
+def _each(found: Found) -> tuple[Flight, ...]:
+    return found if isinstance(found, tuple) else (found,)
+
+
+def _of_key(found: Found, key: Hashable) -> Flight | None:
+    for flight in _each(found):
+        if flight.key is key or flight.key == key:
+            return flight
+    return None
