@@ -32,7 +32,7 @@ def held_off(made: Any, now: float, times: int = 1, **options: Any) -> float:
     """Fail to reload so many times in a row; returns how long the next attempt has to wait."""
     policy = Policy(ttl=10.0, stale_if_error=inf, **options)
     for _ in range(times):
-        policy.hold_off(made, failure(LookupError("down")), now)
+        policy.hold_off(made, failure(LookupError("down")), now, made.until)
     return float(made.calm_until - now)
 
 
@@ -95,7 +95,7 @@ def test_a_failure_is_noted_and_touches_nothing_else() -> None:
     value, deadlines = made.value, (made.fresh_until, made.stale_until, made.error_until)
     held_off(made, NOW + 12)
     error = failure(KeyError("again"))
-    Policy(ttl=10.0, stale_if_error=20.0).hold_off(made, error, NOW + 14)
+    Policy(ttl=10.0, stale_if_error=20.0).hold_off(made, error, NOW + 14, made.until)
     assert made.value is value == ["value"]
     assert (made.fresh_until, made.stale_until, made.error_until) == deadlines
     assert made.cost == COST

@@ -103,6 +103,77 @@ def test_what_is_kept_has_no_traceback_however_it_is_chained() -> None:
     assert context.__traceback__ is not None, "that of the others is theirs"
 
 
+@pytest.mark.parametrize(
+    ("exception", "told"),
+    [
+        (Stubborn("a", 1), "Exception('a', 1)"),
+        (type("Odd", (Stubborn, KeyError), {})("k"), "KeyError('k')"),
+        (type("Odd", (Stubborn, OSError), {})(2, "gone"), "FileNotFoundError(2, 'gone')"),
+        (type("Odd", (Stubborn, UnicodeError), {})("k"), "UnicodeError('k')"),
+    ],
+    ids=lambda given: str(given),
+)
+def test_another_one_stands_in_for_what_cannot_be_copied(exception: Exception, told: str) -> None:
+    error = raised(exception)
+    kept = error.bare(stand_in=True).exception
+    assert repr(kept) == told
+    assert kept.__notes__ == [  # type: ignore[attr-defined]
+        f"in place of a {type(exception).__module__}.{type(exception).__qualname__}"
+    ]
+    assert (repr(kept.__cause__), repr(kept.__context__)) == (
+        "ValueError('cause')",
+        "KeyError('context')",
+    )
+    assert kept.__traceback__ is kept.__context__.__traceback__ is None  # type: ignore[union-attr]
+    assert error.exception is exception
+    assert exception.__traceback__ is not None, "that of the callers is theirs"
+
+
+def test_what_cannot_be_copied_is_not_replaced_where_it_is_to_be_raised() -> None:
+    error = raised(Stubborn())
+    assert error.bare().exception is error.exception
+
+
+def linked(exception: Exception) -> Exception:
+    """One that was raised, and so has frames."""
+    try:
+        raise exception
+    except Exception as error:
+        return error
+
+
+def test_what_is_kept_links_to_no_traceback_by_any_attribute() -> None:
+    class Wrapping(Exception):
+        original: Exception
+
+    outer = Wrapping("it failed", linked(LookupError("an argument")))
+    outer.original = linked(Stubborn("an attribute"))
+    error = raised(outer)
+    kept: Any = error.bare(stand_in=True).exception
+    assert [repr(kept.original), repr(kept.args[1])] == [
+        "Exception('an attribute')",
+        "LookupError('an argument')",
+    ]
+    assert kept.original.__traceback__ is kept.args[1].__traceback__ is None
+    assert outer.original.__traceback__ is not None
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups came with Python 3.11")
+def test_the_members_of_a_group_that_is_kept_are_bare_with_all_that_is_linked_to_them() -> None:
+    member = linked(Stubborn("m"))
+    member.__context__ = linked(KeyError("context of a member"))
+    group = ExceptionGroup  # type: ignore[name-defined]  # noqa: F821
+    error = raised(group("all", [member, group("inner", [linked(LookupError("k"))])]))
+    kept: Any = error.bare(stand_in=True).exception
+    first, inner = kept.exceptions
+    assert (repr(first), repr(first.__context__)) == (
+        "Exception('m')",
+        "KeyError('context of a member')",
+    )
+    tracebacks = [e.__traceback__ for e in (first, first.__context__, *inner.exceptions)]
+    assert tracebacks == [None] * 3
+
+
 def test_whoever_follows_gets_a_copy_and_whoever_leads_the_original(gate: Gate) -> None:
     original = LookupError("k")
 

@@ -30,6 +30,37 @@ class Mark:
     """A local of somebody's."""
 
 
+class Odd(Boom, KeyError):
+    """It cannot be copied."""
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        raise RuntimeError("no variables here")
+
+
+def uncopied() -> None:
+    raise Odd("no such row")
+
+
+def uncopied_from_another() -> None:
+    try:
+        raise Odd("the cause")
+    except KeyError as error:
+        raise Odd("from another") from error
+
+
+def with_an_original() -> None:
+    try:
+        raise KeyError("the original")
+    except KeyError as error:
+        wrapped = Boom("wrapped", error)
+        wrapped.original = error  # type: ignore[attr-defined]
+    try:
+        raise wrapped
+    finally:
+        del wrapped
+
+
 def alone() -> None:
     raise Boom("alone")
 
@@ -48,7 +79,8 @@ def beside_another() -> None:
         raise Boom("beside another")  # noqa: B904  # which is the case
 
 
-HOW = pytest.mark.parametrize("fail", [alone, from_another, beside_another])
+HOW = pytest.mark.parametrize("fail", [alone, from_another, beside_another, with_an_original])
+RELOAD = pytest.mark.parametrize("fail", [*HOW.args[1], uncopied, uncopied_from_another])
 
 
 @pytest.fixture
@@ -142,7 +174,7 @@ def test_a_cached_exception_keeps_no_frame_alive(
     assert marks.alive() == []
 
 
-@HOW
+@RELOAD
 @IS_ASYNC
 def test_a_failed_reload_keeps_no_frame_alive(
     marks: Marks, fail: Callable[[], None], is_async: bool
@@ -153,7 +185,7 @@ def test_a_failed_reload_keeps_no_frame_alive(
     assert marks.alive() == []
 
 
-@HOW
+@RELOAD
 @IS_ASYNC
 def test_a_failed_refresh_keeps_no_frame_alive(
     marks: Marks, fail: Callable[[], None], is_async: bool

@@ -13,11 +13,12 @@ from weakref import WeakValueDictionary, ref
 
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
-from ._durations import is_number, lifetime
+from ._durations import is_number, lifetime, size, told
 from ._entry import Entry, Raising
 from ._options import UNSET, check_callable, check_ttl
-from ._policy import Policy
+from ._policy import Policy, fixed
 from ._shelf import Shelf
+from ._shown import shown
 from ._store import SizeError, Store
 
 _stores: WeakValueDictionary[int, Store] = WeakValueDictionary()
@@ -58,7 +59,13 @@ def _check_timer(timer: Callable[[], object]) -> None:
     except TypeError as error:
         raise TypeError(f"timer must be a callable without arguments: {error}") from error
     if not is_number(now):
-        raise TypeError(f"timer must return seconds (a number), not {now!r}")
+        raise TypeError(f"timer must return seconds (a number), not {shown(now)}")
+    try:
+        exact = isinstance(now + 0.0, float)
+    except TypeError:
+        exact = False
+    if not exact:  # deadlines would be reckoned in it: with a float32, wrong by minutes
+        raise TypeError(f"timer must return seconds as a float or an int, not {type(now).__name__}")
 
 
 def _default(
@@ -68,22 +75,20 @@ def _default(
     getsizeof: Callable[[Any], float] | None,
     timer: Callable[[], float],
 ) -> Shelf:
-    size = 1024 if maxsize is UNSET else inf if maxsize is None else maxsize
-    if not is_number(size):
-        raise TypeError(f"maxsize must be a number, or None for no limit, not {size!r}")
-    if not size >= 0:
-        raise ValueError(f"maxsize must not be negative, but is {size}")
+    most = 1024 if maxsize is UNSET else inf if maxsize is None else maxsize
+    most = size(most, "maxsize", "a number, or None for no limit")
 
     def sizeof(entry: Entry[Any]) -> float:
         assert getsizeof is not None
         try:
             # An exception has no size that `getsizeof` could know.
-            size = 1 if type(entry) is Raising else getsizeof(entry.value)
-            if size >= 0:
-                return size
+            found = 1 if type(entry) is Raising else getsizeof(entry.value)
         except Exception as error:
-            raise SizeError(f"getsizeof raised {error!r}") from error
-        raise SizeError(f"getsizeof returned {size!r}; a size is a number, 0 or more")
+            raise SizeError(f"getsizeof raised {shown(error)}") from error
+        try:
+            return size(found, "what getsizeof() returns")
+        except (TypeError, ValueError) as error:
+            raise SizeError(str(error)) from None
 
     measure = None if getsizeof is None else sizeof
 
@@ -91,8 +96,8 @@ def _default(
 
     def make() -> Cache[Any, Any]:
         if callable(ttl) or policy.error_ttl:
-            return TLRUCache(size, lambda _, entry, __: entry.until, timer, measure)
-        return TTLCache(size, ttl + policy.longest_stale, timer, measure)
+            return TLRUCache(most, lambda _, entry, __: entry.until, timer, measure)
+        return TTLCache(most, ttl + policy.longest_stale, timer, measure)
 
     return Shelf(name, Store(make(), make), policy, timer)
 
@@ -109,6 +114,8 @@ def _given(
         _probe(cache)
     own = getattr(cache, "ttl", None)
     own = inf if callable(own) else lifetime(own, "the cache's ttl")
+    if own < 0:
+        raise ValueError(f"the cache's ttl must not be negative, but is {told(own)}")
     policy = replace(policy, ttl=_within(own, policy), most=own)
     check_ttl(policy)
     if timer is None:
@@ -129,23 +136,30 @@ def _given(
 def _within(own: float, policy: Policy) -> Any:
     """The ttl of a function whose cache has a ttl of its own."""
     ttl: Any = policy.ttl
+    fresh = 0.0 if callable(ttl) else own if ttl is UNSET else ttl
     longest = policy.longest_stale
-    asked = longest if callable(ttl) else longest + (own if ttl is UNSET else ttl)
+    behind = policy.stale_while_revalidate
+    if policy.hidden and not fixed(policy.hidden) and fresh + behind < own:
+        longest = behind  # the hour that errors are hidden for is ours: what room there is will do
+    asked = fresh + longest
     if asked > own:
         if longest:
-            room = f"; give a ttl of at most {own - longest}"
+            room = f"; give a ttl of at most {told(own - longest)}"
             if longest >= own:
                 room = "; give a cache that keeps them longer"
             raise ValueError(
-                f"entries are to be served for up to {asked} s, {longest} s of that stale, but the "
-                f"cache's own ttl={own}{room}"
+                f"entries are to be served for up to {told(asked)} s, {told(longest)} s of that "
+                f"stale, but the cache's own ttl={told(own)}{room}"
             )
-        says = "None (for ever)" if ttl == inf else ttl
-        raise ValueError(f"ttl={says} is longer than the cache's own ttl={own}; give one of them")
+        says = "None (for ever)" if ttl == inf else told(ttl)
+        raise ValueError(
+            f"ttl={says} is longer than the cache's own ttl={told(own)}; give one of them"
+        )
     for cls, error_ttl in policy.error_ttl.items():
         if not callable(error_ttl) and error_ttl > own:
             raise ValueError(
-                f"error_ttl of {cls.__name__} is {error_ttl}, longer than the cache's own ttl={own}"
+                f"error_ttl of {cls.__name__} is {told(error_ttl)}, longer than the cache's own "
+                f"ttl={told(own)}"
             )
     return own if ttl is UNSET else ttl
 
@@ -162,7 +176,7 @@ def _probe(cache: MutableMapping[Hashable, Any]) -> None:
     except Exception as error:
         raise TypeError(
             f"cache must keep any object under any hashable key; {type(cache).__name__} does not: "
-            f"{error!r}"
+            f"{shown(error)}"
         ) from error
     if not same:
         raise TypeError(

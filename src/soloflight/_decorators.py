@@ -8,10 +8,11 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from . import _caches, _executor, _keys, _loaders, _options, _serving, _tasks, _threads
+from . import _caches, _executor, _keys, _loaders, _options, _serving, _tasks, _threads, _unknown
 from ._function import CachedFunction, Function, decorated
 from ._options import UNSET, CallOptions, LoadOptions
 from ._shelf import Shelf
+from ._shown import shown
 from ._surface import Core, Loading
 from ._table import FlightTable
 from ._template import Spec
@@ -20,6 +21,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 Duration = float | timedelta
+SELF = {"self", "cls"}
+"""How methods name what they get first; whether a function is one is not known before a call."""
 
 
 class _CachedDecorator(Protocol):
@@ -52,6 +55,7 @@ def singleflight(
     per_instance: bool | Callable[[Any], Any] | None = None,
     wait_timeout: Duration | None = None,
     name: str | None = None,
+    **unknown: Any,
 ) -> Any:
     """Let concurrent identical calls share one execution. Nothing is cached.
 
@@ -89,6 +93,7 @@ def singleflight(
 
     After Go's ``golang.org/x/sync/singleflight``.
     """
+    _refuse_unknown(unknown, singleflight)
     options = CallOptions(
         key=key,
         ignore=ignore,
@@ -106,7 +111,8 @@ def cached_singleflight(
     ttl: Duration | Callable[[Any], Duration | None] | None = UNSET,
     jitter: float = 0,
     stale_while_revalidate: Duration = 0,
-    stale_if_error: Duration = 0,
+    stale_if_error: Duration
+    | Mapping[type[Exception], Duration | Callable[[Any], Duration | None]] = 0,
     retry_after: tuple[Duration, Duration] = UNSET,
     early_refresh: float = 0,
     error_ttl: Mapping[type[Exception], Duration | Callable[[Any], Duration | None]] | None = None,
@@ -125,6 +131,7 @@ def cached_singleflight(
     per_instance: bool | Callable[[Any], Any] | None = None,
     wait_timeout: Duration | None = None,
     name: str | None = None,
+    **unknown: NoReturn,
 ) -> _CachedDecorator:
     """`singleflight` in front of a cache: an expiring hot key triggers exactly one reload.
 
@@ -145,7 +152,12 @@ def cached_singleflight(
         stale_while_revalidate: for so long after it went stale, an entry is served at once, and
             exactly one refresh runs behind it (RFC 5861).
         stale_if_error: for so long after it went stale, an entry is served where a reload fails
-            (RFC 5861).
+            (RFC 5861). That hides every exception, also one that says that what was loaded is gone.
+            Or ``{exception class: seconds}``, which hides these alone: what is not named reaches
+            the callers at once, and the next call loads again. The most specific class wins. A
+            callable gets the exception; what it gives as zero, less or ``None`` is not hidden. Then
+            entries are kept for the longest duration that is given, or an hour where there are only
+            callables; for so long they are also served to who runs out of patience.
         retry_after: ``(base, most)``, default ``(1, 30)``: after a reload that failed, the next
             attempt has to wait while there is something to serve: between half of and all of
             base * 2**n, at random, and never longer than ``most``. A success resets it.
@@ -202,6 +214,7 @@ def cached_singleflight(
             "write @cached_singleflight(ttl=...): it needs a ttl or a cache, and takes options by "
             "name only"
         )
+    _refuse_unknown(unknown, cached_singleflight)
     options = CallOptions(
         key=key,
         ignore=ignore,
@@ -240,6 +253,12 @@ def cached_singleflight(
     return partial(_decorate, options, loads, make_shelf)
 
 
+def _refuse_unknown(given: Mapping[str, object], decorator: Callable[..., Any]) -> None:
+    if given:
+        own, cached = (d.__kwdefaults__ or {} for d in (decorator, cached_singleflight))
+        _unknown.refuse(given, decorator.__name__, own, cached)
+
+
 def _decorate(
     options: CallOptions,
     loads: LoadOptions,
@@ -250,7 +269,7 @@ def _decorate(
     if kind is not None:
         loader = loader.__func__
     if not callable(loader):
-        raise TypeError(f"the decorator takes a function, not {loader!r}")
+        raise TypeError(f"the decorator takes a function, not {shown(loader)}")
     qualname, module = _loaders.qualname(loader), _loaders.module(loader)
     name = options.name or f"{module}.{qualname}"
     is_async = _loaders.is_async(loader, name)
@@ -288,6 +307,13 @@ def _decorate(
         for_methods=options.per_instance is not None,
         copy=loads.copy,
     )
+    if options.key is not None:
+        ways = [params, _keys.without_self(params)]
+        if kind is staticmethod or not (core.for_methods or core.defined_in_class()):
+            del ways[1]
+        elif kind is classmethod or core.for_methods or (params and params[0].name in SELF):
+            del ways[0]
+        _keys.check_key(options.key, ways, name)  # a method that turns out to be a static one, too
     return decorated(core, kind)
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from ._outcome import GIL, Error, Value
+from ._shown import shown
 
 V = TypeVar("V")
 E = TypeVar("E", bound="Entry[Any]")
@@ -57,7 +58,11 @@ class Entry(Value[V]):
 
     @property
     def last_error(self) -> Exception | None:
-        """What the last of them raised, without its traceback (that is in the log)."""
+        """What the last of them raised, without its traceback (that is in the log).
+
+        It is a copy. In place of an exception that cannot be copied, there is one of the nearest of
+        Python's own classes, with the same ``args`` and a note that says of what class it was.
+        """
         return None
 
     @property
@@ -87,7 +92,7 @@ class Entry(Value[V]):
         return Entry(of_value(self.value), self.fresh_until)
 
     def __repr__(self) -> str:
-        return f"Entry(value={self.value!r}, fresh_until={self.fresh_until!r})"
+        return f"Entry(value={shown(self.value)}, fresh_until={self.fresh_until!r})"
 
 
 class Aging(Entry[V]):
@@ -147,7 +152,7 @@ class Raising(Aging[Any]):
         return copy
 
     def __repr__(self) -> str:
-        return f"Entry(raises {self.kept.exception!r}, fresh_until={self.fresh_until!r})"
+        return f"Entry(raises {shown(self.kept.exception)}, fresh_until={self.fresh_until!r})"
 
 
 class State(Enum):

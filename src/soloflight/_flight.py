@@ -9,6 +9,7 @@ from weakref import ref
 
 from ._locks import NOBODY, me
 from ._outcome import Error, Value
+from ._shown import shown
 
 Outcome = Value[Any] | Error
 
@@ -49,6 +50,9 @@ class FlightInfo(NamedTuple):
     age: float
     waiters: int
 
+    def __repr__(self) -> str:
+        return f"FlightInfo(key={shown(self.key)}, age={self.age!r}, waiters={self.waiters!r})"
+
 
 class Flight:
     """One load in progress for one key; until it leads, the ticket of one call."""
@@ -64,6 +68,7 @@ class Flight:
         "name",
         "outcome",
         "over",
+        "shown",
         "signal",
         "since",
         "successor",
@@ -95,9 +100,14 @@ class Flight:
         # Of the call that brought this flight, when another one was on the table:
         self.following: Flight | None = None
         self.signal: Any = None  # what wakes the call
+        self.shown: str  # once somebody has asked
 
     def __str__(self) -> str:
-        return f"{self.name}[{self.key!r}]"
+        try:
+            return self.shown
+        except AttributeError:
+            self.shown = f"{self.name}[{shown(self.key)}]"
+            return self.shown
 
     def aboard(self) -> int:
         """How many callers wait for it."""

@@ -7,6 +7,7 @@ from types import MethodType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from . import _loaders, _looks
+from ._shown import shown
 from ._surface import (
     NOT_FOR_FUNCTIONS,
     AwaitedSurface,
@@ -88,7 +89,7 @@ class _BoundTo(Generic[P, R]):
         return sorted({*dir(type(self)), *dir(self.__func__)})
 
     def __repr__(self) -> str:
-        return f"<bound {self.__func__!r} of {self.__self__!r}>"
+        return f"<bound {self.__func__!r} of {shown(self.__self__)}>"
 
 
 class _Unbound(BaseObjectProxy):
@@ -175,7 +176,7 @@ class _Unbound(BaseObjectProxy):
         return sorted({*dir(type(self)), *dir(self._core.loader), *self._own})
 
     def __repr__(self) -> str:
-        return f"<soloflight of {self.__wrapped__!r}>"
+        return f"<soloflight of {shown(self.__wrapped__)}>"
 
 
 class BoundFunction(_BoundTo[P, R], FlightSurface[P, R]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._durations import told
 from ._flight import Flight
 from .exceptions import WaitTimeout
 
@@ -32,8 +33,8 @@ class Hanging:
 
     def too_many(self, flight: Flight) -> WaitTimeout:
         return WaitTimeout(
-            f"{flight}: {1 + len(self.of(flight))} loads are older than "
-            f"max_flight_age={self._max_age}, and max_abandoned={self._max_abandoned}"
+            f"{1 + len(self.of(flight))} loads are older than "
+            f"max_flight_age={told(self._max_age)}, and max_abandoned={self._max_abandoned}"
         )
 
     def add(self, flight: Flight) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from weakref import ref
 
 from ._entry import Entry
+from ._shown import shown
 from ._stats import Tally
 
 RING = 8
@@ -54,7 +55,7 @@ class Scoped(NamedTuple):
     key: Hashable
 
     def __repr__(self) -> str:
-        return repr(self.key)
+        return shown(self.key)
 
 
 UNUSED = [GONE] * RING

@@ -42,6 +42,35 @@ def check_ignore(params: list[Parameter], ignore: Collection[str], name: str) ->
         )
 
 
+def without_self(params: list[Parameter]) -> list[Parameter]:
+    """The parameters besides the instance."""
+    return params[1:] if params and params[0].kind is not Parameter.VAR_POSITIONAL else params
+
+
+def check_key(key: Callable[..., Any], ways: Collection[list[Parameter]], name: str) -> None:
+    """Refuse a ``key=`` that fits none of the ways in which the function may be called."""
+    try:
+        # Not that of what it wraps: what is called is the wrapper.
+        signature = inspect.signature(key, follow_wrapped=False)
+    except Exception:
+        return  # made in C, say
+    for params in ways:
+        kinds = {p.kind for p in params}
+        # What stars bring may be what is missing.
+        bind = signature.bind_partial if kinds & _STARS.keys() else signature.bind
+        given = [None for p in params if p.kind in _POSITIONAL]
+        named = {p.name: None for p in params if p.kind is Parameter.KEYWORD_ONLY}
+        try:
+            bind(*given, **named)
+            return
+        except TypeError as error:
+            wrong = error
+    raise TypeError(
+        f"{name}: key does not take what it is called with, which is the function's arguments "
+        f"without self, ({', '.join(_STARS.get(p.kind, '') + p.name for p in params)}): {wrong}"
+    ) from None
+
+
 def declaration(params: list[Parameter]) -> str:
     """The parameters as in a ``def``; ``None`` stands for each default."""
     parts: list[str] = []

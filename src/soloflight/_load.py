@@ -9,20 +9,25 @@ from __future__ import annotations
 from typing import Any
 
 from ._entry import Aging
-from ._flight import Flight
+from ._flight import Flight, Outcome
+from ._for_one import refusal
 from ._locks import tell
 from ._outcome import Error, Value
 from ._shelf import Shelf
 from ._table import FlightTable
 
 
-def loaded(table: FlightTable, flight: Flight, value: Any) -> Value[Any]:
+def loaded(table: FlightTable, flight: Flight, value: Any) -> Outcome:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
     try:
+        refused = refusal(value, table.name)
+        if refused is not None:
+            return failed(table, flight, Error(refused, None))
         now = _ended(table, flight)
         shelf = table.shelf
         return Value(value) if shelf is None else shelf.policy.entry(value, now, flight.took)
     finally:
+        refused = None
         del table, flight, value  # the frame of an option that raises holds this one
 
 
@@ -39,12 +44,12 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
         policy = table.shelf.policy
         try:
             error.entry = policy.error_entry(error, now)
+            if error.entry is not None:
+                return error
+            error.stale = _held_off(table, table.shelf, flight, error, now, error.exception)
         except Exception as wrong:
             wrong.__context__ = error.exception  # what it was asked about
             raise
-        if error.entry is not None:
-            return error
-        error.stale = _held_off(table, table.shelf, flight, error, now)
         if error.stale is not None or flight.unattended:
             _tell(flight, error)
         return error
@@ -71,19 +76,28 @@ def _ended(table: FlightTable, flight: Flight) -> float:
 
 
 def _held_off(
-    table: FlightTable, shelf: Shelf, flight: Flight, error: Error, now: float
+    table: FlightTable,
+    shelf: Shelf,
+    flight: Flight,
+    error: Error,
+    now: float,
+    raised: BaseException | None = None,
 ) -> Value[Any] | None:
     """Hold off the next attempt where there is an entry to serve; its value, instead of an error.
 
-    A fresh one was put there meanwhile.
+    A fresh one was put there meanwhile. `raised`: by the loader.
     """
     entry = shelf.find(flight.key)
     if type(entry) is not Aging or not now < entry.until:
         return None
+    hides = shelf.policy.hides(raised)
+    until = shelf.policy.answers_until(entry, hides)
+    if not now < until:
+        return None
     # Found first, asked second: what is newer than this load has fenced it before.
-    if table.flights.get(flight.key) is flight:
-        shelf.policy.hold_off(entry, error, now)
-    if now < entry.fresh_until and not shelf.policy.stale_if_error:
+    if table.flights.has(flight):
+        shelf.policy.hold_off(entry, error, now, until)
+    if now < entry.fresh_until and not hides > 0:
         return None
     return Value(entry.value)
 

@@ -13,6 +13,8 @@ from functools import partial
 from types import MethodType
 from typing import Any
 
+from ._shown import shown
+
 # What `asyncio.iscoroutinefunction` looks for, and `create_autospec` sets (before Python 3.14).
 _BOUND = (MethodType,) if sys.version_info >= (3, 14) else (MethodType, partial)
 """What has a ``__get__`` that binds nothing (from Python 3.14 on, that of a partial does)."""
@@ -37,7 +39,7 @@ def binds(loader: Any) -> bool:
 def is_async(loader: Any, name: str) -> bool:
     """Whether what it returns is to be awaited; what nobody can share is refused."""
     if not callable(loader):
-        raise TypeError(f"{name} must be a function, not {loader!r}")
+        raise TypeError(f"{name} must be a function, not {shown(loader)}")
     while isinstance(loader, partial):
         loader = loader.func
     bodies = loader, type(loader).__call__  # the second one: of an object that is no function

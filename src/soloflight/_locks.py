@@ -199,7 +199,8 @@ def tell_all() -> None:
 
 
 def _log(text: str, args: tuple[object, ...], exc_info: Any) -> None:
-    log.warning(text, *map(str, args), exc_info=exc_info)
+    if log.isEnabledFor(logging.WARNING):  # else nobody sees what keys look like
+        log.warning(text, *map(str, args), exc_info=exc_info)
 
 
 class _Forking(threading.local):

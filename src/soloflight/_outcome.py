@@ -7,9 +7,12 @@ knows nothing of flights. The idea is that of python-trio's ``outcome``.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MemberDescriptorType, TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
+
+from ._shown import shown
 
 V = TypeVar("V")
 
@@ -60,56 +63,28 @@ class Error:
 
     def copy(self) -> Error:
         """The same with an exception of its own; with the same one where it cannot be copied."""
-        exception = self.exception
-        cls: Any = type(exception)
-        base: Any = cls
-        while base.__module__ != "builtins":
-            base = base.__base__  # the one whose layout it has
-        try:
-            args = base.__reduce__(exception)[1]
-            if base.__name__ in ("ExceptionGroup", "BaseExceptionGroup"):
-                args = args[0], [Error(e, None).copy().exception for e in args[1]]
-            # Not the class's own `__init__`: whoever wrote it decided what it takes, and does.
-            copy = base.__new__(cls, *args)
-            base.__init__(copy, *args)
-            vars(copy).update(vars(exception))
-            if "__notes__" in vars(copy):
-                vars(copy)["__notes__"] = list(vars(copy)["__notes__"])
-            for member in (m for c in cls.__mro__ for m in vars(c).values()):
-                if isinstance(member, MemberDescriptorType):
-                    with suppress(AttributeError, TypeError):  # not set; read-only
-                        if (value := member.__get__(exception)) is not None:
-                            member.__set__(copy, value)
-            chain = self.chain or {name: getattr(exception, name) for name in _CHAIN}
-            for name, value in chain.items():
-                object.__setattr__(copy, name, value)  # plain assigning might be refused
-        except Exception:
+        copy = _copied(self.exception, _own, self.chain)
+        if copy is None:
             return self
         error = Error(copy, self.traceback)
         error.stale = self.stale
         return error
 
-    def bare(self) -> Error:
-        """A copy to be kept: without a traceback, and so is what is chained to it.
+    def bare(self, stand_in: bool = False) -> Error:
+        """A copy to be kept: without a traceback, and so is what is linked to it.
 
-        A traceback holds the loader's frames, and they those of its caller.
+        A traceback holds the loader's frames, and they those of its caller. What cannot be copied
+        stays what it is, as callers will want to catch it; or another exception stands in for it.
         """
-        kept = self.copy().exception
-        todo, copies = [kept], {id(self.exception): (self.exception, kept)}
+        bare = _Bare(stand_in)
+        kept = bare.of(self.exception)
         handled = sys.exc_info()[1]  # by a caller, before the load began
-        for copy in todo:
-            if id(copy) in copies:
-                continue  # it cannot be copied, and what is chained to it is everybody's
+        for copy in bare.made:  # which grows meanwhile
             chain = {name: getattr(copy, name) for name in _CHAIN}
-            for name, linked in chain.items():
-                if linked is handled:
-                    linked = None
-                elif isinstance(linked, BaseException):
-                    if id(linked) not in copies:
-                        copies[id(linked)] = linked, Error(linked, None).copy().exception
-                        todo.append(copies[id(linked)][1])
-                    linked = copies[id(linked)][1]
-                object.__setattr__(copy, name, linked)
+            _chain(copy, {n: None if e is handled else bare.of(e) for n, e in chain.items()})
+            attributes = vars(copy)
+            attributes.update({name: bare.of(value) for name, value in attributes.items()})
+            BaseException.args.__set__(copy, tuple(map(bare.of, copy.args)))  # type: ignore[attr-defined]
         return Error(kept, None)
 
     @property
@@ -139,8 +114,84 @@ class Error:
                 error.name = error.obj = None  # the interpreter's own: it was `.value` that raised
 
 
-def of_option(exception: Exception) -> Error:
-    """The error of a load that ended well, in an option of the user's: without frames of ours."""
+class _Bare:
+    """What stands for exceptions that are kept, each once."""
+
+    def __init__(self, stand_in: bool) -> None:
+        self.made: list[BaseException] = []
+        self._stand_in = stand_in
+        self._seen: dict[int, tuple[BaseException, BaseException]] = {}
+
+    def of(self, thing: Any) -> Any:
+        """What stands for an exception; anything else is left alone."""
+        if not isinstance(thing, BaseException):
+            return thing
+        if id(thing) not in self._seen:
+            made = _copied(thing, self.of)
+            if made is None and self._stand_in:
+                made = _stand_in(thing)
+            self._seen[id(thing)] = thing, thing if made is None else made
+            if made is not None:
+                self.made.append(made)
+        return self._seen[id(thing)][1]
+
+
+def _own(exception: BaseException) -> BaseException:
+    copy = _copied(exception, _own)
+    return exception if copy is None else copy
+
+
+def _copied(
+    exception: BaseException,
+    of_member: Callable[[BaseException], BaseException],
+    chain: Mapping[str, Any] | None = None,
+) -> BaseException | None:
+    """A copy without a traceback, if there can be one."""
+    cls: Any = type(exception)
+    try:
+        base = cls
+        while base.__module__ != "builtins":
+            base = base.__base__  # the one whose layout it has
+        args = base.__reduce__(exception)[1]
+        if base.__name__ in ("ExceptionGroup", "BaseExceptionGroup"):
+            args = args[0], [of_member(e) for e in args[1]]
+        # Not the class's own `__init__`: whoever wrote it decided what it takes, and does.
+        copy: BaseException = base.__new__(cls, *args)
+        base.__init__(copy, *args)
+        vars(copy).update(vars(exception))
+        if "__notes__" in vars(copy):
+            vars(copy)["__notes__"] = list(vars(copy)["__notes__"])
+        for member in (m for c in cls.__mro__ for m in vars(c).values()):
+            if isinstance(member, MemberDescriptorType):
+                with suppress(AttributeError, TypeError):  # not set; read-only
+                    if (value := member.__get__(exception)) is not None:
+                        member.__set__(copy, value)
+        _chain(copy, chain or {name: getattr(exception, name) for name in _CHAIN})
+    except Exception:
+        return None
+    return copy
+
+
+def _stand_in(exception: BaseException) -> BaseException:
+    """An exception of Python's own in place of one that cannot be copied. It says whose."""
+    cls = type(exception)
+    try:
+        base: Any = next(c for c in cls.__mro__ if c.__module__ == "builtins")
+        made: BaseException = base(*BaseException.args.__get__(exception))  # type: ignore[attr-defined]
+    except Exception:
+        made = Exception(shown(exception))
+    vars(made)["__notes__"] = [f"in place of a {cls.__module__}.{cls.__qualname__}"]
+    _chain(made, {name: getattr(exception, name, None) for name in _CHAIN})
+    return made
+
+
+def _chain(copy: BaseException, chain: Mapping[str, Any]) -> None:
+    for name, value in chain.items():
+        object.__setattr__(copy, name, value)  # plain assigning might be refused
+
+
+def without_us(exception: Exception) -> Error:
+    """The error of a loader, or of an option: its traceback starts where the user's code does."""
     traceback = exception.__traceback__
     while traceback is not None and traceback.tb_frame.f_globals.get("__package__") == __package__:
         traceback = traceback.tb_next

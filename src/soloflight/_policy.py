@@ -23,6 +23,13 @@ LONGEST = 53 * log(2)
 """The longest that `draw` gets, in units of β times the cost: `random` has 53 bits."""
 
 
+ByClass = Mapping[type[Exception], Callable[[Any], object] | float]
+"""Exception classes, and the seconds of each, or what gives them of an exception."""
+
+AN_HOUR = 3600.0
+"""How long entries are kept for errors where only callables say how long these are hidden."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """The options of freshness of one function, checked."""
@@ -33,9 +40,9 @@ class Policy:
     stale_if_error: float = 0.0
     retry_after: tuple[float, float] = (1.0, 30.0)
     early_refresh: float = 0.0
-    error_ttl: Mapping[type[Exception], Callable[[Any], object] | float] = field(
-        default_factory=dict
-    )
+    hidden: ByClass = field(default_factory=dict)
+    """Which errors `stale_if_error` hides, and for how long; empty: every one, for all of it."""
+    error_ttl: ByClass = field(default_factory=dict)
     cache_if: Callable[[Any], object] | None = None
     most: float = inf
     """The cache's own ttl: for how long entries may live, whatever the rest says."""
@@ -92,11 +99,7 @@ class Policy:
         """The entry of an exception, where `error_ttl` says that it is an answer."""
         if isinstance(error.exception, FlightError):
             return None  # of a load that this one waited for: it says nothing of this one
-        classes = type(error.exception).__mro__
-        ttl: Any = next((self.error_ttl[c] for c in classes if c in self.error_ttl), 0)
-        if callable(ttl):
-            ttl = ttl(error.exception)
-            ttl = 0 if ttl is None else seconds(ttl, "what a callable of error_ttl returns")
+        ttl = _of_class(self.error_ttl, error.exception, "error_ttl")
         if not ttl > 0:
             return None
         # Without a cost nobody draws a refresh behind it.
@@ -105,13 +108,23 @@ class Policy:
         entry.kept = error.bare()
         return entry
 
-    def hold_off(self, entry: Aging[Any], error: Error, now: float) -> None:
-        """Note that a reload failed: the next attempt has to wait."""
+    def hides(self, exception: BaseException | None) -> float:
+        """For how long after an entry went stale it hides an error; None: one of an option."""
+        if not self.hidden:
+            return self.stale_if_error
+        return 0.0 if exception is None else _of_class(self.hidden, exception, "stale_if_error")
+
+    def answers_until(self, entry: Aging[Any], hides: float) -> float:
+        """Until when a reload that failed is answered by an entry."""
+        return max(entry.stale_until, min(entry.fresh_until + hides, entry.error_until))
+
+    def hold_off(self, entry: Aging[Any], error: Error, now: float, until: float) -> None:
+        """Note that a reload failed: the next attempt has to wait, `until` then at the most."""
         base, most = self.retry_after
         wait = min(base * 2.0 ** min(entry.failures, 60), most) * (1 + random()) / 2
         entry.failures += 1
-        entry.last_error = cast("Exception", error.bare().exception)
-        entry.calm_until = max(entry.calm_until, min(now + wait, entry.until))
+        entry.last_error = cast("Exception", error.bare(stand_in=True).exception)
+        entry.calm_until = max(entry.calm_until, min(now + wait, until))
 
     def draw(self, cost: float) -> float:
         """How early this caller would refresh: seconds before the end of freshness.
@@ -131,3 +144,23 @@ class Policy:
         entry.failures = 0
         entry.last_error = None
         return entry
+
+
+def keep(hidden: ByClass) -> float:
+    """For how long entries are kept so that they can hide errors."""
+    longest = fixed(hidden)
+    return longest or (AN_HOUR if any(map(callable, hidden.values())) else 0.0)
+
+
+def fixed(hidden: ByClass) -> float:
+    """The longest duration of those that are known."""
+    return max((one for one in hidden.values() if not callable(one)), default=0.0)
+
+
+def _of_class(by_class: ByClass, exception: BaseException, option: str) -> float:
+    """The seconds that an option has for an exception. The most specific class wins."""
+    classes = type(exception).__mro__
+    found: Any = next((by_class[c] for c in classes if c in by_class), None)
+    if callable(found):
+        found = found(exception)
+    return 0.0 if found is None else seconds(found, f"what a callable of {option} returns")

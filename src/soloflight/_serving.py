@@ -6,10 +6,12 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from . import _executor
+from ._durations import told
 from ._entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
 from ._flight import Flight, Outcome
 from ._outcome import Error
 from ._table import FlightTable
+from .exceptions import WaitTimeout
 
 Behind = Callable[[Aging[Any], Hashable, tuple[Any, ...], Mapping[str, Any]], bool | None]
 """Start a refresh behind an entry that is served; whether there was none.
@@ -72,3 +74,11 @@ def out_of_patience(table: FlightTable, mine: Flight, look: bool) -> Outcome | N
     # The load goes on as a refresh, even if nobody waits for it. (Before its last caller leaves.)
     (mine.following or mine).unattended = True
     return entry.handed()
+
+
+def explain(late: WaitTimeout, mine: Flight, wait_timeout: float | None) -> None:
+    """Give an error its message, which shows a key: only now is it sure that somebody sees it."""
+    why = str(late)
+    if not why and wait_timeout is not None:
+        why = f"no outcome within wait_timeout={told(wait_timeout)} s"
+    late.args = (f"{mine.following or mine}: {why}",)

@@ -18,6 +18,7 @@ from contextlib import suppress
 from math import inf
 from typing import Any
 
+from ._durations import number
 from ._entry import Aging, Entry
 from ._flight import Flight
 from ._index import GONE, RING, Index, Ref, Ring, Scoped
@@ -158,7 +159,7 @@ class Shelf:
         """Have an entry expire when the cache's ``ttu`` says so; whether that said anything."""
         try:
             assert self.ttu is not None
-            entry.limit(self.ttu(key, entry, self.timer()))
+            entry.limit(number(self.ttu(key, entry, self.timer()), "what ttu() returns"))
             if type(entry) is Aging:
                 self.policy.calm(entry)
             return True

@@ -14,6 +14,7 @@ from weakref import ref
 from ._entry import Entry
 from ._index import UNUSED, Index, Ring, Scoped
 from ._locks import RLock, tell
+from ._shown import shown
 
 Cache = MutableMapping[Any, Any]
 
@@ -134,7 +135,7 @@ class Store:
                 owner.refused(key, entry)
                 self.pending.appendleft((owner, key, None))
             # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
-            self._renew(owner, repr(error))
+            self._renew(owner, shown(error))
             owner.failed(error)
         except BaseException:
             self._renew(owner, "an interruption")

@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 from . import _fences, _loaders
 from ._entry import Entry
 from ._flight import FlightInfo
+from ._for_one import refusal
 from ._instances import Instances
 from ._locks import critical
 from ._shelf import Shelf
@@ -232,6 +233,9 @@ class CachedSurface(FlightSurface[P, R]):
     def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """Store a value as if it had been loaded just now, and fence the flight of this call."""
         core = self._core
+        refused = refusal(value, core.spec.name)
+        if refused is not None:
+            raise refused
         key = self._bind(args, kwargs)[0]
         policy, now = core.shelf.policy, core.shelf.timer()
         _fences.put(core.table, key, policy.entry(core.copy(value), now, core.mean_cost()))

@@ -262,7 +262,9 @@ class FlightTable:
         if type(entry) is Aging and now < entry.until:
             assert self.shelf is not None
             error = Error(FlightError("the refresh was abandoned"), None)
-            self.shelf.policy.hold_off(entry, error, now)
+            policy = self.shelf.policy
+            until = policy.answers_until(entry, policy.hides(None))
+            policy.hold_off(entry, error, now, until)
         if self.short_lived is None:
             self.short_lived = flight.loop  # if any
 

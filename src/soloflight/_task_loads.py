@@ -18,7 +18,7 @@ from . import _load
 from ._flight import Flight, Outcome
 from ._load import raise_interruption
 from ._locks import me
-from ._outcome import Error, of_option
+from ._outcome import Error, without_us
 from ._table import FlightTable
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
@@ -185,9 +185,7 @@ async def _run(
             try:
                 value = await loader(*args, **kwargs)
             except Exception as error:
-                # Without this frame: the traceback starts at the loader.
-                assert error.__traceback__ is not None
-                failure = Error(error, error.__traceback__.tb_next)
+                failure = without_us(error)  # the traceback starts at the loader
             else:
                 outcome = _load.loaded(table, flight, value)
             if failure is not None:
@@ -196,7 +194,7 @@ async def _run(
                 if flight.unattended and getattr(task, "cancelling", int)():
                     table.short_lived = table.short_lived or flight.loop
         except Exception as error:  # of an option
-            outcome = _load.spoilt(table, flight, of_option(error))
+            outcome = _load.spoilt(table, flight, without_us(error))
         except BaseException as interruption:
             load.interruption = interruption
             # It goes to the caller that started the load; where that has left, to the event loop.

@@ -127,12 +127,13 @@ async def call(
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
-    except WaitTimeout:
+    except WaitTimeout as late:
         try:
             instead = _serving.out_of_patience(table, mine, look)
         finally:
             table.recover(mine, outcome)
         if instead is None:
+            _serving.explain(late, mine, wait_timeout)
             raise
         return instead
     except BaseException:
@@ -208,7 +209,7 @@ async def wait(
     try:
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
-            raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+            raise WaitTimeout
         if flight.loop is None and flight.thread is me.local.thread:
             raise deadlock([flight])  # its loader runs this very loop
         check_frozen(flight)
@@ -225,7 +226,7 @@ async def wait(
                 if timer is not None:
                     timer.cancel()
         if not flight.over:
-            raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+            raise WaitTimeout
     finally:
         # An exception holds its traceback, that this frame; a task holds its exception.
         del table, flight, signal, task

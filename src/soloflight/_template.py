@@ -64,6 +64,8 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         prefix = "_" + prefix
     spec = _spelled(spec, prefix)
     params, rest, me = _receiver(spec, face, prefix)
+    if spec.key is not None:
+        _keys.check_key(spec.key, [rest], spec.name)
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
         "scope": tuple.__new__,
@@ -129,9 +131,9 @@ def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], lis
     params = spec.params
     if face == "plain":
         return params, params, ""
-    first, rest = Parameter(prefix + "self", Parameter.POSITIONAL_ONLY), params
-    if params and params[0].kind is not Parameter.VAR_POSITIONAL:
-        first, rest = params[0], params[1:]
+    first, rest = Parameter(prefix + "self", Parameter.POSITIONAL_ONLY), _keys.without_self(params)
+    if rest is not params:
+        first = params[0]
         if first.name in spec.ignore:
             raise ValueError(
                 f"{spec.name}: ignore names {_named(first.name, prefix)!r}, the instance; say "

@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from sys import is_finalizing
 from time import monotonic
-from types import CoroutineType, GeneratorType
 from typing import Any
 from weakref import ref
 
@@ -16,15 +15,13 @@ from ._entry import Aging
 from ._executor import Submit
 from ._flight import Flight, Outcome
 from ._locks import is_held, locked, me, released
-from ._outcome import Error, handed_over, of_option
+from ._outcome import Error, handed_over, without_us
 from ._table import FlightTable
 from ._waits import Edge, check_frozen, this_thread
 from .exceptions import WaitTimeout
 
 POLL = 0.5
 """Seconds between two looks at whether a flight is over unnoticed, or nothing runs its load."""
-
-_FOR_ONE = {CoroutineType, GeneratorType}
 
 
 def new_lock() -> threading.Lock:
@@ -121,12 +118,13 @@ def call(
                             abandoned = None  # type: ignore[assignment]
                         cancelled = True
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
-    except WaitTimeout:
+    except WaitTimeout as late:
         try:
             instead = _serving.out_of_patience(table, mine, look)
         finally:
             table.recover(mine, outcome)
         if instead is None:
+            _serving.explain(late, mine, wait_timeout)
             raise
         return instead
     except BaseException:
@@ -197,13 +195,6 @@ def load(
         thread.flight = ref(flight)
         try:
             value = loader(*args, **kwargs)
-            if type(value) in _FOR_ONE:
-                value.close()
-                raise TypeError(
-                    f"{getattr(loader, '__qualname__', 'the function')} returned a "
-                    f"{type(value).__name__}, which only one caller can use (for a coroutine, "
-                    "decorate the async def itself, or use Group.do_async)"
-                )
         except Exception as error:
             # Without this frame: the traceback starts at the loader.
             assert error.__traceback__ is not None
@@ -212,7 +203,7 @@ def load(
             return _load.loaded(table, flight, value)
         return _load.failed(table, flight, failure)
     except Exception as error:  # of an option
-        return _load.spoilt(table, flight, of_option(error))
+        return _load.spoilt(table, flight, without_us(error))
     finally:
         thread.flight = outer
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
@@ -255,7 +246,7 @@ def _wait(
         while not flight.over:
             left = POLL if deadline is None else min(deadline - monotonic(), POLL)
             if left <= 0:
-                raise WaitTimeout(f"{flight}: no outcome within wait_timeout")
+                raise WaitTimeout
             if table.abandon_gone(flight):
                 return
             if waiters.turnstile.acquire(True, left):

@@ -77,7 +77,7 @@ class Edge:
 
 def deadlock(path: list[Flight]) -> FlightDeadlock:
     """The error of a cycle, in which each flight waits for the next, and the last for the first."""
-    keys = " -> ".join(str(flight) for flight in (path[-1], *path))
+    keys = " -> ".join(map(str, (path[-1], *path)))
     return FlightDeadlock(
         "this wait would never end: each of these loads waits for the next, or keeps the thread "
         f"that it needs: {keys}"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from concurrent.futures import Future
 from contextvars import copy_context
 from functools import partial
+from inspect import isawaitable
 from sys import is_finalizing
 from threading import Lock, Thread
+from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 
 from . import _locks, _tasks, _threads
 from ._flight import Flight, FlightInfo, Outcome
 from ._locks import tell, tell_all
 from ._outcome import Error, handed_over
+from ._shown import shown
 from ._table import FlightTable
 from ._waits import check_frozen
 
@@ -37,8 +40,8 @@ class Group:
     def __init__(self, name: str = "Group") -> None:
         """`name` is what errors call it."""
         if not isinstance(name, str):
-            raise TypeError(f"name must be a str, not {name!r}")
-        self._table = FlightTable(name)
+            raise TypeError(f"name must be a str, not {shown(name)}")
+        self._table = FlightTable(str.__str__(name))  # not that of an enum, say
 
     def do(self, key: Hashable, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``fn(*args, **kwargs)``, or join the flight of `key`; the value, or the exception.
@@ -46,6 +49,7 @@ class Group:
         Raises `FlightDeadlock` where waiting would never end: `fn` asks for its own key, say. For
         a wait that ends, use ``submit(...).result(timeout)``.
         """
+        _check(fn, "do")
         outcome = _threads.call(self._table, fn, None, None, key, args, kwargs)
         try:
             return cast("R", outcome.value)
@@ -62,14 +66,16 @@ class Group:
 
         A caller that is cancelled leaves; when the last one has left, the load is cancelled.
         """
-        outcome = await _tasks.call(self._table, fn, None, key, args, kwargs)
+        _check(fn, "do_async")
+        load = partial(_awaitable, fn)
+        outcome = await _tasks.call(self._table, load, None, key, args, kwargs)
         try:
             return cast("R", outcome.value)
         except BaseException as error:
             outcome.reset(error)
             raise
         finally:
-            del outcome
+            del outcome, load
 
     def submit(
         self, key: Hashable, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
@@ -83,8 +89,7 @@ class Group:
         >>> Group().submit("sum", sum, [1, 2, 3]).result()
         6
         """
-        if not callable(fn):
-            raise TypeError(f"fn must be callable, not {fn!r}")
+        _check(fn, "submit")
         if is_finalizing():
             raise RuntimeError(f"{self._table.name}: the interpreter ends, and starts no thread")
         hash(key)  # refuse it before anything holds the arguments
@@ -104,9 +109,37 @@ class Group:
         """The loads in progress: key, age in seconds, and the number of callers that wait."""
         return self._table.in_flight()
 
+    def __repr__(self) -> str:
+        flights = len(list(self._table.flights))
+        return f"<{type(self).__name__} {self._table.name!r}, {flights} in flight>"
+
     def __len__(self) -> int:
         """The number of loads in progress."""
         return len(self._table.in_flight())
+
+
+def _check(fn: object, call: str) -> None:
+    """Refuse what cannot be called: the coroutine of a call, say, instead of its function."""
+    if callable(fn):
+        return
+    if isinstance(fn, Coroutine):
+        fn.close()  # or it warns that nobody awaited it
+        raise TypeError(
+            f"{call} takes a function and its arguments, not the coroutine of a call: "
+            f"do_async(key, {getattr(fn, '__name__', 'fn')}, ...)"
+        )
+    raise TypeError(f"{call}: fn must be callable, not {shown(fn)}")
+
+
+def _awaitable(fn: Callable[..., Awaitable[R]], /, *args: Any, **kwargs: Any) -> Awaitable[R]:
+    made = fn(*args, **kwargs)
+    if type(made) is not CoroutineType and not isawaitable(made):
+        raise TypeError(
+            f"do_async takes a coroutine function, and {getattr(fn, '__name__', shown(fn))} is a "
+            f"plain one: it returned a {type(made).__name__}, which cannot be awaited; use do, or "
+            "submit, or asyncio.to_thread"
+        )
+    return made
 
 
 class _Crew(_threads.ThreadWaiters):

@@ -128,6 +128,8 @@ def freshness_changes_no_types() -> None:
         assert_type(entry.stale_until, float)
     assert_type(fresh_as_can_be.stats().load_seconds, float)
     assert_type(fresh_as_can_be.stats().stale_hits, int)
+    cached_singleflight(ttl=30, stale_if_error={OSError: 5, KeyError: lambda error: None})
+    cached_singleflight(ttl=30, stale_if_error={"KeyError": 5})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
     cached_singleflight(ttl=30, error_ttl={"KeyError": 5})  # type: ignore[dict-item] # pyright: ignore[reportArgumentType]
     cached_singleflight(ttl=30, retry_after=1)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
 

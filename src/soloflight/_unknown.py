@@ -1,0 +1,60 @@
+"""Options that there are not: what was meant, perhaps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+_ELSEWHERE = {
+    "cache": "backend storage store",
+    "cache_if": "cacheif condition predicate shouldcache shouldcachefn",
+    "copy": "copyresult deepcopy",
+    "early_refresh": "beta refreshahead xfetch",
+    "error_ttl": "cacheerrors cacheexceptions exceptionttl negativettl",
+    "executor": "pool threadpool",
+    "getsizeof": "getsize sizeof weigher weight",
+    "ignore": "exclude excludeargs ignoreargs skipargs",
+    "jitter": "ttljitter",
+    "key": "keybuilder keyfn keyfunc keyfunction keygen keymaker makekey",
+    "max_flight_age": "deadline loadtimeout",
+    "maxsize": "capacity limit maxentries maxitems maxlen size",
+    "name": "label namespace prefix",
+    "retry_after": "backoff cooldown retry retrydelay",
+    "stale_if_error": "sie staleonerror",
+    "stale_while_revalidate": "grace stale stalettl swr",
+    "timer": "clock time timefunc",
+    "ttl": "exp expiration expire expireafter expires expiresin expiry lifetime maxage seconds "
+    "timetolive ttlms ttls ttlsec ttlseconds",
+    "wait_timeout": "locktimeout maxwait timeout timeoutseconds wait waitfor",
+}
+"""What other libraries call them."""
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def refuse(
+    given: Iterable[str], decorator: str, options: Collection[str], cached: Collection[str]
+) -> None:
+    """Raise what Python would raise for the first of `given`, with what was meant.
+
+    `options` are those of the decorator, `cached` those of `cached_singleflight`.
+    """
+    for name in given:
+        meant = _meant(name, cached)
+        says = f"{decorator}() got an unexpected keyword argument {name!r}"
+        if meant is None:
+            raise TypeError(f"{says}; it has {', '.join(options)}")
+        if meant not in options:
+            raise TypeError(f"{says}: it caches nothing; use @cached_singleflight({meant}=...)")
+        raise TypeError(f"{says}; did you mean {meant!r}?")
+
+
+def _meant(name: str, options: Collection[str]) -> str | None:
+    plain = _plain(name)
+    by_plain = {_plain(option): option for option in options}
+    for option, others in _ELSEWHERE.items():
+        by_plain.update(dict.fromkeys(others.split(), option))
+    close = get_close_matches(plain, by_plain, 1, 0.75)
+    return by_plain[close[0]] if close else None
