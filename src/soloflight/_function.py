@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from ._surface import NOT_FOR_FUNCTIONS, Bound, CachedSurface, Core, FlightSurface
 from ._template import Face
@@ -13,6 +23,8 @@ if TYPE_CHECKING:  # wrapt has no types
 
     class BaseObjectProxy:
         __wrapped__: Any
+        __name__: str
+        __qualname__: str
 
         def __init__(self, wrapped: Any) -> None: ...
 else:
@@ -21,6 +33,7 @@ else:
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -35,6 +48,8 @@ class _BoundTo(Generic[P, R]):
     _core: Core
 
     if TYPE_CHECKING:
+        __name__: str
+        __qualname__: str
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
@@ -55,8 +70,10 @@ class _BoundTo(Generic[P, R]):
     def __wrapped__(self) -> Any:
         return MethodType(self._core.loader, self.__self__)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._core.loader, name)
+    if not TYPE_CHECKING:  # checkers are to see a misspelt name
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._core.loader, name)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -153,13 +170,35 @@ class Function(_Unbound, FlightSurface[P, R]):
         __wrapped__: Callable[P, R]
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        # In this order: a class method asked for on its class; a method or class method that
+        # returns `Self`, which mypy has made a type variable of no class; what the class shows
+        # otherwise; a method (twice: mypy loses type variables of the method's own in the second
+        # one, other checkers see no match in the first); a class method; a static method.
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: None, owner: T
+        ) -> BoundFunction[Q, S]: ...
+        @overload
+        def __get__(  # type: ignore[misc]  # it is for few of those that are callable
+            self: Callable[Concatenate[type[object], Q], NoReturn], instance: object, owner: type[T]
+        ) -> BoundFunction[Q, T]: ...
         @overload
         def __get__(self, instance: None, owner: type | None = None) -> Function[P, R]: ...
         @overload
         def __get__(
-            self: Function[Concatenate[T, Q], R], instance: object, owner: type | None = None
-        ) -> BoundFunction[Q, R]: ...
-        def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
+            self: Function[Concatenate[T, Q], S], instance: T, owner: type | None = None
+        ) -> BoundFunction[Q, S]: ...
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: T, owner: type | None = None
+        ) -> BoundFunction[Q, S]: ...
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: object, owner: T
+        ) -> BoundFunction[Q, S]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> Function[P, R]: ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
 
 class CachedFunction(_Unbound, CachedSurface[P, R]):
@@ -169,13 +208,32 @@ class CachedFunction(_Unbound, CachedSurface[P, R]):
         __wrapped__: Callable[P, R]
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        # See `Function.__get__`.
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: None, owner: T
+        ) -> BoundCachedFunction[Q, S]: ...
+        @overload
+        def __get__(  # type: ignore[misc]  # it is for few of those that are callable
+            self: Callable[Concatenate[type[object], Q], NoReturn], instance: object, owner: type[T]
+        ) -> BoundCachedFunction[Q, T]: ...
         @overload
         def __get__(self, instance: None, owner: type | None = None) -> CachedFunction[P, R]: ...
         @overload
         def __get__(
-            self: CachedFunction[Concatenate[T, Q], R], instance: object, owner: type | None = None
-        ) -> BoundCachedFunction[Q, R]: ...
-        def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
+            self: CachedFunction[Concatenate[T, Q], S], instance: T, owner: type | None = None
+        ) -> BoundCachedFunction[Q, S]: ...
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: T, owner: type | None = None
+        ) -> BoundCachedFunction[Q, S]: ...
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: object, owner: T
+        ) -> BoundCachedFunction[Q, S]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> CachedFunction[P, R]: ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
 
 _annotations = property(lambda self: self.__wrapped__.__annotations__)
