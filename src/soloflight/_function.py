@@ -28,7 +28,10 @@ if TYPE_CHECKING:  # wrapt has no types
 
         def __init__(self, wrapped: Any) -> None: ...
 else:
-    from wrapt import BaseObjectProxy
+    try:
+        from wrapt import BaseObjectProxy
+    except ImportError:  # before wrapt 2
+        from wrapt import ObjectProxy as BaseObjectProxy
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
