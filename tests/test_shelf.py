@@ -182,6 +182,21 @@ def test_the_time_to_use_of_a_given_tlru_cache_is_kept() -> None:
     assert square.peek(2) is None
 
 
+def test_a_value_whose_time_to_use_is_over_takes_the_older_one_along() -> None:
+    """Of the older versions of cachetools, too, whose TLRUCache keeps it."""
+    times = iter([60, 0])
+    cache = cachetools.TLRUCache(10, lambda key, entry, now: now + entry.value, Clock())
+
+    @cached_singleflight(cache=cache)
+    def load() -> int:
+        return next(times)
+
+    assert load() == 60
+    assert load.refresh() == 0
+    assert load.peek() is None
+    assert len(cache) == 0
+
+
 # Recency
 
 
