@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Collection, Iterable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -203,6 +204,13 @@ def test_resetting_an_error_leaves_another_one_alone() -> None:
     except KeyboardInterrupt as interruption:
         Error(Boom(), None).reset(interruption)
         assert interruption.__traceback__ is not None
+
+
+@pytest.mark.parametrize("abc", [Iterable, Collection, Awaitable, Iterator])
+def test_a_function_looks_like_nothing_else(abc: type) -> None:
+    assert not isinstance(Cleared.method, abc)
+    with pytest.raises(TypeError):
+        list(Cleared.method)
 
 
 class Cleared:

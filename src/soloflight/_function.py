@@ -31,7 +31,10 @@ else:
     try:
         from wrapt import BaseObjectProxy
     except ImportError:  # before wrapt 2
-        from wrapt import ObjectProxy as BaseObjectProxy
+        from wrapt import ObjectProxy
+
+        class BaseObjectProxy(ObjectProxy):
+            __iter__ = None  # no function is iterable, nor looks so
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
