@@ -36,6 +36,7 @@ else:
         class BaseObjectProxy(ObjectProxy):
             __iter__ = None  # no function is iterable, nor looks so
 
+
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
