@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import sqlalchemy as sa
 from fastapi import BackgroundTasks, FastAPI
 from flask import Flask
 
+import annotated_routes
 from conftest import Caller, Gate, until, until_async, waiters
 from soloflight import cached_singleflight
 
@@ -42,6 +44,33 @@ def test_a_fastapi_endpoint_with_an_async_loader_loads_once() -> None:
         assert loads == [1]
 
     asyncio.run(main())
+
+
+def ask(*requests: tuple[str, str, Any]) -> list[httpx.Response]:
+    async def main() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app=annotated_routes.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return [await client.request(how, url, json=body) for how, url, body in requests]
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("path", ["depends", "depends_async", "method", "route", "route_async"])
+def test_fastapi_understands_annotations_that_are_strings(path: str) -> None:
+    annotated_routes.loads.clear()
+    answers = ask(*[("GET", f"/{path}/7?region=us", None)] * 2)
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert [answer.json() for answer in answers] == [{"id": 7, "region": "us"}] * 2
+    assert len(annotated_routes.loads) == 1
+    (refused,) = ask(("GET", f"/{path}/x", None))
+    assert refused.status_code == 422
+
+
+def test_fastapi_understands_a_body_whose_annotation_is_a_string() -> None:
+    user = {"id": 7, "region": "eu"}
+    answers = ask(("POST", "/body", user), ("POST", "/body", {"id": "x"}))
+    assert [answer.status_code for answer in answers] == [200, 422]
+    assert answers[0].json() == user
 
 
 def test_a_flask_view_with_a_decorated_loader_loads_once(gate: Gate) -> None:

@@ -182,6 +182,29 @@ def test_the_time_to_use_of_a_given_tlru_cache_is_kept() -> None:
     assert square.peek(2) is None
 
 
+class ThatOf7(cachetools.TLRUCache):
+    """As before cachetools 7.1: what is over is not stored, and replaces nothing."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self.timer() < self.ttu(key, value, self.timer()):
+            super().__setitem__(key, value)
+
+
+@pytest.mark.parametrize("kind", [cachetools.TLRUCache, ThatOf7])
+def test_a_value_whose_time_to_use_is_over_takes_the_older_one_along(kind: Any) -> None:
+    times = iter([60, 0])
+    cache = kind(10, lambda key, entry, now: now + entry.value, Clock())
+
+    @cached_singleflight(cache=cache)
+    def load() -> int:
+        return next(times)
+
+    assert load() == 60
+    assert load.refresh() == 0
+    assert load.peek() is None
+    assert len(cache) == 0
+
+
 # Recency
 
 

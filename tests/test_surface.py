@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Collection, Iterable, Iterator
 from functools import wraps
 from typing import Any
 
 import pytest
 
-from soloflight import cached_singleflight
+from soloflight import Clearable, Group, cached_singleflight, singleflight
 from soloflight._instances import Instances
 from soloflight._outcome import Error
 
@@ -203,3 +204,35 @@ def test_resetting_an_error_leaves_another_one_alone() -> None:
     except KeyboardInterrupt as interruption:
         Error(Boom(), None).reset(interruption)
         assert interruption.__traceback__ is not None
+
+
+@pytest.mark.parametrize("abc", [Iterable, Collection, Awaitable, Iterator])
+def test_a_function_looks_like_nothing_else(abc: type) -> None:
+    assert not isinstance(Cleared.method, abc)
+    with pytest.raises(TypeError):
+        list(Cleared.method)
+
+
+class Cleared:
+    @cached_singleflight(ttl=30)
+    def method(self) -> object:
+        return object()
+
+    @cached_singleflight(ttl=30)
+    async def async_method(self) -> object:
+        return object()
+
+    @singleflight
+    def uncached(self) -> object:
+        return object()
+
+
+@pytest.mark.parametrize("name", ["method", "async_method"])
+@pytest.mark.parametrize("of", [Cleared, Cleared()], ids=["function", "bound"])
+def test_what_has_entries_is_clearable(of: Any, name: str) -> None:
+    assert isinstance(getattr(of, name), Clearable)
+
+
+@pytest.mark.parametrize("thing", [Cleared.uncached, Cleared().uncached, Group(), {}])
+def test_nothing_else_is_clearable(thing: object) -> None:
+    assert not isinstance(thing, Clearable)

@@ -12,6 +12,14 @@ FAULTS = [
         "decorators::any_real_number_is_a_duration",
     ),
     Fault(
+        "what-is-over-leaves-the-older",
+        "_shelf.Shelf.limit",
+        "if now < entry.until:",
+        "if True:",
+        "3, hand-over: what is over when it is stored leaves the older entry in some caches",
+        "shelf::a_value_whose_time_to_use_is_over_takes_the_older_one_along",
+    ),
+    Fault(
         "a-failed-store-is-raised",
         "_store.Store._apply",
         """\

@@ -21,6 +21,7 @@ from ._entry import Entry
 from ._flight import FlightInfo
 from ._function import BoundCachedFunction, BoundFunction, CachedFunction, Function
 from ._stats import CacheInfo, Stats
+from ._surface import Clearable
 from .exceptions import FlightDeadlock, FlightError, WaitTimeout
 from .group import Group
 
@@ -29,6 +30,7 @@ __all__ = (
     "BoundFunction",
     "CacheInfo",
     "CachedFunction",
+    "Clearable",
     "Entry",
     "FlightDeadlock",
     "FlightError",

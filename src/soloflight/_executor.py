@@ -249,9 +249,8 @@ class ThreadLoad:
             del self, table, flight, load, outcome
 
 
-def queued(name: str, key: Any, load: Callable[[Flight], Outcome]) -> Flight:
-    """A flight whose load is going to wait for a thread."""
-    mine = Flight(key, name)
+def queued(mine: Flight, load: Callable[[Flight], Outcome]) -> Flight:
+    """A ticket whose load is going to wait for a thread."""
     mine.thread = NOBODY
     mine.load = ThreadLoad(load)
     return mine

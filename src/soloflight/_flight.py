@@ -109,6 +109,12 @@ class Flight:
             self.shown = f"{self.name}[{shown(self.key)}]"
             return self.shown
 
+    def again(self) -> Flight:
+        """The next ticket of its caller, where this flight was abandoned."""
+        ticket = Flight(self.key, self.name, self.loop)
+        ticket.following = self
+        return ticket
+
     def aboard(self) -> int:
         """How many callers wait for it."""
         return sum(waiters.aboard() for waiters in list(self.waiters.values()))

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    NoReturn,
+    ParamSpec,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from . import _loaders, _looks
 from ._shown import shown
@@ -22,14 +32,24 @@ if TYPE_CHECKING:  # wrapt has no types
 
     class BaseObjectProxy:
         __wrapped__: Any
+        __name__: str
+        __qualname__: str
 
         def __init__(self, wrapped: Any) -> None: ...
 else:
-    from wrapt import BaseObjectProxy
+    try:
+        from wrapt import BaseObjectProxy
+    except ImportError:  # before wrapt 2
+        from wrapt import ObjectProxy
+
+        class BaseObjectProxy(ObjectProxy):
+            __iter__ = None  # no function is iterable, nor looks so
+
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -45,6 +65,8 @@ class _BoundTo(Generic[P, R]):
     _face: Face  # how the function itself would be called with the instance in front
 
     if TYPE_CHECKING:
+        __name__: str
+        __qualname__: str
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
 
@@ -65,8 +87,10 @@ class _BoundTo(Generic[P, R]):
     def __wrapped__(self) -> Any:
         return MethodType(self.__func__.__wrapped__, self.__self__)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__func__, name)
+    if not TYPE_CHECKING:  # checkers are to see a misspelt name
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.__func__, name)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -202,13 +226,35 @@ class Function(_Unbound, FlightSurface[P, R]):
         __wrapped__: Callable[P, R]
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        # In this order: a class method asked for on its class; a method or class method that
+        # returns `Self`, which mypy has made a type variable of no class; what the class shows
+        # otherwise; a method (twice: mypy loses type variables of the method's own in the second
+        # one, other checkers see no match in the first); a class method; a static method.
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: None, owner: T
+        ) -> BoundFunction[Q, S]: ...
+        @overload
+        def __get__(  # type: ignore[misc]  # it is for few of those that are callable
+            self: Callable[Concatenate[type[object], Q], NoReturn], instance: object, owner: type[T]
+        ) -> BoundFunction[Q, T]: ...
         @overload
         def __get__(self, instance: None, owner: type | None = None) -> Function[P, R]: ...
         @overload
         def __get__(
-            self: Function[Concatenate[T, Q], R], instance: object, owner: type | None = None
-        ) -> BoundFunction[Q, R]: ...
-        def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
+            self: Function[Concatenate[T, Q], S], instance: T, owner: type | None = None
+        ) -> BoundFunction[Q, S]: ...
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: T, owner: type | None = None
+        ) -> BoundFunction[Q, S]: ...
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: object, owner: T
+        ) -> BoundFunction[Q, S]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> Function[P, R]: ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
 
 class CachedFunction(_Unbound, CachedSurface[P, R]):
@@ -218,13 +264,32 @@ class CachedFunction(_Unbound, CachedSurface[P, R]):
         __wrapped__: Callable[P, R]
 
         def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+        # See `Function.__get__`.
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: None, owner: T
+        ) -> BoundCachedFunction[Q, S]: ...
+        @overload
+        def __get__(  # type: ignore[misc]  # it is for few of those that are callable
+            self: Callable[Concatenate[type[object], Q], NoReturn], instance: object, owner: type[T]
+        ) -> BoundCachedFunction[Q, T]: ...
         @overload
         def __get__(self, instance: None, owner: type | None = None) -> CachedFunction[P, R]: ...
         @overload
         def __get__(
-            self: CachedFunction[Concatenate[T, Q], R], instance: object, owner: type | None = None
-        ) -> BoundCachedFunction[Q, R]: ...
-        def __get__(self, instance: Any, owner: type | None = None) -> Any: ...
+            self: CachedFunction[Concatenate[T, Q], S], instance: T, owner: type | None = None
+        ) -> BoundCachedFunction[Q, S]: ...
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: T, owner: type | None = None
+        ) -> BoundCachedFunction[Q, S]: ...
+        @overload
+        def __get__(
+            self: Callable[Concatenate[T, Q], S], instance: object, owner: T
+        ) -> BoundCachedFunction[Q, S]: ...
+        @overload
+        def __get__(self, instance: object, owner: type | None = None) -> CachedFunction[P, R]: ...
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
 
 def decorated(core: Core, kind: type | None) -> Any:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from weakref import ref
 
 if TYPE_CHECKING:
-    from threading import RLock
+    from threading import RLock as RLock
 else:
     RLock = type(threading.RLock())
     """That of now: gevent may patch threads later, and `is_held` knows one kind."""

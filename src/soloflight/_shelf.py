@@ -156,13 +156,17 @@ class Shelf:
                 pass  # user code that ran in between has swept; or a key's __eq__ raised
 
     def limit(self, key: Hashable, entry: Entry[Any]) -> bool:
-        """Have an entry expire when the cache's ``ttu`` says so; whether that said anything."""
+        """Have an entry expire when the cache's ``ttu`` says so; whether it is to be stored."""
         try:
             assert self.ttu is not None
-            entry.limit(number(self.ttu(key, entry, self.timer()), "what ttu() returns"))
+            now = self.timer()
+            entry.limit(number(self.ttu(key, entry, now), "what ttu() returns"))
             if type(entry) is Aging:
                 self.policy.calm(entry)
-            return True
+            if now < entry.until:
+                return True
+            self.drop(key)  # it is newer; before cachetools 7.1 a TLRUCache keeps the older one
+            return False
         except Exception as error:
             self._hide(key, error)
             self._store.change(self, key, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMapping
 from math import inf
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from . import _fences, _loaders
 from ._entry import Entry
@@ -179,7 +179,48 @@ class FlightSurface(Generic[P, R]):
         return critical(self._core.table.lock, self._core.stats)
 
 
-class CachedSurface(FlightSurface[P, R]):
+if TYPE_CHECKING:
+
+    class _Put:
+        """Settles the type of a value before the value is seen.
+
+        As an argument beside `self` it would widen what the function returns, for some checkers.
+        """
+
+        def __init__(self, put: Callable[..., None]) -> None: ...
+        @overload
+        def __get__(
+            self, instance: CachedSurface[P, Coroutine[Any, Any, V]], owner: type
+        ) -> Callable[Concatenate[V, P], None]: ...
+        @overload
+        def __get__(
+            self, instance: CachedSurface[P, V], owner: type
+        ) -> Callable[Concatenate[V, P], None]: ...
+        def __get__(self, instance: Any, owner: type) -> Any: ...
+else:
+
+    def _Put(put: Any) -> Any:
+        return put
+
+
+class Clearable:
+    """What has entries of its own to clear: a `@cached_singleflight` function, bound or not.
+
+    For annotations (``caches: list[Clearable]``) and for `isinstance`.
+    """
+
+    __slots__ = ()
+
+    def clear(self) -> None:
+        """Drop the entries, and fence the flights that load them."""
+        raise NotImplementedError
+
+    def cache_clear(self) -> None:
+        """As in `functools`: `clear`."""
+        raise NotImplementedError
+
+
+class CachedSurface(FlightSurface[P, R], Clearable):
     """What `@cached_singleflight` gives a function or a bound method besides."""
 
     __slots__ = ()
@@ -220,16 +261,7 @@ class CachedSurface(FlightSurface[P, R]):
             # An exception holds its traceback, that this frame.
             del outcome, args, kwargs
 
-    @overload
-    def put(
-        self: CachedSurface[P, Coroutine[Any, Any, V]],
-        value: V,
-        /,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> None: ...
-    @overload
-    def put(self: CachedSurface[P, V], value: V, /, *args: P.args, **kwargs: P.kwargs) -> None: ...
+    @_Put
     def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
         """Store a value as if it had been loaded just now, and fence the flight of this call."""
         core = self._core

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from asyncio import AbstractEventLoop, CancelledError, Task, current_task
+from asyncio import CancelledError, Task, current_task
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -62,7 +62,7 @@ class TaskLoad:
     __slots__ = ("interruption", "loop", "task")
     submitted = True
 
-    def __init__(self, loop: ref[AbstractEventLoop]) -> None:
+    def __init__(self, loop: ref[Any]) -> None:
         self.loop = loop
         self.task: ref[Task[None]] | None = None
         self.interruption: BaseException | None = None  # for the caller that started the load

@@ -106,8 +106,7 @@ async def call(
     try:
         while outcome is None:  # abandoned flights: somebody leads anew
             if mine.over:
-                abandoned, mine = mine, Flight(key, table.name, here)
-                mine.following, abandoned = abandoned, None
+                mine = mine.again()
             outcome = table.claim(mine, board, look=look, aboard=True)
             signal, mine.signal = mine.signal, None  # it holds the loop
             if outcome is None:
@@ -144,7 +143,7 @@ async def call(
         mine = flight = outcome = signal = None  # type: ignore[assignment]
 
 
-def running_loop(table: FlightTable) -> tuple[ref[AbstractEventLoop], Tasks]:
+def running_loop(table: FlightTable) -> tuple[ref[Any], Tasks]:
     """A reference to it, which keeps its hash when the loop has gone, and its tasks that load."""
     try:
         loop = get_running_loop()

@@ -84,9 +84,9 @@ def call(
         while outcome is None:  # abandoned flights: somebody leads anew
             if submit is not None and (mine.load is None or mine.over):
                 mine.signal = None  # it holds that ticket
-                abandoned, mine = mine, _elsewhere(table, loader, key, args, kwargs)
-                mine.following = abandoned if abandoned.over else None
-                abandoned = None  # type: ignore[assignment]
+                run = partial(load, table, loader, args, kwargs)
+                mine = _executor.queued(mine.again() if mine.over else mine, run)
+                del run  # what the loader raises holds this frame
             outcome = table.claim(mine, board, look=look, aboard=False)
             if outcome is None:
                 flight = mine.following
@@ -113,9 +113,7 @@ def call(
                         _load.raise_interruption(mine)
                         if cancelled:  # again: this thread will do
                             submit, mine.signal = None, None
-                            abandoned, mine = mine, Flight(key, table.name)
-                            mine.following = abandoned
-                            abandoned = None  # type: ignore[assignment]
+                            mine = mine.again()
                         cancelled = True
         return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
     except WaitTimeout as late:
@@ -148,7 +146,9 @@ def behind(
     """Start a refresh behind an entry that is served, unless somebody else did."""
     if is_finalizing():
         return False  # there are no threads any more
-    mine = _elsewhere(table, loader, key, args, kwargs)
+    run = partial(load, table, loader, args, kwargs)
+    mine = _executor.queued(Flight(key, table.name), run)
+    del run  # what the loader raises holds this frame
     mine.unattended = True
     try:
         try:
@@ -169,16 +169,6 @@ def behind(
 def _board_own(mine: Flight) -> None:
     if not mine.over:  # whoever has joined it meanwhile may have run it
         board(mine, mine)
-
-
-def _elsewhere(
-    table: FlightTable,
-    loader: Callable[..., Any],
-    key: Hashable,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> Flight:
-    return _executor.queued(table.name, key, partial(load, table, loader, args, kwargs))
 
 
 def load(
