@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from both_worlds import Boom, Threads, World, landed
-from conftest import HIGHEST, Clock
+from conftest import HIGHEST, Clock, until
 from soloflight._table import FlightTable
 
 BEHIND = {"stale_while_revalidate": 1000}
@@ -41,6 +41,7 @@ def test_a_failed_reload_is_told_once_and_leaves_the_entry_as_it_is(
         assert world.call(load) == 1
         landed(load)
 
+    until(lambda: caplog.records)  # it is told after the landing
     ((error, traceback),) = told(caplog)
     assert (type(error), error.args) == (Boom, (2,))
     assert traceback.tb_frame.f_code.co_name == "load"

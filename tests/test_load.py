@@ -100,6 +100,7 @@ def test_a_refresh_that_ends_in_an_error_of_an_option_is_told_and_held_off(
     for _ in range(3):
         assert world.call(load) == 1
         landed(load)
+    until(lambda: caplog.records)  # it is told after the landing
     (record,) = [record for record in caplog.records if record.name == "soloflight"]
     assert record.exc_info[0] is Wrong
     entry = load.peek()

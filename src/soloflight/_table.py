@@ -202,7 +202,8 @@ class FlightTable:
         """End a flight with its outcome, or abandon it (``None``). Idempotent."""
         thread = me.local.thread
         before = thread.lock
-        now = self.timer() if outcome is None and flight.unattended else None
+        refresh = outcome is None and flight.unattended and flight.since is not None
+        now = self.timer() if refresh else None
         try:
             if is_held(before) or exiting:
                 locked(self.lock, self._off, flight, outcome, now)
