@@ -19,6 +19,10 @@ for _manager in (contextmanager, asynccontextmanager):
     _ForOne.register(type(_manager(lambda: None)()))  # type: ignore[arg-type, return-value]
 
 
+PLAIN = frozenset({type(None), bool, int, float, str, bytes, tuple, list, dict, set, frozenset})
+"""Classes whose values need no closer look: that is a part of every miss."""
+
+
 def refusal(value: Any, name: str) -> TypeError | None:
     """The error of a value that only one caller can use. It is closed, so that nothing warns."""
     try:

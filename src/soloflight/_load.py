@@ -10,7 +10,7 @@ from typing import Any
 
 from ._entry import Aging
 from ._flight import Flight, Outcome
-from ._for_one import refusal
+from ._for_one import PLAIN, refusal
 from ._locks import tell
 from ._outcome import Error, Value
 from ._shelf import Shelf
@@ -20,7 +20,7 @@ from ._table import FlightTable
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Outcome:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
     try:
-        refused = refusal(value, table.name)
+        refused = None if type(value) in PLAIN else refusal(value, table.name)
         if refused is not None:
             return failed(table, flight, Error(refused, None))
         now = _ended(table, flight)

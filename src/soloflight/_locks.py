@@ -76,7 +76,7 @@ class Thread:
     def __init__(self) -> None:
         self.lock = RLock()  # the one of ours that it holds, if it holds any
         self.untold: deque[Callable[[], object]] = deque()  # see `tell`
-        self.flight: ref[Any] | None = None  # the innermost one that it loads, not in a task
+        self.flight: Any = None  # the innermost one that it loads, not in a task
         self.eager = False  # a task of ours takes its first step on its stack
         self.works = False  # it runs a load for an executor
 

@@ -241,7 +241,7 @@ def _runner(task: Any, tasks: Tasks) -> ref[Flight] | None:
     if flight is not None:
         return flight
     outer = me.local.thread.flight
-    if outer is None or outer() is None:  # an interruption may have left it there
+    if outer is None or outer.over:  # an interruption may have left it there
         return None
     ends = [getattr(done, "__qualname__", "") for done, *_ in task._callbacks or ()]
-    return outer if any("run_until_complete" in end for end in ends) else None
+    return ref(outer) if any("run_until_complete" in end for end in ends) else None

@@ -8,7 +8,6 @@ from functools import partial
 from sys import is_finalizing
 from time import monotonic
 from typing import Any
-from weakref import ref
 
 from . import _executor, _load, _serving
 from ._entry import Aging
@@ -181,8 +180,10 @@ def load(
     """What the loader returns or raises, as a value; interruptions pass through."""
     thread = me.local.thread
     outer = thread.flight
+    if outer is not None and outer.over:
+        outer = None  # an interruption has left it there
     try:
-        thread.flight = ref(flight)
+        thread.flight = flight
         try:
             value = loader(*args, **kwargs)
         except Exception as error:
