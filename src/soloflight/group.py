@@ -209,7 +209,8 @@ class _SubmitFuture(Future[R]):
         if load is None or self._ended.locked() or self.cancelled():
             return  # it has ended, or is about to
         self._mine = mine = Flight(self._key, table.name)
-        mine.following = abandoned
+        if abandoned is not None:
+            mine.following = abandoned.following or abandoned
         mine.thread = _locks.NOBODY  # until the load has a thread
         # Aboard and manned before it is on the table: whoever finds it there may rely on it.
         board = partial(_board, self)
