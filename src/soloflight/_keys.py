@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection
-from inspect import Parameter
+from functools import partial
+from inspect import Parameter, Signature
 from types import FunctionType, MethodType
 from typing import Any, NoReturn
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    _inspected = partial(inspect.signature, annotation_format=Format.STRING)
+else:
+    _inspected = inspect.signature
 
 _STARS: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -14,23 +23,44 @@ _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 def parameters(loader: Callable[..., Any], name: str) -> list[Parameter]:
     try:
-        return list(_signature(loader).parameters.values())
+        return list(signature(loader).parameters.values())
     except (ValueError, TypeError):
         raise TypeError(f"{name} has no signature to make keys from; wrap it in a def") from None
 
 
-def _signature(loader: Any) -> inspect.Signature:
-    try:
-        return inspect.signature(loader)
-    except (AttributeError, ValueError, TypeError):
+def signature(call: Callable[..., Any]) -> Signature:
+    """The names, kinds and defaults of parameters; their annotations are not to be looked at.
+
+    From Python 3.14 on that would evaluate them: they may name what is defined further below. Even
+    as strings they cannot all be had (``"Node" | None``), and nobody asks for them here.
+    """
+    if isinstance(call, (FunctionType, MethodType)):
         # A mock that looks like a function has no code. It may know the signature of its spec.
-        known = getattr(loader, "_spec_signature", None)
-        if isinstance(known, inspect.Signature):
+        known = getattr(call, "_spec_signature", None)
+        if isinstance(known, Signature):
             return known
-        call = type(loader).__call__
-        if not isinstance(call, FunctionType):
-            raise
-        return inspect.signature(MethodType(call, loader))
+    return _inspected(_bare(call))
+
+
+def _bare(call: Any) -> Any:
+    """What has the same signature without annotations, of all that is made of functions."""
+    call = inspect.unwrap(call, stop=lambda c: hasattr(c, "__signature__") or _is(c, MethodType))
+    if hasattr(call, "__signature__"):
+        return call
+    if _is(call, FunctionType):
+        bare = FunctionType(call.__code__, {}, None, call.__defaults__, call.__closure__)
+        bare.__kwdefaults__ = call.__kwdefaults__
+        return bare
+    if _is(call, MethodType):
+        return MethodType(_bare(call.__func__), call.__self__)
+    if _is(call, partial):
+        return partial(_bare(call.func), *call.args, **call.keywords)
+    called = inspect.getattr_static(type(call), "__call__", None)
+    return MethodType(_bare(called), call) if _is(called, FunctionType) else call
+
+
+def _is(call: Any, kind: type) -> bool:
+    return issubclass(type(call), kind)  # not of a mock, which says that it is one
 
 
 def check_ignore(params: list[Parameter], ignore: Collection[str], name: str) -> None:
