@@ -84,6 +84,19 @@ def test_decorating_evaluates_no_annotation(words: str, shape: str, annotation: 
         load.cache_key(1, 2)
 
 
+@pytest.mark.parametrize("annotation", ANNOTATIONS)
+def test_a_key_that_does_not_fit_is_refused_whatever_its_annotations(annotation: str) -> None:
+    program = defined(f"""
+        def load(x, *, y=1): ...
+        def fits(x: {annotation}, *, y: {annotation}) -> {annotation}: return x
+        def does_not(x: {annotation}) -> {annotation}: return x
+    """)
+    load = cached_singleflight(ttl=60, key=program["fits"])(program["load"])
+    assert load.cache_key(1, y=2) == load.cache_key(1)
+    with pytest.raises(TypeError, match="key does not take"):
+        cached_singleflight(ttl=60, key=program["does_not"])(program["load"])
+
+
 @pytest.mark.parametrize("annotation", ["Later", "module.Later[int]", "told()"])
 def test_nor_does_decorating_a_class(annotation: str) -> None:
     program = defined(f"""

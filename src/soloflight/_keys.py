@@ -28,7 +28,7 @@ def parameters(loader: Callable[..., Any], name: str) -> list[Parameter]:
         raise TypeError(f"{name} has no signature to make keys from; wrap it in a def") from None
 
 
-def signature(call: Callable[..., Any]) -> Signature:
+def signature(call: Callable[..., Any], follow_wrapped: bool = True) -> Signature:
     """The names, kinds and defaults of parameters; their annotations are not to be looked at.
 
     From Python 3.14 on that would evaluate them: they may name what is defined further below. Even
@@ -39,12 +39,13 @@ def signature(call: Callable[..., Any]) -> Signature:
         known = getattr(call, "_spec_signature", None)
         if isinstance(known, Signature):
             return known
-    return _inspected(_bare(call))
+    return _inspected(_bare(call, follow_wrapped), follow_wrapped=follow_wrapped)
 
 
-def _bare(call: Any) -> Any:
+def _bare(call: Any, follow: bool) -> Any:
     """What has the same signature without annotations, of all that is made of functions."""
-    call = inspect.unwrap(call, stop=lambda c: hasattr(c, "__signature__") or _is(c, MethodType))
+    if follow:
+        call = inspect.unwrap(call, stop=_has_its_own)
     if hasattr(call, "__signature__"):
         return call
     if _is(call, FunctionType):
@@ -52,11 +53,15 @@ def _bare(call: Any) -> Any:
         bare.__kwdefaults__ = call.__kwdefaults__
         return bare
     if _is(call, MethodType):
-        return MethodType(_bare(call.__func__), call.__self__)
+        return MethodType(_bare(call.__func__, follow), call.__self__)
     if _is(call, partial):
-        return partial(_bare(call.func), *call.args, **call.keywords)
+        return partial(_bare(call.func, follow), *call.args, **call.keywords)
     called = inspect.getattr_static(type(call), "__call__", None)
-    return MethodType(_bare(called), call) if _is(called, FunctionType) else call
+    return MethodType(_bare(called, follow), call) if _is(called, FunctionType) else call
+
+
+def _has_its_own(call: Any) -> bool:
+    return hasattr(call, "__signature__") or _is(call, MethodType)
 
 
 def _is(call: Any, kind: type) -> bool:
@@ -81,13 +86,13 @@ def check_key(key: Callable[..., Any], ways: Collection[list[Parameter]], name: 
     """Refuse a ``key=`` that fits none of the ways in which the function may be called."""
     try:
         # Not that of what it wraps: what is called is the wrapper.
-        signature = inspect.signature(key, follow_wrapped=False)
+        taken = signature(key, follow_wrapped=False)
     except Exception:
         return  # made in C, say
     for params in ways:
         kinds = {p.kind for p in params}
         # What stars bring may be what is missing.
-        bind = signature.bind_partial if kinds & _STARS.keys() else signature.bind
+        bind = taken.bind_partial if kinds & _STARS.keys() else taken.bind
         given = [None for p in params if p.kind in _POSITIONAL]
         named = {p.name: None for p in params if p.kind is Parameter.KEYWORD_ONLY}
         try:
