@@ -8,7 +8,6 @@ import os
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -146,7 +145,7 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform c
 
 def in_child(check: Callable[[], bool]) -> None:
     """Run a check in a forked child, which must end in time with success."""
-    child = fork()
+    child = os.fork()
     if child == 0:
         try:
             ok = check()
@@ -154,13 +153,6 @@ def in_child(check: Callable[[], bool]) -> None:
             ok = False
         os._exit(0 if ok else 1)
     succeeds(child)
-
-
-def fork() -> int:
-    with warnings.catch_warnings():
-        # Python 3.12+ warns of forking with threads; that is the very case here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
 
 
 def succeeds(child: int) -> None:

@@ -13,8 +13,12 @@ from textwrap import dedent
 LIMIT = 20.0
 """Seconds. A program that hangs says where, and ends."""
 
-# In one line, so that the program's own lines keep their numbers but for one.
-_HEAD = f"import faulthandler; faulthandler.dump_traceback_later({LIMIT}, exit=True)\n"
+# In one line, so that the program's own lines keep their numbers but for one. Not where a fork
+# server imports it (3.15): for the thread that waits here each fork there would be a warning.
+_HEAD = (
+    "import faulthandler; "
+    f"__name__ == '__main__' and faulthandler.dump_traceback_later({LIMIT}, exit=True)\n"
+)
 
 
 def run(code: str, *args: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from cachetools import LRUCache, TLRUCache
 
-from conftest import Caller, Clock, Gate, fork, in_child, needs_fork, succeeds, until, waiters
+from conftest import Caller, Clock, Gate, in_child, needs_fork, succeeds, until, waiters
 from soloflight import Group, _locks, _threads, cached_singleflight
 from soloflight._table import FlightTable
 
@@ -538,7 +538,7 @@ def test_a_child_does_not_get_the_lock_back_that_a_thread_of_its_parent_holds(
     def other() -> None:
         slow = Caller(load.invalidate, Key())  # holds the lock of `load`
         gate.arrived()
-        children.append(fork())
+        children.append(os.fork())
         if children[0]:
             gate.open()
             slow.result()

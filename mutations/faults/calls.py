@@ -29,4 +29,20 @@ FAULTS = [
         "13, methods: an instance at a reused address is served the values of a dead one",
         "store::nothing_is_left_of_a_dead_instance",
     ),
+    Fault(
+        "a-wrapped-method-binds-itself",
+        "_keys._has_its_own",
+        " or _is(call, MethodType)",
+        "",
+        "12, keys are the bound arguments: a wrapped method that is bound wants its self once more",
+        "annotations::decorating_evaluates_no_annotation[def-a partial of a bound wrapper-Later]",
+    ),
+    Fault(
+        "keyword-only-defaults-are-lost",
+        "_keys._bare",
+        "bare.__kwdefaults__ = call.__kwdefaults__",
+        "pass",
+        "12, keys are the bound arguments: keyword-only parameters have no defaults any more",
+        "annotations::decorating_evaluates_no_annotation[def-a function-Later]",
+    ),
 ]

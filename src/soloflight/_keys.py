@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection
-from inspect import Parameter
+from functools import partial
+from inspect import Parameter, Signature
 from types import FunctionType, MethodType
 from typing import Any, NoReturn
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
+
+    _inspected = partial(inspect.signature, annotation_format=Format.STRING)
+else:
+    _inspected = inspect.signature
 
 _STARS: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -14,23 +23,49 @@ _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 def parameters(loader: Callable[..., Any], name: str) -> list[Parameter]:
     try:
-        return list(_signature(loader).parameters.values())
+        return list(signature(loader).parameters.values())
     except (ValueError, TypeError):
         raise TypeError(f"{name} has no signature to make keys from; wrap it in a def") from None
 
 
-def _signature(loader: Any) -> inspect.Signature:
-    try:
-        return inspect.signature(loader)
-    except (AttributeError, ValueError, TypeError):
+def signature(call: Callable[..., Any], follow_wrapped: bool = True) -> Signature:
+    """The names, kinds and defaults of parameters; their annotations are not to be looked at.
+
+    From Python 3.14 on that would evaluate them: they may name what is defined further below. Even
+    as strings they cannot all be had (``"Node" | None``), and nobody asks for them here.
+    """
+    if isinstance(call, (FunctionType, MethodType)):
         # A mock that looks like a function has no code. It may know the signature of its spec.
-        known = getattr(loader, "_spec_signature", None)
-        if isinstance(known, inspect.Signature):
+        known = getattr(call, "_spec_signature", None)
+        if isinstance(known, Signature):
             return known
-        call = type(loader).__call__
-        if not isinstance(call, FunctionType):
-            raise
-        return inspect.signature(MethodType(call, loader))
+    return _inspected(_bare(call, follow_wrapped), follow_wrapped=follow_wrapped)
+
+
+def _bare(call: Any, follow: bool) -> Any:
+    """What has the same signature without annotations, of all that is made of functions."""
+    if follow:
+        call = inspect.unwrap(call, stop=_has_its_own)
+    if hasattr(call, "__signature__"):
+        return call
+    if _is(call, FunctionType):
+        bare = FunctionType(call.__code__, {}, None, call.__defaults__, call.__closure__)
+        bare.__kwdefaults__ = call.__kwdefaults__
+        return bare
+    if _is(call, MethodType):
+        return MethodType(_bare(call.__func__, follow), call.__self__)
+    if _is(call, partial):
+        return partial(_bare(call.func, follow), *call.args, **call.keywords)
+    called = inspect.getattr_static(type(call), "__call__", None)
+    return MethodType(_bare(called, follow), call) if _is(called, FunctionType) else call
+
+
+def _has_its_own(call: Any) -> bool:
+    return hasattr(call, "__signature__") or _is(call, MethodType)
+
+
+def _is(call: Any, kind: type) -> bool:
+    return issubclass(type(call), kind)  # not of a mock, which says that it is one
 
 
 def check_ignore(params: list[Parameter], ignore: Collection[str], name: str) -> None:
@@ -51,13 +86,13 @@ def check_key(key: Callable[..., Any], ways: Collection[list[Parameter]], name: 
     """Refuse a ``key=`` that fits none of the ways in which the function may be called."""
     try:
         # Not that of what it wraps: what is called is the wrapper.
-        signature = inspect.signature(key, follow_wrapped=False)
+        taken = signature(key, follow_wrapped=False)
     except Exception:
         return  # made in C, say
     for params in ways:
         kinds = {p.kind for p in params}
         # What stars bring may be what is missing.
-        bind = signature.bind_partial if kinds & _STARS.keys() else signature.bind
+        bind = taken.bind_partial if kinds & _STARS.keys() else taken.bind
         given = [None for p in params if p.kind in _POSITIONAL]
         named = {p.name: None for p in params if p.kind is Parameter.KEYWORD_ONLY}
         try:
