@@ -177,3 +177,127 @@ def test_a_function_may_be_called_at_exit() -> None:
     until(lambda: waiters(load) == 2)
     """
     assert interpreters.run(COMMON + dedent(code)) == "k 0 1\n"
+
+
+LAST = dedent(
+    """
+    import builtins, sys
+    from soloflight import FlightDeadlock
+
+    class Last:
+        "Calls something when the interpreter is finalized: no other thread runs any more."
+
+        def __init__(self, call):
+            self.call = call
+
+        def __del__(self):
+            assert sys.is_finalizing()
+            try:
+                print(self.call())
+            except BaseException as error:
+                print(type(error).__name__)
+
+    def at_the_very_end(call):
+        builtins.last = Last(call)
+
+    """
+)
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        pytest.param(
+            """
+            in_threads(True, load, "k")
+            until(lambda: waiters(load) == 2)
+            at_the_very_end(lambda: load("k"))
+            """,
+            "FlightDeadlock",
+            id="a-daemon-thread-loads",
+        ),
+        pytest.param(
+            """
+            threading.Thread(target=asyncio.run, args=(load_async("k"),), daemon=True).start()
+            until(load_async.in_flight)
+            at_the_very_end(lambda: asyncio.run(load_async("k")))
+            """,
+            "FlightDeadlock",
+            id="a-loop-in-a-daemon-thread-loads",
+        ),
+        pytest.param(
+            """
+            go_stale(behind)
+            assert behind(1) == "old"
+            until(lambda: [*behind._core.table.flights][0].load._taken)
+            now = 200
+            at_the_very_end(lambda: behind(1))
+            """,
+            "FlightDeadlock",
+            id="the-pool-loads",
+        ),
+        pytest.param(
+            """
+            go_stale(behind)
+            at_the_very_end(lambda: behind(1))
+            """,
+            "old",
+            id="a-stale-hit",
+        ),
+        pytest.param(
+            """
+            in_threads(True, group.do, "k", opened.wait)
+            until(lambda: waiters(group) == 2)
+            at_the_very_end(lambda: group.do("k", int))
+            """,
+            "FlightDeadlock",
+            id="a-group",
+        ),
+        pytest.param(
+            """
+            future = group.submit("k", opened.wait)
+            at_the_very_end(future.result)
+            """,
+            "FlightDeadlock",
+            id="a-future",
+        ),
+        pytest.param(
+            """
+            at_the_very_end(lambda: group.submit("k", int))
+            """,
+            "RuntimeError",
+            id="a-future-that-nobody-can-run",
+        ),
+        pytest.param(
+            """
+            at_the_very_end(lambda: load.__wrapped__ and group.do("k", int))
+            """,
+            "0",
+            id="a-load-of-its-own",
+        ),
+        pytest.param(
+            """
+            class Key:
+                def __hash__(self):
+                    return 1
+
+                def __eq__(self, other):
+                    comparing.append(1)
+                    threading.Event().wait()  # in here, the table is locked
+
+            comparing = []
+            opened.set()
+            load(Key())
+            threading.Thread(target=load.forget, args=(Key(),), daemon=True).start()
+            threading.Thread(target=load.invalidate, args=(Key(),), daemon=True).start()
+            until(lambda: comparing)
+            at_the_very_end(lambda: load("k"))
+            """,
+            "k",
+            id="a-thread-that-holds-the-lock",
+        ),
+    ],
+)
+def test_nobody_waits_for_a_thread_that_the_end_has_frozen(program: str, told: str) -> None:
+    code = COMMON + LAST + dedent(program) + "\nlogging.disable()"
+    assert interpreters.run(code) == f"{told}\n"
