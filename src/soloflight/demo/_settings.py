@@ -1,4 +1,4 @@
-"""What the demo runs with; the defaults make it about 35 seconds long."""
+"""What the demo runs with; the defaults make it about 40 seconds long."""
 
 from __future__ import annotations
 
