@@ -47,6 +47,8 @@ LIMIT = 600
 HARMLESS = {
     "test_architecture.py",
     "test_demo.py",
+    "test_demo_figures.py",
+    "test_demo_origin.py",
     "test_frameworks.py",
     "test_mutations.py",
     "test_readme.py",

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
 import io
 import json
 import logging
-import math
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -30,20 +25,10 @@ pytest.importorskip("matplotlib", reason='the demo needs its extra: pip install 
 
 import soloflight
 from soloflight.__main__ import main
-from soloflight.demo import _figures, _measure, _origin, _picture, _progress, _report, _schemes
-from soloflight.demo._figures import (
-    count_expiries,
-    count_too_soon,
-    evaluate,
-    longest_saturation,
-    percentile,
-)
-from soloflight.demo._load import Answer, Clients, Read, TurnedAway
-from soloflight.demo._measure import Result
-from soloflight.demo._origin import HOST, HOT_KEY, Call, Origin, OriginError
+from soloflight.demo import _measure, _origin, _picture, _progress, _schemes
+from soloflight.demo._origin import HOST, Call, Origin, OriginError
 from soloflight.demo._promises import ONE_CALL_PER_EXPIRY
 from soloflight.demo._schemes import Scene, Scheme
-from soloflight.demo._settings import Settings
 
 PATIENCE = 60.0
 SMALL = "demo", "--clients", "16", "--seconds", "0.7", "--ttl", "0.12"
@@ -80,11 +65,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def demo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Run]:
-    """Runs the demo in this process and an empty folder."""
+    """Runs the demo in this process and an empty folder; by default its picture is empty too."""
     monkeypatch.chdir(tmp_path)
     plain(monkeypatch)
 
-    def run(*options: str) -> Run:
+    def run(*options: str, draw: bool = False) -> Run:
+        if not draw:  # that takes a second
+            monkeypatch.setattr(_picture, "draw", lambda path, *_: path.write_bytes(b""))
         try:
             code = main([*SMALL, "--json", "figures.json", *options])
         except SystemExit as exit:
@@ -133,8 +120,9 @@ def test_a_run_ends_well_and_says_so(whole: Run) -> None:
     [
         *[(row, [6, 4]) for row in ("answers", "origin calls", "oldest", "origin full")],
         *[(row, [6, 4]) for row in ("latency p50", "latency p99", "latency max")],
-        *[(row, [6]) for row in ("turned away", "expiries", "calls/expiry", "waited")],
-        *[(row, [4]) for row in ("errors", "calls failed", "too soon")],
+        ("no answer", [6, 4]),
+        *[(row, [6]) for row in ("turned away", "expiries", "calls/expiry")],
+        *[(row, [4]) for row in ("in error", "calls failed", "too soon")],
     ],
 )
 def test_the_tables_have_a_cell_for_each_scheme(whole: Run, row: str, cells: list[int]) -> None:
@@ -223,12 +211,70 @@ def test_the_json_says_what_was_run_on_what(whole: Run) -> None:
     assert {"date", "python", "soloflight"} <= content.keys()
 
 
+def test_the_outage_shows_who_is_without_an_answer_not_how_often_who_fails_asks(whole: Run) -> None:
+    unprotected, single, *stale = whole.figures()[6:]
+    for each in unprotected, single:
+        assert 0 < each["in_error"] < each["no_answer"] < each["seconds"] + each["latency_max"]
+    for each in stale:
+        assert each["in_error"] == 0 < each["no_answer"]
+    assert "errors " not in whole.out
+
+
+def test_no_expiry_costs_more_calls_than_there_are_clients(whole: Run) -> None:
+    for each in whole.figures():
+        assert each["calls_per_expiry"] is None or each["calls_per_expiry"] <= 16
+
+
+class Picture:
+    """What someone gets of an SVG who searches it or has it read out."""
+
+    SVG = "{http://www.w3.org/2000/svg}"
+
+    def __init__(self, path: Path) -> None:
+        self.root = ElementTree.fromstring(path.read_bytes())
+        self.lines = ["".join(text.itertext()) for text in self.root.iter(f"{self.SVG}text")]
+        self.text = " ".join(self.lines)
+
+    def described(self, role: str) -> str | None:
+        label = self.root.get(f"aria-{role}")
+        return next(each.text for each in self.root if each.get("id") == label)
+
+
 def test_the_picture_can_be_read_without_the_terminal(whole: Run) -> None:
+    picture = Picture(whole.folder / "picture.svg")
+    for result in whole.figures():
+        assert f"{result['scheme']}, {result['kind']}" in picture.lines
+    for meaning in _schemes.MEANINGS.values():
+        assert meaning in picture.text
+    assert "share of clients without an answer" in picture.lines
+    assert "interrupted" not in picture.text
+
+
+def test_the_picture_can_be_read_out(whole: Run) -> None:
+    picture = Picture(whole.folder / "picture.svg")
+    assert picture.root.get("role") == "img"
+    assert picture.described("labelledby") in picture.lines
+    description = picture.described("describedby")
+    assert description is not None
+    for words in ("16 clients", "limit and retry, threads: ", "stale if error, asyncio, outage: "):
+        assert words in description
+
+
+def test_the_picture_needs_no_font_that_a_viewer_may_not_have(whole: Run) -> None:
     text = (whole.folder / "picture.svg").read_text(encoding="utf-8")
-    assert ElementTree.fromstring(text).tag.endswith("svg")
-    # The glyphs are paths, for any viewer; what they spell is in the comments.
-    for words in ("limit and retry, threads", "stale if error, asyncio", "10 ms"):
-        assert f"<!-- {words} -->" in text
+    assert set(re.findall("'DejaVu Sans'[^;\"]*", text)) == {"'DejaVu Sans', sans-serif"}
+
+
+def test_every_scheme_is_explained_where_it_is_named(
+    whole: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    for text in whole.out, capsys.readouterr().out:
+        words = " ".join(text.split())
+        for name, meaning in _schemes.MEANINGS.items():
+            assert f"{name} {meaning}" in words
+    assert {scheme.name for scheme in _schemes.SCHEMES} == _schemes.MEANINGS.keys()
 
 
 # What cannot be done
@@ -330,9 +376,11 @@ def test_what_was_measured_before_the_origin_went_away_is_kept(
         raise OriginError("the origin went away")
 
     in_scheme(2, lambda: monkeypatch.setattr(Origin, "calls", gone), monkeypatch)
-    run = demo()
+    run = demo("--out", "picture.png", draw=True)
     assert run.code == 2
     assert len(run.figures()) == 1
+    assert "interrupted after no protection, threads; 9 of 10 schemes are missing" in run.out
+    assert (run.folder / "picture.png").read_bytes().startswith(PNG)
     assert "the origin went away" in run.err
 
 
@@ -343,8 +391,8 @@ def test_a_file_that_cannot_be_written_in_the_end_spares_the_rest(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_picture, "draw", full)
-    in_scheme(2, ctrl_c, monkeypatch)
-    run = demo()
+    in_scheme(1, ctrl_c, monkeypatch)
+    run = demo(draw=True)
     assert run.code == 2
     assert "cannot write stampede.svg: No space left on device" in run.err
     assert "calls/expiry" in run.out
@@ -408,14 +456,35 @@ def test_ctrl_c_keeps_what_there_is(
     before = signal.getsignal(signal.SIGINT)
     in_scheme(2, ctrl_c, monkeypatch)
     monkeypatch.setenv("FORCE_COLOR", "1")  # the live display, as on a terminal
-    run = demo("--out", "picture.png")
+    run = demo("--out", "picture.svg", draw=True)
     assert run.code == 130
     assert "interrupted" in run.err
     assert "calls, 0 open" in run.err
     assert "limit and retry, threads: interrupted after" in run.out
     assert [each["interrupted"] for each in run.figures()] == [False, True]
-    assert (run.folder / "picture.png").read_bytes().startswith(PNG)
+    picture = Picture(run.folder / "picture.svg")
+    (line,) = (line for line in picture.lines if "interrupted" in line)
+    assert re.fullmatch(
+        r"limit and retry, threads: interrupted after .+ m?s; 8 of 10 schemes are missing", line
+    )
+    assert line in (picture.described("describedby") or "")
+    assert "singleflight, threads" not in picture.lines
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_while_the_files_are_written_lets_them_be_written(
+    demo: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path, *_: object) -> None:
+        ctrl_c()
+        path.write_text("whole")
+
+    monkeypatch.setattr(_measure, "SCHEMES", _schemes.SCHEMES[2:3])
+    monkeypatch.setattr(_picture, "draw", interrupted)
+    run = demo(draw=True)
+    assert run.code == 130
+    assert (run.folder / "stampede.svg").read_text() == "whole"
+    assert run.figures()
 
 
 def test_ctrl_c_before_the_first_answer_leaves_nothing(
@@ -507,296 +576,3 @@ def test_the_origin_does_not_outlive_a_demo_that_was_killed(tmp_path: Path) -> N
     demo.scheme(1)
     demo.end(signal.SIGKILL)
     assert not demo.left()
-
-
-# The parts
-
-
-class Server:
-    """An origin within this process."""
-
-    def __init__(self, folder: Path, capacity: int, cost: float) -> None:
-        _origin._create(folder / "origin.sqlite")
-        self.server = _origin._Server(0, folder / "origin.sqlite", capacity, cost)
-        self.origin = Origin(self.server.server_address[1])
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path, capacity=2, cost=0.02)
-    yield server
-    server.close()
-
-
-def test_the_origin_serves_no_more_than_its_capacity_at_a_time(server: Server) -> None:
-    def client() -> None:
-        _schemes.fetch(server.origin, HOT_KEY)
-
-    clients = [threading.Thread(target=client) for _ in range(7)]
-    for thread in clients:
-        thread.start()
-    for thread in clients:
-        thread.join()
-    assert server.origin.progress() == (7, 0)
-    calls = server.origin.calls()
-    assert len({call.version for call in calls}) == 7
-    assert all(call.arrival <= call.start <= call.end - 0.02 for call in calls)
-    for call in calls:
-        assert sum(other.start <= call.start < other.end for other in calls) <= 2
-
-
-def test_the_origin_gives_each_answer_its_own_version(server: Server) -> None:
-    first = _schemes.fetch(server.origin, HOT_KEY)
-    second = asyncio.run(_schemes.fetch_async(server.origin, HOT_KEY))
-    assert first.body == second.body
-    assert first.version < second.version
-
-
-def test_the_origin_fails_when_it_is_told_to(server: Server) -> None:
-    now = time.monotonic()
-    server.origin.fail(now, now + PATIENCE)
-    with pytest.raises(OSError, match="503"):
-        _schemes.fetch(server.origin, HOT_KEY)
-    with pytest.raises(OSError, match="503"):
-        asyncio.run(_schemes.fetch_async(server.origin, HOT_KEY))
-    server.origin.fail(now, now)
-    assert _schemes.fetch(server.origin, HOT_KEY).version == 3
-    assert [call.failed for call in server.origin.calls()] == [True, True, False]
-
-
-def test_an_item_that_is_not_there_is_an_error(server: Server) -> None:
-    with pytest.raises(OSError, match="404"):
-        _schemes.fetch(server.origin, "nothing")
-    with pytest.raises(OSError, match="404"):
-        asyncio.run(_schemes.fetch_async(server.origin, "nothing"))
-    with pytest.raises(OSError, match="404"):
-        _schemes.fetch(server.origin, "../calls")
-
-
-def test_an_origin_that_is_not_there_is_an_error() -> None:
-    with socket.create_server((HOST, 0)) as free:
-        origin = Origin(free.getsockname()[1])
-    with pytest.raises(OriginError, match="went away"):
-        origin.progress()
-
-
-def test_an_origin_that_hangs_up_is_an_error() -> None:
-    with socket.create_server((HOST, 0)) as listener:
-
-        def hang_up() -> None:
-            connection, _ = listener.accept()
-            connection.recv(1024)
-            connection.close()
-
-        thread = threading.Thread(target=hang_up)
-        thread.start()
-        with pytest.raises(OSError, match="went away"):
-            asyncio.run(_schemes.fetch_async(Origin(listener.getsockname()[1]), HOT_KEY))
-        thread.join()
-
-
-def test_a_client_that_hangs_up_is_no_news(
-    server: Server, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for error in (BrokenPipeError(), ValueError("a bug")):
-        try:
-            raise error
-        except Exception:
-            server.server.handle_error(None, (HOST, 0))
-    err = capsys.readouterr().err
-    assert "a bug" in err
-    assert "BrokenPipeError" not in err
-
-
-def test_the_origin_ends_with_its_standard_input_and_takes_its_folder_along(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        monkeypatch.setattr("sys.stdin", io.StringIO())
-        assert _origin._serve(0, 1, 0.0) == 0
-        with socket.create_server((HOST, 0)) as taken:
-            assert _origin._serve(taken.getsockname()[1], 1, 0.0) == 2
-    finally:
-        signal.signal(signal.SIGINT, before)
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert first["port"] > 0
-    assert "in use" in second["error"]
-    assert not list(tmp_path.iterdir())
-
-
-class Reader:
-    """Two reads fail, the one that warms the cache first; the next is turned away; then stop."""
-
-    def __init__(self) -> None:
-        self.tries = iter([OSError("cold"), OSError("no answer"), TurnedAway()])
-        self.done = threading.Event()
-
-    def __call__(self, key: str) -> Answer:
-        for error in self.tries:
-            raise error
-        self.done.set()
-        return Answer(key, 7)
-
-    async def wait(self, key: str) -> Answer:
-        return self(key)
-
-
-@pytest.mark.parametrize("kind", ["threads", "tasks"])
-def test_clients_count_what_they_get(kind: str) -> None:
-    clients = Clients(Settings(clients=1, think=0.0001, retry=0.0001))
-    reader = Reader()
-    began = time.monotonic()
-    if kind == "threads":
-        clients.start_threads(reader)
-    else:
-        clients.start_tasks(reader.wait)
-    assert reader.done.wait(PATIENCE)
-    clients.stop()
-    (tally,) = clients.tallies
-    assert clients.answers == len(tally.answers) >= 1
-    assert (len(tally.failures), tally.turned_away) == (1, 1)
-    (failure,), answer = tally.failures, tally.answers[0]
-    # The answer includes the pause after being turned away.
-    assert began <= clients.began <= failure <= answer.began
-    assert answer.latency >= 0.0001
-    assert answer.version == 7
-
-
-def call(arrival: float, end: float, version: int = 0, failed: bool = False) -> Call:
-    return Call(arrival, arrival, end, version, failed)
-
-
-def test_an_expiry_is_a_call_that_no_shared_load_could_have_spared() -> None:
-    # given values that live for one second
-    first, joins, late = call(0.0, 0.1), call(0.05, 0.2), call(1.05, 1.15)
-    due, overdue = call(1.1, 1.2), call(9.0, 9.1)
-    assert count_expiries([], 1.0) == 0
-    assert count_expiries([first], 1.0) == 1
-    assert count_expiries([first, joins], 1.0) == 1
-    assert count_expiries([first, late], 1.0) == 1
-    assert count_expiries([first, due], 1.0) == 2
-    assert count_expiries([first, joins, due, overdue], 1.0) == 3
-
-
-def test_a_value_that_is_replaced_ahead_of_its_time_does_not_expire() -> None:
-    first, ahead, at_once, then = call(0.0, 0.1), call(0.6, 0.7), call(0.65, 0.9), call(1.65, 1.7)
-    assert count_expiries([first, ahead, then], 1.0) == 1
-    # A call on top of another one replaces nothing: the first answer counts.
-    assert count_expiries([first, ahead, at_once, then], 1.0) == 1
-    assert count_expiries([first, ahead, at_once, call(1.7, 1.8)], 1.0) == 2
-
-
-def test_a_call_that_failed_replaces_nothing() -> None:
-    log = [call(0.0, 0.1), call(0.5, 0.6, failed=True), call(1.1, 1.2), call(1.3, 1.4, failed=True)]
-    assert count_expiries(log, 1.0) == 2
-
-
-def test_a_call_comes_too_soon_if_not_even_the_shortest_hold_off_was_kept() -> None:
-    # given a hold-off of 2, then 4, then at most 6 seconds, of which jitter may take half
-    first, second, third = (call(n, n, failed=True) for n in (0.0, 1.0, 3.0))
-    assert count_too_soon([first, second, third, call(6.0, 6.0)], 2.0, 6.0) == 0
-    assert count_too_soon([first, second, third, call(5.9, 5.9)], 2.0, 6.0) == 1
-    assert count_too_soon([first, call(0.9, 0.9, failed=True), third], 2.0, 6.0) == 1
-    # and once a call has succeeded, from the start
-    again = call(7.0, 7.0, failed=True)
-    assert count_too_soon([first, second, third, call(6.0, 6.0), again, call(8.0, 8.0)], 2, 6) == 0
-
-
-def test_a_client_waited_if_its_answer_did_not_exist_when_it_wanted_one() -> None:
-    log = call(-0.1, 0.0, version=1), call(0.5, 0.6, version=2)
-    hit, waited, new = Read(0.3, 0.01, 1), Read(0.59, 0.02, 2), Read(0.61, 0.04, 2)
-    run = _figures.Run(3.0, log, (hit, waited, new), (), 0)
-    figures = evaluate(run, Settings(ttl=0.5))
-    assert (figures.waited, figures.answers, figures.versions) == (1, 3, 2)
-    assert figures.oldest == 0.31
-    assert (figures.calls, figures.expiries, figures.at_once) == (1, 1, 1)
-
-
-def test_saturation_is_the_longest_stretch_without_a_free_place() -> None:
-    calls = [call(0, 2), call(1, 3), call(2, 4), call(7, 9), call(7, 8)]
-    assert longest_saturation(calls, 1) == 4
-    assert longest_saturation(calls, 2) == 2
-    assert longest_saturation(calls, 3) == 0
-
-
-def test_percentiles_are_values_that_occurred() -> None:
-    values = [float(n) for n in range(1, 201)]
-    assert [percentile(values, p) for p in (50, 99, 100)] == [100, 198, 200]
-    assert percentile([5.0], 50) == 5
-    assert percentile([], 50) == 0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.4e-6, "0.400 µs"),
-        (4.1234e-6, "4.12 µs"),
-        (52.34e-3, "52.3 ms"),
-        (0.1, "100 ms"),
-        (0.99949, "999 ms"),
-        (0.9999, "1.00 s"),
-        (math.pi, "3.14 s"),
-    ],
-)
-def test_a_duration_has_three_digits_and_a_unit(seconds: float, text: str) -> None:
-    assert _report.duration(seconds) == text
-
-
-SOUND = evaluate(
-    _figures.Run(
-        3.0,
-        (call(-0.1, 0.0, version=1), call(1.0, 1.1, version=2), call(2.1, 2.2, version=3)),
-        (Read(0.5, 0.1, 1), Read(1.0, 0.1, 2), Read(2.3, 0.1, 3)),
-        (),
-        0,
-    ),
-    Settings(seconds=3.0, ttl=1.0),
-)
-
-
-@pytest.mark.parametrize(
-    ("scheme", "changes", "complaint"),
-    [
-        ("singleflight, threads", {}, None),
-        ("singleflight, threads", {"calls": 3}, "3 calls to the origin for 2 expiries"),
-        ("singleflight, threads", {"versions": 1}, "clients saw 1 answers"),
-        ("singleflight, threads", {"failed": 1}, "1 requests failed"),
-        ("singleflight, threads", {"calls": 1, "expiries": 1}, "hardly ever expired"),
-        ("singleflight, threads", {"calls": 3, "interrupted": True}, None),
-        ("no protection, threads", {"calls": 3}, None),
-        ("stale while revalidate, threads", {"calls": 3}, "3 calls to the origin for 2"),
-        ("stale while revalidate, threads", {"waited": 2, "latency_max": 0.06}, "2 answers had to"),
-        ("stale while revalidate, threads", {"waited": 1, "latency_max": 0.01}, None),
-        ("early refresh, asyncio", {"at_once": 2}, "2 calls at a time"),
-        ("early refresh, asyncio", {"calls": 3}, None),
-        ("stale if error, asyncio, outage", {"failed_calls": 3}, None),
-        ("stale if error, asyncio, outage", {}, "no call failed"),
-        ("stale if error, asyncio, outage", {"failed_calls": 3, "failed": 1}, "1 requests failed"),
-        ("stale if error, asyncio, outage", {"failed_calls": 3, "too_soon": 1}, "1 calls too soon"),
-    ],
-)
-def test_a_scheme_is_held_to_its_promises(
-    scheme: str, changes: dict[str, Any], complaint: str | None
-) -> None:
-    (held,) = (each for each in _schemes.SCHEMES if each.title == scheme)
-    sound = dataclasses.replace(SOUND, waited=0, latency_max=0.001)
-    run = _figures.Run(3.0, (), (), (), 0)
-    result = Result(held, run, dataclasses.replace(sound, **changes))
-    said = list(result.complaints(Settings()))
-    assert said == [] if complaint is None else len(said) == 1 and complaint in said[0]
-
-
-def test_failed_requests_have_a_row_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
-    run = _figures.Run(3.0, (), (), (), 0)
-    result = Result(_schemes.SCHEMES[0], run, dataclasses.replace(SOUND, failed=12))
-    _report.print_tables([result], Settings())
-    assert re.search(r"^errors +12", capsys.readouterr().out, re.MULTILINE)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ._ctrl_c import catching_ctrl_c
+from ._schemes import glossary
 from ._settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `soloflight demo`."""
+    """The options of `soloflight demo`, and what its schemes are."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"schemes:\n{glossary()}"
 
     def add(
         option: str, metavar: str, parse: Callable[[str], object], default: object, meaning: str
@@ -111,15 +114,15 @@ def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> 
             results.extend(measure(settings, port, ctrl_c))
         except OriginError as error:
             problems.append(str(error))
-    if results:
-        print_tables(results, settings)
-        for path, write in ((figures, write_json), (picture, draw)):
-            if path is not None:
-                try:
-                    write(path, results, settings)
-                    print(f"{path} written")
-                except OSError as error:
-                    problems.append(f"cannot write {path}: {error.strerror}")
+        if results:
+            print_tables(results, settings)
+            for path, write in ((figures, write_json), (picture, draw)):
+                if path is not None:
+                    try:
+                        write(path, results, settings)
+                        print(f"{path} written")
+                    except OSError as error:
+                        problems.append(f"cannot write {path}: {error.strerror}")
     for problem in problems:
         _complain(problem, 2)
     if problems:

@@ -1,23 +1,36 @@
 """What is said about a scheme, worked out from the origin's log and from what its clients saw.
 
-Nothing here asks a cache. An *expiry* is read off the origin's log alone, by one rule for every
-scheme: a call that arrives when the value has lived out its ttl. Its answer is the new value; so is
-that of a call which comes ahead of the expiry while no other is in progress. All others could have
-been spared, had everybody shared that one. So "exactly 1 call per expiry" says that no call arrived
-before its predecessor had ended and its value had lived out its whole ttl.
+Nothing here asks a cache. An *expiry* is a call that arrives when the value has lived out its ttl,
+by one rule for every scheme. The answer that comes first from then on, to whichever call, is the
+new value and fixes the next deadline. A call that comes ahead of the expiry while no other is in
+progress replaces the value, unless no client got to see its answer later on. All other calls could
+have been spared, had everybody shared that one. So "exactly 1 call per expiry" says that no call
+arrived before its predecessor had ended and its value had lived out its whole ttl.
 
-A client *waited* for a reload if its answer did not exist yet when it wanted one.
+A client *waited* for a reload if its answer did not exist yet when it wanted one. It is *without
+an answer* from when it wants one until it gets one, through all errors in between: numbers of
+requests would not tell, since who waits for seconds asks but once, and so fails but once.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from ._load import Clients, Read
+from ._load import Clients, Failure, Read, Tally
 from ._origin import Call
 from ._settings import Settings
+
+
+class Wait(NamedTuple):
+    """A stretch in which one client was without an answer, however short."""
+
+    began: float
+    failed: float
+    """When it got its first error; without one, when it got its answer."""
+    ended: float
 
 
 @dataclass(frozen=True)
@@ -29,8 +42,9 @@ class Run:
     log: tuple[Call, ...]
     """The origin's, by arrival: the first call, before 0, has warmed the cache."""
     answers: tuple[Read, ...]
-    failures: tuple[float, ...]
+    failures: tuple[Failure, ...]
     turned_away: int
+    waits: tuple[Wait, ...] = ()
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -49,11 +63,37 @@ def seen(clients: Clients, log: Sequence[Call], seconds: float) -> Run:
             for call in log
         ),
         tuple(
-            read._replace(began=read.began - zero) for tally in tallies for read in tally.answers
+            Read(began - zero, latency, version)
+            for tally in tallies
+            for began, latency, version in tally.answers
         ),
-        tuple(moment - zero for tally in tallies for moment in tally.failures),
+        tuple(
+            Failure(failure.began - zero, failure.ended - zero)
+            for tally in tallies
+            for failure in tally.failures
+        ),
         sum(tally.turned_away for tally in tallies),
+        tuple(
+            Wait(began - zero, failed - zero, ended - zero)
+            for tally in tallies
+            for began, failed, ended in waits(tally, zero + seconds)
+        ),
     )
+
+
+def waits(tally: Tally, until: float) -> Iterator[Wait]:
+    """The stretches in which this client was without an answer, the last one until then at least
+    where it got no more."""
+    answered = ((read.began, read.began + read.latency, False) for read in tally.answers)
+    failed = ((failure.began, failure.ended, True) for failure in tally.failures)
+    wait: Wait | None = None
+    for began, ended, in_error in sorted([*answered, *failed]):
+        wait = Wait(began, ended, ended) if wait is None else wait._replace(ended=ended)
+        if not in_error:
+            yield wait
+            wait = None
+    if wait is not None:
+        yield wait._replace(ended=max(wait.ended, until))
 
 
 @dataclass(frozen=True)
@@ -76,10 +116,15 @@ class Figures:
     expiries: int
     """Times that the value had to be loaded since it had expired."""
     calls_per_expiry: float | None
+    """Of calls that did not fail."""
     versions: int
     """Different answers of the origin that clients got to see, the one they began with included."""
     waited: int
     """Answers that did not exist yet when their clients began to wait for one."""
+    no_answer: float
+    """How long a client was without an answer in the whole run, on average."""
+    in_error: float
+    """How much of that came after an error."""
     oldest: float
     """The age of the oldest answer when its client got it."""
     latency_p50: float
@@ -94,7 +139,11 @@ def evaluate(run: Run, settings: Settings) -> Figures:
     calls = run.calls
     latencies = sorted(read.latency for read in run.answers)
     made = {call.version: call.end for call in run.log}
-    expiries = count_expiries(run.log, settings.ttl) - (len(run.log) - len(calls))
+    used = {read.version for read in run.answers if read.began >= made[read.version]}
+    unused = made.keys() - used
+    warmed = len(run.log) - len(calls)
+    expiries = count_expiries(run.log, settings.ttl, unused) - warmed
+    failed_calls = sum(call.failed for call in calls)
     return Figures(
         interrupted=run.seconds < settings.seconds,
         seconds=run.seconds,
@@ -103,13 +152,15 @@ def evaluate(run: Run, settings: Settings) -> Figures:
         turned_away=run.turned_away,
         failed=len(run.failures),
         calls=len(calls),
-        failed_calls=sum(call.failed for call in calls),
+        failed_calls=failed_calls,
         too_soon=count_too_soon(calls, *settings.retry_after),
         at_once=max((number for _, number in in_progress(calls)), default=0),
         expiries=expiries,
-        calls_per_expiry=len(calls) / expiries if expiries else None,
+        calls_per_expiry=(len(calls) - failed_calls) / expiries if expiries else None,
         versions=len({read.version for read in run.answers}),
         waited=sum(made[read.version] > read.began for read in run.answers),
+        no_answer=sum(wait.ended - wait.began for wait in run.waits) / settings.clients,
+        in_error=sum(wait.ended - wait.failed for wait in run.waits) / settings.clients,
         oldest=max(
             (read.began + read.latency - made[read.version] for read in run.answers), default=0.0
         ),
@@ -120,18 +171,31 @@ def evaluate(run: Run, settings: Settings) -> Figures:
     )
 
 
-def count_expiries(calls: Sequence[Call], ttl: float) -> int:
-    """How many of these calls, sorted by arrival, came when the value had lived out its ttl."""
-    count = 0
-    fresh_until = busy_until = -math.inf
-    for call in calls:
-        if call.failed:
-            continue
-        expired = call.arrival >= fresh_until
-        if expired or call.arrival >= busy_until:
-            fresh_until = call.end + ttl
-        busy_until = max(busy_until, call.end)
-        count += expired
+def count_expiries(calls: Sequence[Call], ttl: float, unused: Container[int] = ()) -> int:
+    """How many of these calls, sorted by arrival, came when the value had lived out its ttl.
+
+    Answers with an `unused` version replaced no value ahead of its time: a cache dropped them.
+    """
+    answered = [call for call in calls if not call.failed]
+    # A call that arrives just as an earlier one ends comes after it, and none ends before it came.
+    arrivals = [(call.arrival, index, False) for index, call in enumerate(answered)]
+    ends = [(call.end, index, True) for index, call in enumerate(answered)]
+    count = unanswered = 0
+    fresh_until = -math.inf
+    awaited = False  # the answer that comes next is the new value
+    for moment, index, ended in sorted(arrivals + ends):
+        if ended:
+            unanswered -= 1
+            if awaited:
+                fresh_until = moment + ttl
+                awaited = False
+        else:
+            if moment >= fresh_until:
+                count += not awaited
+                awaited = True
+            elif not unanswered and answered[index].version not in unused:
+                awaited = True
+            unanswered += 1
     return count
 
 
@@ -172,6 +236,19 @@ def longest_saturation(calls: Sequence[Call], capacity: int) -> float:
             longest = max(longest, moment - since)
             since = None
     return longest
+
+
+def shares(
+    stretches: Iterable[tuple[float, float]], clients: int, edges: Sequence[float]
+) -> list[float]:
+    """Between each two of these edges, equally far apart, the share of the clients' time that lies
+    in the stretches."""
+    width = edges[1] - edges[0]
+    sums = [0.0] * (len(edges) - 1)
+    for began, ended in stretches:
+        for n in range(max(0, int(began / width)), min(len(sums), int(ended / width) + 1)):
+            sums[n] += max(0.0, min(ended, edges[n + 1]) - max(began, edges[n]))
+    return [total / width / clients for total in sums]
 
 
 def percentile(ascending: Sequence[float], percent: float) -> float:

@@ -43,13 +43,19 @@ class Read(NamedTuple):
     version: int
 
 
+class Failure(NamedTuple):
+    """One read that failed: when the client began it, and when it ended, by `time.monotonic`."""
+
+    began: float
+    ended: float
+
+
 @dataclass
 class Tally:
     """What one client saw. Only that client writes it."""
 
     answers: list[Read] = field(default_factory=list)
-    failures: list[float] = field(default_factory=list)
-    """When each of the reads ended that failed, by `time.monotonic`."""
+    failures: list[Failure] = field(default_factory=list)
     turned_away: int = 0
 
 
@@ -89,7 +95,7 @@ class Clients:
                         time.sleep(self._settings.retry)
                         continue
                     except OSError:
-                        tally.failures.append(time.monotonic())
+                        tally.failures.append(Failure(began, time.monotonic()))
                     break
                 time.sleep(next(thinking))
 
@@ -117,7 +123,7 @@ class Clients:
                         await asyncio.sleep(self._settings.retry)
                         continue
                     except OSError:
-                        tally.failures.append(time.monotonic())
+                        tally.failures.append(Failure(began, time.monotonic()))
                     break
                 await asyncio.sleep(next(thinking))
 

@@ -20,7 +20,7 @@ from rich.text import Text
 from .. import __version__
 from ._figures import Figures
 from ._measure import Result
-from ._schemes import Scene
+from ._schemes import SCHEMES, Scene, glossary
 from ._settings import Settings
 
 
@@ -46,6 +46,18 @@ def conditions(settings: Settings) -> str:
     )
 
 
+def interruption(results: Sequence[Result]) -> str | None:
+    """What is missing, where the run did not get to its end."""
+    last, missing = results[-1], len(SCHEMES) - len(results)
+    if last.figures.interrupted:
+        where = f"{last.scheme.title}: interrupted after {last.figures.seconds:.3g} s"
+    elif missing:
+        where = f"interrupted after {last.scheme.title}"
+    else:
+        return None
+    return f"{where}; {missing} of {len(SCHEMES)} schemes are missing" if missing else where
+
+
 def print_tables(results: Sequence[Result], settings: Settings) -> None:
     """The figures of each scene side by side, one column for each scheme."""
     console = Console(highlight=False)
@@ -54,17 +66,17 @@ def print_tables(results: Sequence[Result], settings: Settings) -> None:
     for scene, group in by_scene(results):
         console.print(f"\n[bold]{title(scene, settings)}[/]\n")
         console.print(_table(scene, group))
-    for result in results:
-        if result.figures.interrupted:
-            seconds = result.figures.seconds
-            console.print(f"\n{result.scheme.title}: interrupted after {seconds:.3g} s")
+    if (cut_short := interruption(results)) is not None:
+        console.print(f"\n[bold red]{cut_short}[/]")
     console.print(
-        "\n[dim]singleflight: @cached_singleflight; what is right of it adds the option so named\n"
-        f"turned away: to try again {settings.retry * 1e3:g} ms later\n"
-        "waited: answers that had to wait for a reload\n"
+        f"\n[dim]{glossary()}\n"
+        "From singleflight on it is @cached_singleflight, with the option so named.\n\n"
+        "no answer: how long a client that wanted one had none, on average\n"
+        "in error: how much of that came after an error\n"
         "oldest: the age of the oldest answer\n"
         "origin full: the longest time without a free place\n"
-        "too soon: calls that came at once after a failed one, not held off[/]\n"
+        "too soon: calls that came at once after a failed one, not held off[/]\n",
+        soft_wrap=True,
     )
 
 
@@ -87,7 +99,10 @@ def _rows(scene: Scene, figures: Sequence[Figures]) -> Iterator[tuple[str, list[
     yield row("answers", lambda each: f"{each.answers:,}")
     if any(each.turned_away for each in figures):
         yield row("turned away", lambda each: f"{each.turned_away:,}")
-    if scene is Scene.OUTAGE or any(each.failed for each in figures):
+    yield row("no answer", lambda each: duration(each.no_answer))
+    if scene is Scene.OUTAGE:
+        yield row("in error", lambda each: _good(_or_never(each.in_error), not each.failed))
+    if scene is Scene.EXPIRY and any(each.failed for each in figures):
         yield row("errors", lambda each: _good(f"{each.failed:,}", not each.failed))
     yield row("origin calls", lambda each: f"{each.calls:,}")
     if scene is Scene.OUTAGE:
@@ -96,18 +111,21 @@ def _rows(scene: Scene, figures: Sequence[Figures]) -> Iterator[tuple[str, list[
     else:
         yield row("expiries", lambda each: f"{each.expiries:,}")
         yield row("calls/expiry", _calls_per_expiry)
-        yield row("waited", lambda each: f"{each.waited:,}")
     yield row("oldest", lambda each: duration(each.oldest))
     yield row("latency p50", lambda each: duration(each.latency_p50))
     yield row("latency p99", lambda each: duration(each.latency_p99))
     yield row("latency max", lambda each: duration(each.latency_max))
-    yield row("origin full", lambda each: duration(each.saturated) if each.saturated else "never")
+    yield row("origin full", lambda each: _or_never(each.saturated))
 
 
 def _calls_per_expiry(figures: Figures) -> str | Text:
     if figures.calls_per_expiry is None:
         return "-"
     return _good(f"{figures.calls_per_expiry:.3g}", figures.calls == figures.expiries)
+
+
+def _or_never(seconds: float) -> str:
+    return duration(seconds) if seconds else "never"
 
 
 def _good(text: str, good: bool) -> Text:
@@ -134,6 +152,7 @@ def write_json(path: Path, results: Sequence[Result], settings: Settings) -> Non
             "outage": settings.outage,
             "retry_after": settings.retry_after,
         },
+        "interruption": interruption(results),
         "schemes": [
             {
                 "scene": result.scheme.scene.value,

@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from http.client import HTTPConnection
+from textwrap import fill
 
 from cachetools import TTLCache, cached
 
@@ -52,11 +53,37 @@ class Scheme:
     promises: tuple[Promise, ...] = ()
 
     @property
+    def meaning(self) -> str:
+        return MEANINGS[self.name]
+
+    @property
     def title(self) -> str:
         words = [self.name, self.kind]
         if self.scene is Scene.OUTAGE:
             words.append(self.scene.value)
         return ", ".join(words)
+
+
+MEANINGS = {
+    "no protection": "a TTL cache alone: who finds nothing calls the origin",
+    "limit and retry": (
+        "one client calls the origin; the others are turned away and try again"
+        f" {Settings.retry * 1e3:g} ms later"
+    ),
+    "singleflight": "one client calls the origin, the others get its answer",
+    "stale while revalidate": "all get the old value while one call fetches a new one",
+    "early refresh": "one call fetches a new value before the old one expires",
+    "stale if error": "where a reload fails, all get the old value; the next try is held off",
+}
+"""What each of them does: `--help`, the printed tables and the picture say so."""
+
+
+def glossary() -> str:
+    """What the schemes are, for a terminal of 80 columns."""
+    return "\n".join(
+        fill(f"{name:<22} {meaning}", 80, initial_indent="  ", subsequent_indent=" " * 25)
+        for name, meaning in MEANINGS.items()
+    )
 
 
 def fetch(origin: Origin, key: str) -> Answer:

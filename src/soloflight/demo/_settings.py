@@ -1,4 +1,4 @@
-"""What the demo runs with; the defaults make it about 35 seconds long."""
+"""What the demo runs with; the defaults make it about 40 seconds long."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 class Settings:
     """One load, the same for every scheme. All durations are seconds."""
 
-    clients: int = 60
+    clients: int = 200
     seconds: float = 3.0
     """How long each scheme runs."""
     ttl: float = 0.5
-    capacity: int = 8
+    capacity: int = 5
     """Calls that the origin serves at a time."""
     cost: float = 0.050
     """How long each of them takes."""
