@@ -21,12 +21,42 @@ FAULTS = [
     ),
     Fault(
         "an-address-is-an-instance",
-        "_instances.Instances.enroll.end",
-        """\
-            looks.pop(address, None)
-""",
-        "",
+        "_instances.Instances._watch",
+        "watch.teller = ref(instance, partial(self.looks.pop, id(instance)))",
+        "watch.teller = ref(instance)",
         "13, methods: an instance at a reused address is served the values of a dead one",
-        "store::nothing_is_left_of_a_dead_instance",
+        "addresses::an_instance_dies_where_a_signal_handler_raises_in_the_callback",
+    ),
+    Fault(
+        "collections-are-not-heard",
+        "_instances._collecting",
+        'return _events.get("start") is not _settled or sys.is_finalizing()',
+        "return False",
+        "13, methods: on 3.14.8 a new instance gets what a finalizer made a dead one load",
+        "addresses::what_is_enrolled_during_a_collection_is_not_found_by_its_address",
+    ),
+    Fault(
+        "what-came-back-is-trusted",
+        "_instances._Guard",
+        '__del__ = property(attrgetter("looks.clear"))',
+        "__del__ = property(lambda self: int)",
+        "13, methods: where a class was garbage and came back, an address is an instance",
+        "addresses::no_instance_gets_the_value_of_one_whose_class_was_garbage_and_came_back",
+    ),
+    Fault(
+        "empty-indexes-wait",
+        "_instances.Instances._end",
+        "        if watch.index:\n",
+        "        if True:\n",
+        "8, nothing is left behind: each dead instance leaves an index until something is stored",
+        "addresses::nothing_is_left_of_instances_that_stored_nothing",
+    ),
+    Fault(
+        "bound-clear-is-for-all",
+        "_function.BoundCachedFunction.clear",
+        "self._core.clear_of(self.__self__)",
+        "super().clear()",
+        "the surface, clear(): of a bound method, it drops the entries of all instances",
+        "addresses::clear_of_a_bound_method_is_for_its_instance",
     ),
 ]
