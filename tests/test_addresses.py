@@ -373,6 +373,21 @@ def test_clear_of_a_bound_method_is_for_all_where_all_share() -> None:
     assert one.get.peek() is None
 
 
+def test_clear_of_a_plain_function_in_a_class_is_for_all() -> None:
+    def loader(self: Any) -> object:
+        return object()
+
+    load = cached_singleflight(ttl=60)(loader)
+
+    class Tenants(Tenant):
+        get = load
+
+    one, other = Tenants(), Tenants()
+    one.get()
+    other.get.clear()
+    assert load.peek(one) is None
+
+
 def test_clear_of_a_bound_class_method_is_for_its_class() -> None:
     class Base:
         @cached_singleflight(ttl=60)

@@ -211,6 +211,25 @@ def test_a_signal_handler_that_strikes_in_code_of_the_users(handled: Any, where:
     assert load.peek(key) is not None
 
 
+def test_a_signal_handler_that_strikes_in_getsizeof_of_the_default_cache(handled: Any) -> None:
+    handled(function)
+
+    def getsizeof(value: int) -> int:
+        if value == 2:
+            signal.raise_signal(signal.SIGINT)
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(n: int) -> int:
+        return n
+
+    load(1)
+    with pytest.raises(Limit):
+        load(2)
+    assert load.peek(1)
+    assert load.stats().store_errors == 0
+
+
 def test_who_follows_a_load_whose_store_was_struck_gets_its_value(handled: Any) -> None:
     handled(function)
     inside: list[int] = []
