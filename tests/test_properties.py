@@ -12,6 +12,7 @@ import logging
 import sys
 from dataclasses import asdict
 from math import inf
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -195,9 +196,12 @@ class Machine(Steps):
         self.after_store(at.subject, at.key)
 
     def clear(self, at: Aim, _: int) -> None:
+        config = at.subject.model.config
+        bound = isinstance(at.target, MethodType) and config.per_instance is not False
+        keys = [key for key in at.subject.keys if not bound or key[0] == at.key[0]]
         at.target.clear()
-        at.subject.model.clear()
-        for key in at.subject.keys:
+        at.subject.model.clear(keys)
+        for key in keys:
             self.fences[at.subject, key] = self.steps
 
     def evict(self, at: Aim, _: int) -> None:

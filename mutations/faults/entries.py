@@ -22,17 +22,10 @@ FAULTS = [
     Fault(
         "a-failed-store-is-raised",
         "_store.Store._apply",
-        """\
-            self._renew(owner, repr(error))
-            owner.failed(error)
-""",
-        """\
-            self._renew(owner, repr(error))
-            owner.failed(error)
-            raise
-""",
+        "            self._failed(owner, error, entry is not None)\n",
+        "            self._failed(owner, error, entry is not None)\n            raise\n",
         "3, hand-over: a cache that fails turns a value that was loaded into an error",
-        "shelf::a_default_cache_that_was_interrupted_in_mid_change_is_replaced",
+        "shelf::a_default_cache_that_was_interrupted_in_mid_change_is_whole",
     ),
     Fault(
         "a-fence-in-a-store-is-not-looked-for",
@@ -53,21 +46,16 @@ FAULTS = [
     Fault(
         "a-refusal-goes-by-key",
         "_shelf.Shelf.refused",
-        "        if self.find(key) is entry:\n",
-        "        if True:\n",
+        "            if self.find(key) is entry:\n",
+        "            if True:\n",
         "7, the fence: a refused value hides what user code stored after it",
         "shelf::a_refusal_spares_what_was_stored_since",
     ),
     Fault(
         "drop-only-hides",
         "_shelf.Shelf.drop",
-        """\
-        self.ring.forget(gone)
-        self._store.change(self, key, None)
-""",
-        """\
-        self.ring.forget(gone)
-""",
+        "        self._store.change(self, key, None)\n        return entry if",
+        "        return entry if",
         "7, the fence: what was invalidated fills the cache and stays alive in it",
         "shelf::clear_and_invalidate_empty_the_cache",
     ),
@@ -82,24 +70,16 @@ FAULTS = [
     Fault(
         "hits-are-not-replayed",
         "_store.Store._apply",
-        "                        ring.replay(cache)",
-        "                        pass",
+        "                    self._replay(owner)",
+        "                    pass",
         "16, a hit is cheap, but counts: the hottest key is evicted as if nobody asked for it",
         "shelf::what_was_hit_lately_stays",
     ),
     Fault(
-        "a-waiting-store-is-not-looked-at-again",
-        "_store.Store._catch_up",
-        "if entry is not None and owner.find(key) is not entry:",
-        "if False:",
-        "7, the fence: what was invalidated before its turn came is put into the cache",
-        "store::a_store_that_had_to_wait_is_dropped_with_the_cache_that_broke",
-    ),
-    Fault(
         "the-dead-are-not-buried",
         "_store.Store._apply",
-        "                    self._bury()",
-        "                    pass",
+        "                self._bury(owner)",
+        "                pass",
         "13, methods: the entries of dead instances fill the cache",
         "shelf::the_entries_of_a_dead_instance_go_at_the_next_store",
     ),
@@ -180,8 +160,8 @@ FAULTS = [
     Fault(
         "not-early-in-a-given-cache",
         "_shelf.Shelf.limit",
-        "                self.policy.calm(entry)",
-        "                pass",
+        "            self.policy.calm(entry)",
+        "            pass",
         "the surface, early_refresh: it has no effect where the cache's own ttu ends entries",
         "early::early_is_before_the_end_that_a_given_cache_has_set",
     ),
@@ -233,5 +213,53 @@ FAULTS = [
         "            if False:\n",
         "8, nothing is left behind: last_error keeps the frames of the load",
         "retention::a_failed_reload_keeps_no_frame_alive",
+    ),
+    Fault(
+        "interruptions-are-failed-stores",
+        "_interruptions.is_interruption",
+        "            if interrupted is not None and _handles(traceback.tb_frame, interrupted):",
+        "            if False:",
+        "5, interruptions: a soft time limit that strikes in a store is swallowed",
+        "store_errors::an_exception_of_a_signal_handler_in_a_store_is_its_callers",
+    ),
+    Fault(
+        "every-value-error-is-a-refusal",
+        "_store.Store._failed",
+        "if isinstance(error, ValueError) and is_raised_by(error, self.refusals):",
+        "if isinstance(error, ValueError):",
+        "3, hand-over: a key that cannot be compared leaves a given cache half linked for good",
+        "store_errors::a_comparison_that_raises_in_a_store_leaves_the_cache_its_room",
+    ),
+    Fault(
+        "what-broke-is-not-mended",
+        "_caches._mend",
+        "    _KINDS[base](cache)\n    try:",
+        "    return True\n    try:",
+        "3, hand-over: what raised in mid-change leaves a cache that stores nothing any more",
+        "store_errors::a_comparison_that_raises_in_a_store_leaves_the_cache_its_room",
+    ),
+    Fault(
+        "all-the-dead-at-once",
+        "_store.Store._bury",
+        "for _ in range(BURIED):",
+        "for _ in range(10**9):",
+        "8, nothing is left behind: one caller pays for all that dead instances left",
+        "addresses::who_comes_next_buries_some_of_the_dead",
+    ),
+    Fault(
+        "what-cannot-be-buried-fails-a-store",
+        "_store.Store._bury",
+        "                self.mend(True)\n                owner.troubled(error)",
+        "                raise",
+        "3, hand-over: a value is not stored where what another one left cannot be removed",
+        "addresses::what_cannot_be_buried_fails_no_store",
+    ),
+    Fault(
+        "an-index-is-pickled-with-its-entries",
+        "_index.Index.__reduce__",
+        "return Index, ()",
+        "return Index, (dict(self),)",
+        "the surface, cache: a given cache cannot be pickled any more",
+        "pickle_caches::what_is_in_a_given_cache_is_in_its_copy",
     ),
 ]

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Hashable, MutableMapping
 from dataclasses import replace
+from functools import partial
 from math import inf
 from threading import Lock
 from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
+import cachetools
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
 from ._durations import is_number, lifetime, size, told
 from ._entry import Entry, Raising
+from ._interruptions import is_interruption
 from ._options import UNSET, check_callable, check_ttl
 from ._policy import Policy, fixed
 from ._shelf import Shelf
@@ -84,6 +87,8 @@ def _default(
             # An exception has no size that `getsizeof` could know.
             found = 1 if type(entry) is Raising else getsizeof(entry.value)
         except Exception as error:
+            if is_interruption(error):
+                raise
             raise SizeError(f"getsizeof raised {shown(error)}") from error
         try:
             return size(found, "what getsizeof() returns")
@@ -94,12 +99,72 @@ def _default(
 
     ttl: Any = policy.ttl
 
-    def make() -> Cache[Any, Any]:
-        if callable(ttl) or policy.error_ttl:
-            return TLRUCache(most, lambda _, entry, __: entry.until, timer, measure)
-        return TTLCache(most, ttl + policy.longest_stale, timer, measure)
+    cache: Cache[Any, Any]
+    if callable(ttl) or policy.error_ttl:
+        cache = TLRUCache(most, lambda _, entry, __: entry.until, timer, measure)
+    else:
+        cache = TTLCache(most, ttl + policy.longest_stale, timer, measure)
+    return Shelf(name, _store(cache, shared=False), policy, timer)
 
-    return Shelf(name, Store(make(), make), policy, timer)
+
+def _store(cache: MutableMapping[Any, Any], **options: Any) -> Store:
+    classes = (*type(cache).__mro__, Cache)
+    setters = (getattr(vars(cls).get("__setitem__"), "__code__", None) for cls in classes)
+    refusals = {code for code in setters if code is not None}
+    return Store(cache, mend=partial(_mend, cache), refusals=refusals, **options)
+
+
+def _mend(cache: MutableMapping[Any, Any], keep: bool) -> bool:
+    """Make a cache whole that may have been left half linked; whether that is known to be done.
+
+    What was raised in mid-change is in none of its methods' plan. So it begins anew, and what it
+    had is put in again: as if stored just now, but for the deadlines of entries, which they have
+    themselves. (What is not ours has its deadline from the cache, if any, and goes.)
+    """
+    if isinstance(cache, dict):
+        if not keep:
+            cache.clear()
+        return True
+    base: Any = next((cls for cls in type(cache).__mro__ if cls in _KINDS), None)
+    if base is None:
+        return False
+    data = getattr(cache, "_Cache__data", {})
+    timed = base in (TTLCache, TLRUCache)
+    kept = [(k, v) for k, v in data.items() if keep and (isinstance(v, Entry) or not timed)]
+    _KINDS[base](cache)
+    try:
+        for key, value in kept:
+            base.__setitem__(cache, key, value)
+    except BaseException as error:  # user code again: rather empty than broken
+        _KINDS[base](cache)
+        if is_interruption(error):
+            raise
+    return True
+
+
+def _begin(cls: Any, cache: Any, *options: Any) -> None:
+    cls.__init__(cache, cache.maxsize, *options, vars(cache).get("getsizeof"))
+
+
+def _timer(cache: Any) -> Callable[[], float]:
+    """The timer that a cache was given.
+
+    cachetools wraps it in a callable that stands still during a change of the cache, also for those
+    who read the time in another thread.
+    """
+    timer: Callable[[], float] = getattr(cache, "timer", monotonic)
+    return getattr(timer, "_Timer__timer", timer)
+
+
+_KINDS: dict[Any, Callable[[Any], None]] = {
+    TTLCache: lambda cache: _begin(TTLCache, cache, cache.ttl, _timer(cache)),
+    TLRUCache: lambda cache: _begin(TLRUCache, cache, cache.ttu, _timer(cache)),
+    RRCache: lambda cache: _begin(RRCache, cache, cache.choice),
+}
+for _name in ("FIFOCache", "LFUCache", "LRUCache", "MRUCache", "Cache"):
+    if hasattr(cachetools, _name):  # not all of them are in all versions
+        _cls = getattr(cachetools, _name)
+        _KINDS[_cls] = partial(_begin, _cls)
 
 
 def _given(
@@ -119,16 +184,14 @@ def _given(
     policy = replace(policy, ttl=_within(own, policy), most=own)
     check_ttl(policy)
     if timer is None:
-        timer = getattr(cache, "timer", monotonic)
-        # cachetools wraps it in a callable that stands still during a change of the cache, also
-        # for those who read the time in another thread.
-        timer = getattr(timer, "_Timer__timer", timer)
+        timer = _timer(cache)
         _check_timer(timer)
     with _lock:
         store = _stores.get(id(cache))
         if store is None:
             ordered = type(cache) not in (dict, FIFOCache, RRCache)
-            store = Store(cache, ordered=ordered, ttu=getattr(cache, "ttu", None))
+            ttu = getattr(cache, "ttu", None)
+            store = _store(cache, shared=True, ordered=ordered, ttu=ttu)
             _stores[id(cache)] = store
     return Shelf(name, store, policy, timer)
 

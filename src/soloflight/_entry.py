@@ -91,6 +91,20 @@ class Entry(Value[V]):
         """An entry of its own: one of the cache is seen for as long as anybody holds it."""
         return Entry(of_value(self.value), self.fresh_until)
 
+    def __reduce__(self) -> Any:
+        # Its parts come second: they may hold the cache that holds it.
+        return blank, (type(self),), self.__getstate__()
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return self.__reduce__()
+
+    def __getstate__(self) -> Any:
+        return {"value": self.value, "fresh_until": self.fresh_until}
+
+    def __setstate__(self, state: Any) -> None:
+        for slot, kept in state.items():
+            setattr(self, slot, kept)
+
     def __repr__(self) -> str:
         return f"Entry(value={shown(self.value)}, fresh_until={self.fresh_until!r})"
 
@@ -122,6 +136,14 @@ class Aging(Entry[V]):
         copy.value = of_value(self.value)
         return copy
 
+    def __getstate__(self) -> Any:
+        # Not every exception can be pickled; this one only says what happened.
+        state = {slot: getattr(self, slot) for slot in ("fresh_until", *Aging.__slots__)}
+        return {**state, "last_error": None, **self._content()}
+
+    def _content(self) -> dict[str, Any]:
+        return {"value": self.value}
+
     def _tell(self, copy: Aging[V]) -> None:
         for slot in ("fresh_until", *Aging.__slots__):
             setattr(copy, slot, getattr(self, slot))
@@ -150,6 +172,9 @@ class Raising(Aging[Any]):
         self._tell(copy)
         copy.kept = self.kept
         return copy
+
+    def _content(self) -> dict[str, Any]:
+        return {"kept": self.kept}
 
     def __repr__(self) -> str:
         return f"Entry(raises {shown(self.kept.exception)}, fresh_until={self.fresh_until!r})"

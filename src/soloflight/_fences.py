@@ -7,10 +7,11 @@ entry and hand it to those who follow it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from ._entry import Entry
+from ._index import Index
 from ._locks import critical
 from ._outcome import Value
 from ._table import FlightTable
@@ -27,6 +28,7 @@ def _invalidate(table: FlightTable, key: Hashable) -> tuple[bool, Entry[Any] | N
     fenced = table.take_off(key) is not None
     try:
         entry = table.shelf.drop(key)
+        table.shelf.tidy()
     finally:
         fenced = table.take_off(key) is not None or fenced
     return fenced, entry
@@ -46,14 +48,24 @@ def _put(table: FlightTable, key: Hashable, value: Value[Any]) -> Entry[Any] | N
         old = shelf.drop(key)
         if isinstance(value, Entry) and (shelf.ttu is None or shelf.limit(key, value)):
             shelf.store(key, value)
+        else:
+            shelf.tidy()
     finally:
         table.take_off(key)
     return old
 
 
-def clear(table: FlightTable) -> None:
-    """Drop every entry and fence every flight."""
-    critical(table.lock, _clear, table)
+def clear(
+    table: FlightTable,
+    belongs: Callable[[Hashable], bool] | None = None,
+    index: Index | None = None,
+) -> None:
+    """Drop every entry and fence every flight; `belongs`: of these keys, in this index."""
+    if belongs is None:
+        critical(table.lock, _clear, table)
+    else:
+        old = critical(table.lock, _clear_some, table, belongs, index)
+        del old  # released outside the lock
 
 
 def _clear(table: FlightTable) -> None:
@@ -63,3 +75,23 @@ def _clear(table: FlightTable) -> None:
         table.shelf.clear()
     finally:
         table.take_all_off()
+
+
+def _clear_some(
+    table: FlightTable, belongs: Callable[[Hashable], bool], index: Index | None
+) -> list[Entry[Any] | None]:
+    shelf = table.shelf
+    assert shelf is not None
+    _take_off(table, belongs)
+    try:
+        old = [shelf.drop(key) for key in shelf.keys(index) if belongs(key)]
+        shelf.tidy()
+        return old
+    finally:
+        _take_off(table, belongs)
+
+
+def _take_off(table: FlightTable, belongs: Callable[[Hashable], bool]) -> None:
+    for flight in table.flights:
+        if belongs(flight.key):
+            table.fence(flight)

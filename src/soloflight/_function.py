@@ -214,6 +214,13 @@ class BoundCachedFunction(_BoundTo[P, R], CachedSurface[P, R]):
 
     __slots__ = ()
 
+    def clear(self) -> None:
+        """`invalidate` for every key of this instance (of all that share its ``per_instance``)."""
+        if self._face == "plain":  # to a function from elsewhere the instance is one argument
+            super().clear()
+        else:
+            self._core.clear_of(self.__self__)
+
     def cache_clear(self) -> None:
         """`clear`. The counts go on: they are those of the function, of all its instances."""
         self.clear()

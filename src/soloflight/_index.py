@@ -1,17 +1,19 @@
-"""Which entries may be seen, and which were hit lately: what is read and noted without a lock."""
+"""Which entries may be seen: what is read without a lock."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, MutableMapping
-from typing import Any, NamedTuple
+from collections.abc import Hashable
+from typing import NamedTuple
 from weakref import ref
 
 from ._entry import Entry
 from ._shown import shown
-from ._stats import Tally
 
 RING = 8
 """How many hits are remembered for the replay: each costs the next miss half a microsecond."""
+
+DROPPED: Hashable = object()
+"""As the key of a `Ref`: none any more, whoever still has noted it."""
 
 
 class Ref(ref):  # type: ignore[type-arg]
@@ -23,6 +25,7 @@ class Ref(ref):  # type: ignore[type-arg]
 
 GONE: Ref = Ref(Entry(None, 0.0))
 """A dead reference: what an `Index` has for an unknown key."""
+GONE.key = DROPPED
 
 
 class Index(dict[Hashable, Ref]):
@@ -34,6 +37,13 @@ class Index(dict[Hashable, Ref]):
     __ne__ = object.__ne__
     __repr__ = object.__repr__
 
+    def __reduce__(self) -> tuple[type[Index], tuple[()]]:
+        """In a copy of the cache it keeps its entries apart; where they are seen is ours."""
+        return Index, ()
+
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Index], tuple[()]]:
+        return self.__reduce__()
+
     def clear(self) -> None:
         """Remove every entry.
 
@@ -43,7 +53,7 @@ class Index(dict[Hashable, Ref]):
         """
         try:
             while True:
-                self.popitem()
+                self.popitem()[1].key = DROPPED
         except KeyError:
             pass  # it is empty
 
@@ -56,45 +66,3 @@ class Scoped(NamedTuple):
 
     def __repr__(self) -> str:
         return shown(self.key)
-
-
-UNUSED = [GONE] * RING
-
-
-class Ring(Tally):
-    """The last hits of one function, and how many there were.
-
-    Noted without a lock: ``slots[next(counter) % RING] = ref``. The rest needs the lock of the
-    cache.
-    """
-
-    __slots__ = ("__weakref__", "_replayed", "slots")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.slots = UNUSED.copy()
-        self._replayed = 0
-
-    def replay(self, cache: MutableMapping[Any, Any]) -> None:
-        """Tell the cache which keys were hit since the last time, unless it is `UNUSED` since."""
-        now = self.total()
-        last, slots = GONE, self.slots
-        for i in range(max(self._replayed, now - RING), now):
-            noted = slots[i % RING]
-            if noted is not last and noted() is not None:
-                last = noted
-                try:
-                    cache[noted.key]
-                except KeyError:
-                    pass  # expired
-            slots[i % RING] = GONE  # or it would keep the key alive
-        self._replayed = now
-
-    def forget(self, gone: Ref) -> None:
-        """Keep the key of an entry that is gone no longer."""
-        for i, noted in enumerate(self.slots):
-            if noted is gone:
-                self.slots[i] = GONE
-
-    def clear(self) -> None:
-        self.slots[:] = UNUSED

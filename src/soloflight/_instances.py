@@ -3,59 +3,126 @@
 An instance is known by its address, which is reused after its death. So each gets a token that only
 it ever has, found by its address until a weak reference sees it die; that happens before its memory
 is free. The token is the `Index` of the instance's entries: what it leaves behind is at hand.
+
+CPython's collector (from 3.14.8 on) does not tell of a death where the weak reference was made in a
+finalizer of that very collection. So what is enrolled while it runs is not found by its address
+alone until it has stopped: each call asks the weak reference.
 """
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import deque
 from dataclasses import is_dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any
 from weakref import ref
 
 from ._index import Index
 
 
+class Watch(ref):  # type: ignore[type-arg]
+    """Sees an instance die, and knows its index."""
+
+    __slots__ = ("index", "plain", "teller")
+    index: Index
+    plain: ref[object]
+    teller: ref[object]
+
+
+class _Guard:
+    """Empties a dict in the collection that finds it to be garbage.
+
+    The weak references are garbage there as well, and tell nobody what died; but a finalizer may
+    bring all of it back. (In C, as an exception of a signal handler would be lost in here.)
+    """
+
+    __slots__ = ("looks",)
+    __del__ = property(attrgetter("looks.clear"))
+
+    def __init__(self, looks: dict[int, Any]) -> None:
+        self.looks = looks
+
+
 class Instances:
     """The indexes of the instances whose methods one function is."""
 
-    __slots__ = ("_dead", "_name", "_refs", "looks")
+    __slots__ = ("__weakref__", "_dead", "_guard", "_name", "_suspects", "_watches", "looks")
 
     def __init__(self, name: str, dead: deque[Index]) -> None:
         self._name = name
-        self._dead = dead  # swept by the shelf at its next store
-        self._refs: dict[Index, ref[object]] = {}
+        self._dead = dead  # buried by whoever comes next to the store
+        # By `id(plain)`, where `plain` is the weak reference that all who ask for one get while the
+        # instance lives, and that no other instance ever gets.
+        self._watches: dict[int, Watch] = {}
+        self._suspects: deque[Watch] = deque()  # their end may not have been told
         self.looks: dict[int, Any] = {}
-        """`id(instance)` -> `Index.get` of its index, ready for the hit path."""
+        """`id(instance)` -> `Index.get` of its index, ready for the hit path.
+
+        Only of those whose end will be told, in C and before their memory is free.
+        """
+        self._guard = _Guard(self.looks)
 
     def enroll(self, instance: object) -> Any:
-        """The `Index.get` of an instance that has none yet."""
-        index = Index()
-        address = id(instance)
-        looks, refs, dead = self.looks, self._refs, self._dead
+        """The `Index.get` of an instance that is not in `looks`."""
+        watch = self._find(instance)
+        if watch is None:
+            watch = self._watch(instance)
+        look = watch.index.get
+        if not _collecting():
+            if gc.is_finalized(self._guard):
+                self._guard = _Guard(self.looks)
+            self.looks[id(instance)] = look
+        return look
 
-        # Runs wherever the instance happens to die, perhaps under a lock: single dict and deque
-        # operations only.
-        def end(_: object) -> None:
-            refs.pop(index, None)
-            looks.pop(address, None)
-            dead.append(index)
+    def index(self, instance: object) -> Index | None:
+        """The index of an instance, if it has one."""
+        watch = self._find(instance)
+        return None if watch is None else watch.index
 
+    def indexes(self) -> list[Index]:
+        return [watch.index for watch in list(self._watches.values())]
+
+    def _find(self, instance: object) -> Watch | None:
         try:
-            watch = ref(instance, end)
+            watch = self._watches.get(id(ref(instance)))
         except TypeError:
             kind = type(instance).__qualname__
             raise TypeError(
                 f"{self._name}: cannot tell when a {kind} dies; {_advice(instance)}"
             ) from None
-        refs[index] = watch
-        look = looks.setdefault(address, index.get)
-        if look.__self__ is not index:  # another thread was faster
-            del refs[index]
-        return look
+        if watch is not None and watch() is None:
+            self._end(watch)  # unseen: see `_Guard`
+            return None
+        return watch
 
-    def indexes(self) -> list[Index]:
-        return [look.__self__ for look in list(self.looks.values())]
+    def _watch(self, instance: object) -> Watch:
+        watch = Watch(instance, self._end)
+        watch.index = Index()
+        watch.plain = ref(instance)
+        # In C: an exception of a signal handler would be lost in a callback, and the end with it.
+        watch.teller = ref(instance, partial(self.looks.pop, id(instance)))
+        if _collecting():
+            self._suspects.append(watch)
+            _suspicious.append(ref(self))
+        return self._watches.setdefault(id(watch.plain), watch)
+
+    def _end(self, watch: Watch) -> None:
+        # Runs wherever the instance happens to die, perhaps under a lock: single dict and deque
+        # operations only.
+        self._watches.pop(id(watch.plain), None)
+        if watch.index:
+            self._dead.append(watch.index)
+
+    def settle(self) -> None:
+        """See whether those that were enrolled during a collection have survived it."""
+        suspects = self._suspects
+        while suspects:
+            watch = suspects.popleft()
+            if watch() is None:
+                self._end(watch)
 
 
 def _advice(instance: object) -> str:
@@ -81,3 +148,41 @@ def _advice(instance: object) -> str:
 
 
 _HEAP, _IMMUTABLE = 1 << 9, 1 << 8  # of ``__flags__``: made by a class statement, or not
+
+
+_suspicious: deque[ref[Instances]] = deque()
+_events: dict[str, Any] = {}
+_note = _events.__setitem__  # in C, as an exception of a signal handler would be lost in a callback
+_settled: object = None
+"""The start of the last collection that is known to be over."""
+
+
+def _settle(phase: str, info: object) -> None:
+    global _settled
+    if phase == "stop":
+        started = _events.get("start")
+        while _suspicious:
+            instances = _suspicious.popleft()()
+            if instances is not None:
+                instances.settle()
+        _settled = started
+
+
+def _collecting() -> bool:
+    """Whether a collection may be under way, in whichever thread.
+
+    At the interpreter's end there is one that nobody is told of.
+    """
+    if _note not in gc.callbacks or _settle not in gc.callbacks:
+        _listen()
+    return _events.get("start") is not _settled or sys.is_finalizing()
+
+
+def _listen() -> None:
+    """Hear of collections again, where somebody has changed `gc.callbacks`."""
+    global _settled
+    _settled = _listen  # one may be under way unnoticed
+    gc.callbacks.extend(heard for heard in (_note, _settle) if heard not in gc.callbacks)
+
+
+gc.callbacks += [_note, _settle]

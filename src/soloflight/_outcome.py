@@ -70,6 +70,15 @@ class Error:
         error.stale = self.stale
         return error
 
+    def __reduce__(self) -> Any:
+        """Pickled as what is cached: without a traceback, and made as `copy` makes one."""
+        cls = type(self.exception)
+        args = _base(cls).__reduce__(self.exception)[1]
+        return _unpickled, (cls, args, vars(self.exception))
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return self.__reduce__()
+
     def bare(self, stand_in: bool = False) -> Error:
         """A copy to be kept: without a traceback, and so is what is linked to it.
 
@@ -149,9 +158,7 @@ def _copied(
     """A copy without a traceback, if there can be one."""
     cls: Any = type(exception)
     try:
-        base = cls
-        while base.__module__ != "builtins":
-            base = base.__base__  # the one whose layout it has
+        base = _base(cls)
         args = base.__reduce__(exception)[1]
         if base.__name__ in ("ExceptionGroup", "BaseExceptionGroup"):
             args = args[0], [of_member(e) for e in args[1]]
@@ -188,6 +195,21 @@ def _stand_in(exception: BaseException) -> BaseException:
 def _chain(copy: BaseException, chain: Mapping[str, Any]) -> None:
     for name, value in chain.items():
         object.__setattr__(copy, name, value)  # plain assigning might be refused
+
+
+def _base(cls: Any) -> Any:
+    """The builtin exception whose layout a class of exceptions has."""
+    while cls.__module__ != "builtins":
+        cls = cls.__base__
+    return cls
+
+
+def _unpickled(cls: Any, args: tuple[Any, ...], state: dict[str, Any]) -> Error:
+    base = _base(cls)
+    exception = base.__new__(cls, *args)
+    base.__init__(exception, *args)
+    vars(exception).update(state)
+    return Error(exception, None)
 
 
 def without_us(exception: Exception) -> Error:

@@ -6,25 +6,27 @@ no lock, and whatever drops an entry from the cache (LRU, TTL, ``del``, ``clear`
 it in the index as well. The index is the truth: what is taken out of it is gone at once, even where
 the cache has to wait for a change that is under way.
 
-Which keys were hit lately is noted in a short ring and replayed into the cache before the next
-store (Caffeine's read buffer), as reading a cachetools cache without its lock is not safe.
+Which keys were hit lately is noted in a short ring, one for all who share the cache, and replayed
+into the cache before the next store (Caffeine's read buffer), as reading a cachetools cache without
+its lock is not safe.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from math import inf
 from typing import Any
 
 from ._durations import number
 from ._entry import Aging, Entry
 from ._flight import Flight
-from ._index import GONE, RING, Index, Ref, Ring, Scoped
+from ._index import DROPPED, GONE, Index, Ref, Scoped
+from ._interruptions import is_interruption, users_errors
 from ._locks import RLock, tell
 from ._policy import Policy
-from ._store import ALL, SIZE, Cache, Store
+from ._stats import Tally
+from ._store import ALL, NONE, SIZE, Cache, Store
 
 
 class Shelf:
@@ -44,10 +46,11 @@ class Shelf:
         self.index = Index()
         self.ttu = store.ttu
         self.instances: Callable[[], list[Index]] = list
-        self.ring = Ring()
+        self.hit = Tally()
         # Written by callbacks of weak references, without the lock, wherever they run:
         self.dropped: deque[Ref] = deque()
         self.failures = 0
+        self.troubles = 0
 
     @property
     def lock(self) -> RLock:
@@ -64,7 +67,7 @@ class Shelf:
 
     @property
     def hits(self) -> int:
-        return self.ring.total()
+        return self.hit.total()
 
     @property
     def ordered(self) -> bool:
@@ -74,17 +77,16 @@ class Shelf:
     @property
     def shared(self) -> bool:
         """Whether the cache may hold entries of others, so that keys must be `Scoped`."""
-        return self._store.make is None
+        return self._store.shared
 
     def names(self) -> dict[str, Any]:
-        """What the generated hit path refers to. From now on hits are noted."""
-        self._store.join(self.ring)
+        """What the generated hit path refers to."""
         return {
             "index": self.index,
             "get": self.index.get,
             "now": self.timer,
-            "ring": self.ring.slots,
-            "counter": self.ring.counter,
+            "note": self._store.hit.append,
+            "counter": self.hit.counter,
         }
 
     def size(self) -> float:
@@ -120,15 +122,15 @@ class Shelf:
         now = self.timer()
         if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):
             return None
-        next(self.ring.counter)
+        next(self.hit.counter)
         return entry
 
     def note(self, key: Hashable) -> None:
         """Note a hit as the generated hit path does. Takes no lock."""
         index, short = key if type(key) is Scoped else (self.index, key)
-        number = next(self.ring.counter)
+        next(self.hit.counter)
         if self.ordered:
-            self.ring.slots[number % RING] = index.get(short, GONE)
+            self._store.hit.append(index.get(short, GONE))
 
     def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None:
         """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
@@ -138,44 +140,48 @@ class Shelf:
         try:
             index[short] = shown
         except Exception as error:  # of a key's __eq__
+            if is_interruption(error):
+                raise
             self._hide(key, error)
             return
         if flight is not None and flight.fenced:  # by user code that ran in there
             self.refused(key, entry)
             return
         self._store.change(self, key, entry)
-        dropped = self.dropped
-        while dropped:
+        while self.dropped:
             try:
-                gone = dropped.popleft()
-                key = gone.key
-                index, short = key if type(key) is Scoped else (self.index, key)
+                gone = self.dropped.popleft()
+            except IndexError:
+                return  # user code that ran in between has swept
+            key = gone.key
+            index, short = key if type(key) is Scoped else (self.index, key)
+            with users_errors:
                 if index.get(short) is gone:
                     index.pop(short, None)
-            except Exception:
-                pass  # user code that ran in between has swept; or a key's __eq__ raised
 
     def limit(self, key: Hashable, entry: Entry[Any]) -> bool:
         """Have an entry expire when the cache's ``ttu`` says so; whether it is to be stored."""
+        assert self.ttu is not None
         try:
-            assert self.ttu is not None
             now = self.timer()
             entry.limit(number(self.ttu(key, entry, now), "what ttu() returns"))
-            if type(entry) is Aging:
-                self.policy.calm(entry)
-            if now < entry.until:
-                return True
-            self.drop(key)  # it is newer; before cachetools 7.1 a TLRUCache keeps the older one
-            return False
         except Exception as error:
+            if is_interruption(error):
+                raise
             self._hide(key, error)
             self._store.change(self, key, None)
             return False
+        if type(entry) is Aging:
+            self.policy.calm(entry)
+        if now < entry.until:
+            return True
+        self.drop(key)  # it is newer; before cachetools 7.1 a TLRUCache keeps the older one
+        return False
 
     def _hide(self, key: Hashable, error: Exception) -> None:
         """A value cannot be stored: rather show nothing than what is older."""
         index, short = key if type(key) is Scoped else (self.index, key)
-        with suppress(Exception):
+        with users_errors:
             index.pop(short, None)
         self.failed(error)
 
@@ -186,37 +192,56 @@ class Shelf:
         entry: Entry[Any] | None = gone()
         if entry is None:
             return None
-        self.ring.forget(gone)
+        gone.key = DROPPED  # who has noted a hit keeps the key alive no longer
         self._store.change(self, key, None)
         return entry if self.timer() < entry.until else None
 
+    def tidy(self) -> None:
+        """Nothing changes, but what dead instances left must not wait for a store."""
+        if self.dead:
+            self._store.change(self, NONE, None)
+
     def clear(self) -> None:
         """Hide and remove every entry."""
-        keys: list[Hashable] = [ALL]
-        if self.shared:
-            indexes = (self.index, *self.instances())
-            keys = [Scoped(index, k) for index in indexes for k in list(index)]
+        keys = self.keys() if self.shared else [ALL]
         self.hide_all()
         for key in keys:
             self._store.change(self, key, None)
+        self.tidy()
+
+    def keys(self, index: Index | None = None) -> list[Hashable]:
+        """The keys of the entries in one index, or in all."""
+        indexes = (self.index, *self.instances()) if index is None else (index,)
+        return [
+            key if index is self.index and not self.shared else Scoped(index, key)
+            for index in indexes
+            for key in list(index)
+        ]
 
     def hide_all(self) -> None:
         for index in (self.index, *self.instances()):
             index.clear()
         self.dropped.clear()
-        self.ring.clear()
 
     def refused(self, key: Hashable, entry: Entry[Any]) -> None:
         """No longer show an entry that the cache refused, even while somebody holds it."""
         index, short = key if type(key) is Scoped else (self.index, key)
-        if self.find(key) is entry:
-            index.pop(short, None)
+        with users_errors:
+            if self.find(key) is entry:
+                index.pop(short, None)
 
     def failed(self, error: Exception) -> None:
         """Count a store that failed, and warn of the first."""
         self.failures += 1
         if self.failures == 1:
             text = "%s: a value was loaded but could not be stored (no further warnings)"
+            tell(text, self.name, error=error)
+
+    def troubled(self, error: Exception) -> None:
+        """Count what the cache raised where nothing was stored, and warn of the first."""
+        self.troubles += 1
+        if self.troubles == 1:
+            text = "%s: its cache raised, but not for a value that was stored (no further warnings)"
             tell(text, self.name, error=error)
 
     def forked(self) -> None:

@@ -22,7 +22,7 @@ class Tally:
 
 
 class Counts:
-    """What is counted of a table, besides the hits (`Ring`)."""
+    """What is counted of a table, besides the hits (those the shelf has)."""
 
     __slots__ = (
         "abandoned",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
+from types import CodeType
 from typing import Any, Protocol
 from weakref import ref
 
 from ._entry import Entry
-from ._index import UNUSED, Index, Ring, Scoped
+from ._index import DROPPED, GONE, RING, Index, Ref, Scoped
+from ._interruptions import is_interruption, is_raised_by
 from ._locks import RLock, tell
-from ._shown import shown
 
 Cache = MutableMapping[Any, Any]
 
@@ -24,9 +25,9 @@ class Owner(Protocol):
 
     name: str
 
-    def find(self, key: Hashable) -> Entry[Any] | None: ...
     def refused(self, key: Hashable, entry: Entry[Any]) -> None: ...
     def failed(self, error: Exception) -> None: ...
+    def troubled(self, error: Exception) -> None: ...
     def hide_all(self) -> None: ...
 
 
@@ -38,6 +39,10 @@ ALL: Hashable = object()
 """As the key of a removal: every key."""
 SIZE: Hashable = object()
 """As the key of a removal: none, but look how large the cache is (a TTLCache changes in that)."""
+NONE: Hashable = object()
+"""As the key of a removal: none, but bury what dead instances left."""
+BURIED = 8
+"""How many entries of dead instances at most go in one change."""
 
 
 class Store:
@@ -46,17 +51,22 @@ class Store:
     def __init__(
         self,
         cache: Cache,
-        make: Callable[[], Cache] | None = None,
         *,
+        shared: bool,
+        mend: Callable[[bool], bool],
+        refusals: set[CodeType],
         ordered: bool = True,
         ttu: Callable[[Hashable, Any, float], float] | None = None,
     ) -> None:
+        self.cache = cache
+        self.shared = shared  # whether it may hold entries of others
+        # Makes a cache whole that may be half linked: with what it holds, or empty. Whether it can.
+        self.mend = mend
+        self.refusals = refusals  # what raises a `ValueError` for what is too large
         self.ordered = ordered  # whether reading a key from the cache changes what it evicts
         self.ttu = ttu  # the cache's own "time to use" of an entry
         self.lock: RLock = RLock()
         # Guarded by the lock:
-        self.cache = cache
-        self.make = make  # a default cache can be replaced; None: the cache was given
         # To something that lives as long as the call that makes a change: no interruption can leave
         # it alive.
         self.busy: ref[set[Any]] | None = None
@@ -65,14 +75,9 @@ class Store:
         self.pending: deque[tuple[Owner, Hashable, Entry[Any] | None]] = deque()
         # Written by callbacks of weak references, without the lock, wherever they run:
         self.dead: deque[Index] = deque()  # of instances that are gone
-        # The hits of all who share the cache: what one of them stores must not evict what another
-        # one has just hit.
-        self.rings: list[ref[Ring]] = []
-
-    def join(self, ring: Ring) -> None:
-        """Have the hits that are noted there replayed."""
-        if self.ordered:
-            self.rings.append(ref(ring, self.rings.remove))
+        # Written by hits, without the lock. Of all who share the cache: what one of them stores
+        # must not evict what another one has just hit.
+        self.hit: deque[Ref] = deque(maxlen=RING)
 
     def change(self, owner: Owner, key: Hashable, entry: Entry[Any] | None) -> None:
         """Store an entry, or remove that of `key` (`ALL`: all). Raises only interruptions.
@@ -89,11 +94,9 @@ class Store:
         """Make the changes that were left to others, in their order."""
         while self.pending:
             try:
-                change = owner, key, entry = self.pending.popleft()
-                if entry is not None and owner.find(key) is not entry:
-                    continue  # another one has taken its place
-            except Exception:
-                continue  # user code that ran in between has made it; or a key's __eq__ raised
+                change = self.pending.popleft()
+            except IndexError:
+                return  # user code that ran in between has made them
             if not self._apply(*change):
                 self.pending.appendleft(change)
                 return
@@ -109,66 +112,94 @@ class Store:
         self.busy = mine
         cache = self.cache
         try:
+            if self.dead and (entry is not None or key is NONE):
+                self._bury(owner)
             if entry is not None:
-                if self.dead:
-                    self._bury()
-                for ring_of in self.rings:
-                    ring = ring_of()
-                    if ring is not None and ring.slots != UNUSED:
-                        ring.replay(cache)
+                if self.hit:
+                    self._replay(owner)
                 cache[key] = entry
             elif key is ALL:
                 cache.clear()
             elif key is SIZE:
                 size = getattr(cache, "currsize", None)
                 self.size = len(cache) if size is None else size
-            else:
+            elif key is not NONE:
                 cache.pop(key, None)
-        except ValueError as error:  # the cache's own word for a value that is too large
+        except BaseException as error:
             if entry is not None:
+                self.pending.appendleft((owner, key, None))  # what was there is out of date
                 owner.refused(key, entry)
-                self.pending.appendleft((owner, key, None))  # what was there before is out of date
-            if isinstance(error, SizeError):
-                owner.failed(error)
-        except Exception as error:
-            if entry is not None:
-                owner.refused(key, entry)
-                self.pending.appendleft((owner, key, None))
-            # A key's __eq__ raised, say: a linked cache may be half linked now, and for good.
-            self._renew(owner, shown(error))
-            owner.failed(error)
-        except BaseException:
-            self._renew(owner, "an interruption")
-            if self.make is None:
-                tell("%s: interrupted in mid-change; its cache may be broken", owner.name)
-            raise
+            if is_interruption(error):
+                if not self.mend(True):
+                    tell("%s: interrupted in mid-change; its cache may be broken", owner.name)
+                raise
+            self._failed(owner, error, entry is not None)
         finally:
             if self.busy is mine:
                 self.busy = None
         return True
 
-    def _bury(self) -> None:
-        """Remove what dead instances left behind."""
-        while self.dead:
-            try:
-                index = self.dead.popleft()
-            except IndexError:
-                return  # user code that ran in between has done it
-            for short in list(index):  # a value's destructor may store
-                self.cache.pop(Scoped(index, short), None)
-            index.clear()
+    def _failed(self, owner: Owner, error: Any, storing: bool) -> None:
+        """A change has failed: make the cache whole, and tell."""
+        try:
+            if isinstance(error, ValueError) and is_raised_by(error, self.refusals):
+                return  # the cache's own word for a value that is too large
+            if not isinstance(error, SizeError):
+                self.mend(True)
+            if storing:
+                owner.failed(error)
+            else:
+                owner.troubled(error)
+        finally:
+            del error  # an exception holds its traceback, that this frame
 
-    def _renew(self, owner: Owner, cause: str) -> None:
-        """Replace a cache of ours that may have been left broken."""
-        if self.make is not None:
-            self.cache = self.make()
-            owner.hide_all()
-            tell("%s: %s in mid-change; its cache starts anew, empty", owner.name, cause)
+    def _replay(self, owner: Owner) -> None:
+        """Tell the cache which keys were hit since the last time."""
+        last = None
+        for _ in range(RING):  # there may be hits meanwhile
+            try:
+                noted = self.hit.popleft()
+            except IndexError:
+                return
+            key = noted.key
+            if noted is last or noted() is None or key is DROPPED:
+                continue
+            last = noted
+            try:
+                self.cache[key]
+            except Exception as error:
+                if is_interruption(error):
+                    raise
+                if not any(key is word for word in error.args):  # or it has expired
+                    self.mend(True)
+                    if not isinstance(error, KeyError):
+                        owner.troubled(error)
+
+    def _bury(self, owner: Owner) -> None:
+        """Remove some of what dead instances left behind."""
+        for _ in range(BURIED):
+            if not self.dead:
+                return
+            index = self.dead[0]
+            short, shown = index.popitem() if index else (None, GONE)
+            if not index:
+                self.dead.popleft()
+            if shown() is None:
+                continue  # it was evicted before
+            try:
+                self.cache.pop(Scoped(index, short), None)
+            except Exception as error:
+                if is_interruption(error):
+                    raise
+                self.mend(True)
+                owner.troubled(error)
 
     def forked(self, owner: Owner) -> None:
         if self.busy is not None and self.busy() is not None:
             self.busy = None
             self.pending.clear()
-            if self.make is None:
+            owner.hide_all()
+            if not self.mend(False):
                 self.change(owner, ALL, None)
-            self._renew(owner, "a fork")
+            if not self.shared:
+                tell("%s: a fork in mid-change; its cache starts anew, empty", owner.name)

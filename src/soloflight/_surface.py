@@ -11,12 +11,13 @@ from . import _fences, _loaders
 from ._entry import Entry
 from ._flight import FlightInfo
 from ._for_one import refusal
+from ._index import Scoped
 from ._instances import Instances
 from ._locks import critical
 from ._shelf import Shelf
 from ._stats import CacheInfo, Stats
 from ._table import FlightTable
-from ._template import Face, Spec, generate
+from ._template import Face, Spec, generate, is_owner_alone
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # what a call returns: of an ``async def``, a coroutine
@@ -63,10 +64,10 @@ class Core:
                 "on_error": table.counts.stale_on_error.counter,
                 "copy": copy,
             }
-        instances = Instances(spec.name, dead)
-        self._names |= {"looks": instances.looks, "enroll": instances.enroll}
+        self.instances = Instances(spec.name, dead)
+        self._names |= {"looks": self.instances.looks, "enroll": self.instances.enroll}
         if shelf is not None:
-            shelf.instances = instances.indexes
+            shelf.instances = self.instances.indexes
 
     @property
     def shelf(self) -> Shelf:
@@ -110,6 +111,29 @@ class Core:
         """The seconds that a load took so far, on average; 0 where there was none."""
         counts = self.table.counts
         return counts.seconds / (counts.led.total() or 1)
+
+    def clear_of(self, instance: object) -> None:
+        """Clear what was called on an instance, or on those that share its keys."""
+        per_instance = self.spec.per_instance
+        if per_instance is True:
+            index = self.instances.index(instance)
+            if index is not None:  # or it was never called on
+
+                def of_instance(key: Hashable) -> bool:
+                    return isinstance(key, Scoped) and key.of is index
+
+                _fences.clear(self.table, of_instance, index)
+        elif callable(per_instance):
+            owner = {per_instance(instance)}
+            alone = is_owner_alone(self.spec)
+
+            def belongs(key: Any) -> bool:
+                short = key.key if self.spec.scoped or type(key) is Scoped else key
+                return (short if alone else short[0]) in owner
+
+            _fences.clear(self.table, belongs)
+        else:
+            _fences.clear(self.table)
 
     def face(self, face: Face) -> tuple[Any, Callable[..., Bound]]:
         """The generated wrapper and binder of one way of calling."""

@@ -233,9 +233,12 @@ class FlightTable:
                         shelf.store(key, entry, flight)
                 elif type(outcome) is Value:
                     shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
+                    shelf.tidy()
                 elif now is not None and flight.thread is not NOBODY:
                     with suppress(Exception):  # of a key's __eq__
                         self._hold_off(flight, shelf.find(key), now)
+                else:
+                    shelf.tidy()
         finally:
             # Whatever happened, the key is free and those aboard are answered; in this order: who
             # follows looks without the lock at whether it is over.

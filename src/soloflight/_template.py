@@ -24,7 +24,7 @@ from types import CodeType
 from typing import Any, Literal, NamedTuple
 
 from . import _keys
-from ._index import GONE, RING, Scoped
+from ._index import GONE, Scoped
 
 Face = Literal["plain", "method", "bound"]
 
@@ -126,6 +126,13 @@ def _named(name: str, prefix: str) -> str:
     return named if iskeyword(named) else name
 
 
+def is_owner_alone(spec: Spec) -> bool:
+    """Whether the key of a call is what a callable `per_instance` returned, and no tuple."""
+    rest = _receiver(spec, "bound", "_")[1]
+    kept = [p for p in rest if p.name not in spec.ignore]
+    return spec.key is None and not _keys.derived(kept, spec.typed, "")
+
+
 def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], list[Parameter], str]:
     """The wrapper's parameters, those besides the instance, and the expression for the instance."""
     params = spec.params
@@ -204,7 +211,7 @@ def _source(
         value = f"{sf}copy({sf}entry.value)" if spec.copied else f"{sf}entry.value"
         note = f"{sf}next({sf}counter)"
         if spec.ordered:
-            note = f"{sf}ring[{note} & {RING - 1}] = {sf}ref"
+            note += f"; {sf}note({sf}ref)"
         hit = (
             f"{sf}entry = {sf}ref()\n"
             f"if {sf}entry is not None{fresh}:\n"

@@ -8,7 +8,7 @@ dice show it is told as well.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from math import inf, log
 from operator import attrgetter
@@ -386,9 +386,9 @@ class Model:
         self.counts["fenced"] += there
         return there
 
-    def clear(self) -> None:
-        self.entries.clear()
-        for key in list(self.flights):
+    def clear(self, keys: Iterable[Any]) -> None:
+        for key in keys:
+            self.entries.pop(key, None)
             self.forget(key)
 
     # What is stored
