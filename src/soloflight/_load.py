@@ -20,7 +20,9 @@ from ._table import FlightTable
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Outcome:
     """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
     try:
-        refused = None if type(value) in PLAIN else refusal(value, table.name)
+        cls = type(value)
+        plain = type(cls) is type and cls in PLAIN  # other metaclasses have a hash of their own
+        refused = None if plain else refusal(value, table.name)
         if refused is not None:
             return failed(table, flight, Error(refused, None))
         now = _ended(table, flight)
