@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from conftest import PATIENCE, Caller, until, until_async
+from conftest import PATIENCE, Caller, Gate, until, until_async, waiters
 from soloflight import FlightDeadlock, Group, singleflight
 
 # How a member leads. The first three load in a thread, the others in a task.
@@ -104,3 +104,120 @@ def test_everyone_in_a_ring_gets_a_deadlock_error(length: int, one_loop: bool) -
             assert all(f"[{member}]" in str(outcomes[0]) for member in range(length)), kinds
         for table in (ring.group, ring.plain, ring.coroutine):
             assert not table.in_flight(), kinds
+
+
+# Loops that a loader runs
+
+
+@pytest.mark.parametrize("led", ["elsewhere", "in the loop"])
+def test_a_cycle_round_a_loaders_own_event_loop_is_seen(led: str) -> None:
+    """A thread loads `a`, in which it runs a loop, whose main task waits for `b`: that needs `a`."""
+    group, begun = Group(), Gate()
+
+    def load_a() -> Any:
+        if led == "elsewhere":
+            begun.arrived()
+        return asyncio.run(group.do_async("b", load_b_async))
+
+    def load_b() -> Any:
+        begun()
+        return group.do("a", int)
+
+    async def load_b_async() -> Any:
+        return await group.do_async("c", load_c_async) if led == "in the loop" else None
+
+    async def load_c_async() -> Any:
+        return await asyncio.get_running_loop().run_in_executor(None, group.do, "d", load_d)
+
+    def load_d() -> Any:
+        return group.do("a", int)
+
+    begun.open()
+    other = Caller(group.do, "b", load_b) if led == "elsewhere" else None
+    with pytest.raises(FlightDeadlock, match=r"\['a'\]"):
+        Caller(group.do, "a", load_a).result()
+    if other is not None:
+        with pytest.raises(FlightDeadlock):
+            other.result()
+    assert not group.in_flight()
+
+
+def test_a_background_task_in_a_loaders_own_event_loop_is_not_accused(gate: Gate) -> None:
+    """The loader does not wait for it: what it waits for needs the loader, which ends."""
+    group, loading = Group(), Gate()
+    tasks: list[Any] = []
+
+    def load_b() -> Any:
+        loading()
+        return group.do("a", int)
+
+    async def main() -> str:
+        tasks.append(asyncio.ensure_future(group.do_async("b", load_nothing)))
+        await until_async(lambda: waiters(group) == 2)  # the task waits for b, and b's loader for a
+        return "a"
+
+    async def load_nothing() -> None: ...
+
+    def load_a() -> Any:
+        loading.arrived()
+        loading.open()
+        return asyncio.run(main())
+
+    other = Caller(group.do, "b", load_b)
+    leader = Caller(group.do, "a", load_a)
+    assert leader.result() == "a"
+    assert other.result() == "a"
+    assert tasks[0].cancelled()
+
+
+def test_a_loop_that_another_thread_runs_now_blocks_nobody() -> None:
+    group, loop = Group(), asyncio.new_event_loop()
+    opened = asyncio.Event()
+
+    async def load() -> str:
+        await opened.wait()
+        return "value"
+
+    async def begin() -> Any:
+        task = asyncio.ensure_future(group.do_async("k", load))
+        await asyncio.sleep(0)
+        return task
+
+    task = loop.run_until_complete(begin())
+    runs = Caller(loop.run_forever)
+    follower = Caller(group.do, "k", int)
+    until(lambda: waiters(group) == 2)
+
+    def wait_here() -> str:
+        loop.call_soon_threadsafe(loop.call_later, 0.01, opened.set)
+        return group.do("k", lambda: "a load of its own")
+
+    try:
+        assert wait_here() == follower.result() == "value"
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        runs.result()
+        del task
+        loop.close()
+
+
+def test_a_loop_that_moved_to_this_thread_is_blocked_by_it() -> None:
+    """Whoever runs it now must not wait for what it has to run."""
+    group, loop = Group(), asyncio.new_event_loop()
+
+    async def begin() -> Any:
+        task = asyncio.ensure_future(group.do_async("k", asyncio.Event().wait))
+        await asyncio.sleep(0)
+        return task
+
+    task = Caller(loop.run_until_complete, begin()).result()
+
+    async def blocks() -> Any:
+        with pytest.raises(FlightDeadlock):
+            group.do("k", int)
+        task.cancel()
+        await asyncio.wait([task])
+
+    loop.run_until_complete(blocks())
+    loop.close()
+    assert not group.in_flight()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
@@ -84,6 +85,125 @@ def test_a_thread_of_the_pool_that_is_idle_is_used_again() -> None:
         submit(lambda: threads.append(threading.current_thread()))
         until(lambda: pool._idle and len(submit._turns) == _executor.TURNS)
     assert len(set(threads)) == 1
+
+
+def hanging(world: Threads, clock: Clock, loads: int) -> Any:
+    """Make stale so many keys of a function, and begin the refreshes, which hang."""
+    origin = world.origin()
+    load = world.cached(origin, timer=clock, **STALE)
+    for key in range(loads):
+        load(key)
+    clock.advance(10)
+    gate = origin.hold()
+    for key in range(loads):
+        load(key)
+    return load, gate
+
+
+def test_refreshes_of_one_function_that_hang_stop_no_other_function(
+    world: Threads, clock: Clock
+) -> None:
+    healthy = world.origin()
+    other = world.cached(healthy, timer=clock, **STALE)
+    other()
+    _, gate = hanging(world, clock, 3 * _executor.THREADS)
+    for _ in range(_executor.TURNS):
+        gate.arrived()
+    assert other() == 1
+    landed(other)
+    assert other() == 2
+
+
+def test_refreshes_of_many_functions_that_hang_stop_no_other_for_long(
+    world: Threads, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stale hit whose refresh has waited for long gets a thread for it, and says so, once."""
+    now = 0.0
+    monkeypatch.setattr(_executor, "monotonic", lambda: now)
+    healthy = world.origin()
+    other = world.cached(healthy, timer=clock, **STALE)
+    other()
+    others = [hanging(world, clock, _executor.TURNS) for _ in range(3)]
+    waiting = sum(load.stats().refreshes for load, _ in others)
+    arrived = [gate for _, gate in others]
+    until(lambda: sum(gate.arrivals for gate in arrived) == _executor.THREADS)
+    assert waiting == 3 * _executor.TURNS
+    for _ in range(5):
+        assert other() == 1
+    assert (healthy.loads, caplog.records) == (1, [])
+    now = _executor.LONG
+    for _ in range(5):
+        assert other() in (1, 2)
+        landed(other)
+    assert (other(), healthy.loads) == (2, 2)
+    (record,) = caplog.records
+    assert "a refresh has waited for more than 1 s for a thread" in record.getMessage()
+
+
+def test_a_function_whose_own_refreshes_hang_gets_no_more_threads(
+    world: Threads, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(_executor, "monotonic", lambda: now)
+    load, gate = hanging(world, clock, 3 * _executor.THREADS)
+    for _ in range(_executor.TURNS):
+        gate.arrived()
+    now = _executor.LONG
+    for key in range(3 * _executor.THREADS):
+        load(key)
+    assert gate.arrivals == _executor.TURNS
+    assert len(caplog.records) == 1
+    gate.open()
+    landed(load)
+    assert load.stats().abandoned == 0
+
+
+def test_an_executor_of_ones_own_that_hangs_is_told(
+    world: Threads,
+    clock: Clock,
+    one: Executor,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(_executor, "monotonic", lambda: now)
+    origin = world.origin()
+    load = world.cached(origin, timer=clock, executor=one, **STALE)
+    for key in range(2):
+        load(key)
+    clock.advance(10)
+    gate = origin.hold()
+    load(0)
+    gate.arrived()
+    load(1)
+    assert not caplog.records
+    now = _executor.LONG
+    assert [load(1), load(1)] == [2, 2]
+    assert len(caplog.records) == 1
+    gate.open()
+    landed(load)
+
+
+def test_no_refresh_is_lost_between_the_turns() -> None:
+    """However jobs come while threads look for the next one."""
+    pool, ran = _executor.Pool(), deque()
+    lines = [_executor.Line(pool) for _ in range(5)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def submits(number: int) -> None:
+        for i in range(200):
+            lines[(number + i) % 5](ran.append, None)
+
+    try:
+        callers = [Caller(submits, number) for number in range(4)]
+        for caller in callers:
+            caller.result()
+        until(lambda: len(ran) == 800)
+    finally:
+        sys.setswitchinterval(interval)
+    until(lambda: all(len(line._turns) == _executor.TURNS for line in lines))
+    assert len(pool._threads) <= _executor.THREADS
 
 
 def test_a_load_on_an_executor_sees_the_context_of_its_caller(

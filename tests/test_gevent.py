@@ -226,3 +226,85 @@ def test_greenlets_of_one_unpatched_thread_are_refused_and_do_not_hang() -> None
         """
     )
     assert out == "value refused refused\n"
+
+
+LATER = dedent(
+    """
+    import asyncio, time
+    import soloflight, conftest
+    from soloflight import Group, cached_singleflight, singleflight
+
+    loads, group, now = [], Group(), [0.0]
+
+    @cached_singleflight(ttl=60)
+    def load(key):
+        loads.append(key)
+        time.sleep(0.05)
+        return key
+
+    @cached_singleflight(ttl=10, stale_while_revalidate=60, timer=lambda: now[0])
+    def stale():
+        loads.append(now[0])
+        time.sleep(0.01)
+        return now[0]
+
+    from gevent import monkey; monkey.patch_all()
+    import gevent
+
+    def results(greenlets):
+        return [greenlet.get(timeout=10) for greenlet in greenlets]
+    """
+)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(
+            """
+            assert results([gevent.spawn(load, 1) for _ in range(20)]) == [1] * 20
+            assert loads == [1]
+            """,
+            id="a-herd",
+        ),
+        pytest.param(
+            """
+            herd = [gevent.spawn(group.do, "k", load.__wrapped__, 1) for _ in range(20)]
+            assert results(herd) == [1] * 20
+            assert loads == [1]
+            """,
+            id="a-group",
+        ),
+        pytest.param(
+            """
+            futures = [group.submit("k", load.__wrapped__, 1) for _ in range(5)]
+            assert [future.result(10) for future in futures] == [1] * 5
+            assert loads == [1]
+            """,
+            id="futures",
+        ),
+        pytest.param(
+            """
+            assert stale() == 0
+            now[0] = 15
+            assert results([gevent.spawn(stale) for _ in range(20)]) == [0] * 20
+            conftest.until(lambda: not stale.in_flight())
+            assert (stale(), loads) == (15, [0, 15])
+            """,
+            id="a-refresh-in-the-pool",
+        ),
+        pytest.param(
+            """
+            @cached_singleflight(ttl=60)
+            def made_later(key):
+                return load(key)
+
+            assert results([gevent.spawn(made_later, 1) for _ in range(20)]) == [1] * 20
+            assert loads == [1]
+            """,
+            id="a-function-that-is-decorated-afterwards",
+        ),
+    ],
+)
+def test_greenlets_of_a_program_that_is_patched_after_the_import_share_loads(code: str) -> None:
+    interpreters.run(LATER + dedent(code))

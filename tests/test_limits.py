@@ -179,6 +179,29 @@ def test_a_recursion_may_be_deep(is_async: bool) -> None:
     assert Caller(call).result() == levels
 
 
+@pytest.mark.parametrize("kind", ["cached", "singleflight", "group", "method"])
+def test_loads_of_tasks_do_not_nest_on_the_stack(kind: str) -> None:
+    """Each is a task of its own: nine of ten frames of the usual limit are still free."""
+    group = Group()
+
+    async def load(level: int) -> int:
+        return await again(level - 1) + 1 if level else 0
+
+    class Repository:
+        @cached_singleflight(ttl=60)
+        async def load(self, level: int) -> int:
+            return await self.load(level - 1) + 1 if level else 0
+
+    again: Any = {
+        "cached": cached_singleflight(ttl=60)(load),
+        "singleflight": singleflight(load),
+        "group": lambda level: group.do_async(level, load, level),
+        "method": Repository().load,
+    }[kind]
+    levels = sys.getrecursionlimit() * 9 // 10
+    assert Caller(lambda: asyncio.run(again(levels))).result() == levels
+
+
 @pytest.mark.parametrize("loops", [1, 4])
 def test_very_many_tasks_share_one_load(loops: int, thorough: bool) -> None:
     number = 100_000 if thorough else 20_000

@@ -13,7 +13,8 @@ import pytest
 from cachetools import LRUCache, TLRUCache
 
 from conftest import Caller, Clock, Gate, in_child, needs_fork, succeeds, until, waiters
-from soloflight import Group, _locks, _threads, cached_singleflight
+from soloflight import Group, _locks, _threads, cached_singleflight, singleflight
+from soloflight._locks import is_held
 from soloflight._table import FlightTable
 
 # User code that runs inside a lock
@@ -694,3 +695,92 @@ def test_a_signal_handler_may_ask_for_a_lock_while_its_thread_waits_for_one(
     gate.open()
     assert (slow.result(), caller.result()) == ("slow", "outer")
     assert struck
+
+
+HOOKS = ("_before", "_release", "_in_child")
+
+
+@needs_fork
+@pytest.mark.parametrize("hook", HOOKS[:2])
+def test_an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken(
+    hook: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each of its lines: what a hook raises is swallowed, and the fork goes on."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+    code = getattr(_locks, hook).__code__
+    locks = [
+        load._core.table.lock for load in (cached_singleflight(ttl=60)(int), singleflight(int))
+    ]
+
+    def fork(at: int) -> bool:
+        """Fork, interrupted at that line of the hook; whether it has so many."""
+        lines = [0]
+
+        def trace(frame: Any, event: str, arg: object) -> Any:
+            if frame.f_code is not code:
+                return None
+            if event == "line":
+                lines[0] += 1
+                if lines[0] == at:
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            child = os.fork()
+        finally:
+            sys.settrace(None)
+        if child == 0:
+            os._exit(0)
+        succeeds(child)
+        return lines[0] >= at
+
+    def forks() -> int:
+        at = 1
+        while fork(at):
+            for lock in locks:
+                assert not is_held(lock), f"taken after an interruption at line {at}"
+            assert not _locks._forking.taken
+            at += 1
+        return at
+
+    assert Caller(forks).result() > 3
+
+
+@needs_fork
+def test_an_interruption_in_the_hook_of_a_child_leaves_it_whole(
+    monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    """It begins without the flights of its parent, and can load."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
+    code = _locks._in_child.__code__
+    load = cached_singleflight(ttl=60)(lambda key: key)
+    other = singleflight(lambda: gate())
+    leader = Caller(other)
+    gate.arrived()
+
+    def fork(at: int) -> None:
+        lines = [0]
+
+        def trace(frame: Any, event: str, arg: object) -> Any:
+            if frame.f_code is not code:
+                return None
+            if event == "line":
+                lines[0] += 1
+                if lines[0] == at:
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            in_child(lambda: load(at) == at and not other.in_flight())
+        finally:
+            sys.settrace(None)
+
+    def forks() -> None:
+        for at in range(1, 12):
+            fork(at)
+
+    Caller(forks).result()
+    gate.open()
+    leader.result()

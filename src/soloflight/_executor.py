@@ -169,9 +169,9 @@ def hurry(table: FlightTable, flight: Flight) -> None:
     if not isinstance(load, ThreadLoad) or not load.has_waited_long():
         return
     table.tell_once(
-        "a refresh has waited for more than %g s for a thread: loads that hang have taken them; "
+        "a refresh has waited for more than %s s for a thread: loads that hang have taken them; "
         "give loaders a timeout, and see max_flight_age",
-        LONG,
+        f"{LONG:g}",
     )
     if isinstance(load.submit, Line):
         with suppress(RuntimeError):  # no thread could be started: perhaps the next time
