@@ -49,7 +49,7 @@ FAULTS = [
         "        if watch.index:\n",
         "        if True:\n",
         "8, nothing is left behind: each dead instance leaves an index until something is stored",
-        "addresses::nothing_is_left_of_instances_that_stored_nothing",
+        "surface::an_instance_that_is_enrolled_twice_at_once_has_one_index",
     ),
     Fault(
         "bound-clear-is-for-all",

@@ -155,9 +155,12 @@ class Shelf:
                 return  # user code that ran in between has swept
             key = gone.key
             index, short = key if type(key) is Scoped else (self.index, key)
-            with users_errors:
+            try:  # no `users_errors`: this is a part of every miss
                 if index.get(short) is gone:
                     index.pop(short, None)
+            except Exception as error:
+                if is_interruption(error):
+                    raise
 
     def limit(self, key: Hashable, entry: Entry[Any]) -> bool:
         """Have an entry expire when the cache's ``ttu`` says so; whether it is to be stored."""
