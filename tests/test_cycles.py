@@ -111,34 +111,26 @@ def test_everyone_in_a_ring_gets_a_deadlock_error(length: int, one_loop: bool) -
 
 @pytest.mark.parametrize("led", ["elsewhere", "in the loop"])
 def test_a_cycle_round_a_loaders_own_event_loop_is_seen(led: str) -> None:
-    """A thread loads `a`, in which it runs a loop, whose main task waits for `b`: that needs `a`."""
+    """`a` runs a loop; its main task waits for `c`, or for `b` and that for `c`; `c` needs `a`."""
     group, begun = Group(), Gate()
 
-    def load_a() -> Any:
-        if led == "elsewhere":
-            begun.arrived()
-        return asyncio.run(group.do_async("b", load_b_async))
+    async def load_b() -> Any:
+        return await group.do_async("c", load_b)
 
-    def load_b() -> Any:
+    def load_a() -> Any:
+        begun.arrived()
+        begun.open()
+        return asyncio.run(group.do_async("c" if led == "elsewhere" else "b", load_b))
+
+    def load_c() -> Any:
         begun()
         return group.do("a", int)
 
-    async def load_b_async() -> Any:
-        return await group.do_async("c", load_c_async) if led == "in the loop" else None
-
-    async def load_c_async() -> Any:
-        return await asyncio.get_running_loop().run_in_executor(None, group.do, "d", load_d)
-
-    def load_d() -> Any:
-        return group.do("a", int)
-
-    begun.open()
-    other = Caller(group.do, "b", load_b) if led == "elsewhere" else None
+    other = Caller(group.do, "c", load_c)
     with pytest.raises(FlightDeadlock, match=r"\['a'\]"):
         Caller(group.do, "a", load_a).result()
-    if other is not None:
-        with pytest.raises(FlightDeadlock):
-            other.result()
+    with pytest.raises(FlightDeadlock):
+        other.result()
     assert not group.in_flight()
 
 
@@ -153,7 +145,8 @@ def test_a_background_task_in_a_loaders_own_event_loop_is_not_accused(gate: Gate
 
     async def main() -> str:
         tasks.append(asyncio.ensure_future(group.do_async("b", load_nothing)))
-        await until_async(lambda: waiters(group) == 2)  # the task waits for b, and b's loader for a
+        waits = {"a": 1, "b": 1}  # the task for b, and b's loader for a
+        await until_async(lambda: {f.key: f.waiters for f in group.in_flight()} == waits)
         return "a"
 
     async def load_nothing() -> None: ...

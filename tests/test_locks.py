@@ -697,20 +697,16 @@ def test_a_signal_handler_may_ask_for_a_lock_while_its_thread_waits_for_one(
     assert struck
 
 
-HOOKS = ("_before", "_release", "_in_child")
-
-
 @needs_fork
-@pytest.mark.parametrize("hook", HOOKS[:2])
+@pytest.mark.parametrize("hook", ["_before", "_release"])
 def test_an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken(
     hook: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each of its lines: what a hook raises is swallowed, and the fork goes on."""
     monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: None)
     code = getattr(_locks, hook).__code__
-    locks = [
-        load._core.table.lock for load in (cached_singleflight(ttl=60)(int), singleflight(int))
-    ]
+    functions: Any = [cached_singleflight(ttl=60)(lambda: 1), singleflight(lambda: 1)]
+    locks = [function._core.table.lock for function in functions]
 
     def fork(at: int) -> bool:
         """Fork, interrupted at that line of the hook; whether it has so many."""
