@@ -128,6 +128,29 @@ def test_a_load_is_held_while_its_loop_lives() -> None:
     assert asyncio.run(main()) == 7
 
 
+def test_callers_that_nobody_holds_are_held_while_their_loop_lives() -> None:
+    """``create_task(load(1))`` to warm a cache, and the task let go of."""
+    loads: list[int] = []
+
+    @cached_singleflight(ttl=60)
+    async def load(key: int) -> int:
+        loads.append(key)
+        await asyncio.sleep(0.05)
+        return key
+
+    async def main() -> None:
+        for _ in range(3):
+            asyncio.ensure_future(load(1))  # noqa: RUF006  # the leader, and followers
+        await until_async(lambda: waiters(load) == 3)
+        for _ in range(3):
+            gc.collect()
+        assert waiters(load) == 3
+        await until_async(lambda: load.peek(1))
+
+    asyncio.run(main())
+    assert loads == [1]
+
+
 def test_many_loops_leave_nothing_behind() -> None:
     """Loops that were closed in the middle of a load of a key that nobody asks for again."""
     loads: list[int] = []
@@ -157,7 +180,7 @@ def test_many_loops_leave_nothing_behind() -> None:
 def test_a_loop_that_takes_no_attributes_will_do() -> None:
     class Slotted(asyncio.SelectorEventLoop):
         def __setattr__(self, name: str, value: object) -> None:
-            if name == "_soloflight_tasks":
+            if name == "_soloflight":
                 raise AttributeError(name)
             super().__setattr__(name, value)
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from both_worlds import Boom, Threads, counted, landed
-from conftest import Caller, Clock, until
-from soloflight import WaitTimeout, _executor
+from conftest import Caller, Clock, in_child, needs_fork, until
+from soloflight import WaitTimeout, _executor, _locks
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
 PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
@@ -182,6 +182,81 @@ def test_an_executor_of_ones_own_that_hangs_is_told(
     assert len(caplog.records) == 1
     gate.open()
     landed(load)
+
+
+def test_a_function_that_hangs_a_little_is_not_starved_by_others(
+    world: Threads, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the pool's threads hang, one of them with a load of its own."""
+    now = 0.0
+    monkeypatch.setattr(_executor, "monotonic", lambda: now)
+    origin = world.origin()
+    load = world.cached(origin, timer=clock, **STALE)
+    load("hangs")
+    load("well")
+    clock.advance(10)
+    own = origin.hold()
+    load("hangs")
+    own.arrived()
+    origin.free()
+    _, gate = hanging(world, clock, _executor.TURNS)
+    _, other = hanging(world, clock, _executor.TURNS)
+    until(lambda: gate.arrivals + other.arrivals == _executor.THREADS - 1)
+    load("well")
+    now = _executor.LONG
+    load("well")
+    until(lambda: len(load.in_flight()) == 1)
+    own.open()
+
+
+def test_a_refresh_that_a_caller_has_run_leaves_the_queue(world: Threads, clock: Clock) -> None:
+    """Else its value would be kept for as long as the threads of the pool hang."""
+    load, gate = hanging(world, clock, _executor.TURNS)
+    for _ in range(_executor.TURNS):
+        gate.arrived()
+    world._origins[-1].free()
+    core = load._core
+    for _ in range(3):
+        load.put("old", "k")
+        clock.advance(10)
+        assert load("k") == "old"  # its refresh waits
+        clock.advance(60)
+        assert load("k") == world._origins[-1].loads  # and is run by who needs it
+    lines = [line for line in _executor.pool.lines if line._running]
+    assert [len(line._jobs) for line in lines] == [0]
+    assert core.table.flights
+    gate.open()
+
+
+@needs_fork
+def test_the_pool_of_a_child_begins_anew(world: Threads, clock: Clock) -> None:
+    load, gate = hanging(world, clock, 2 * _executor.THREADS)
+    for _ in range(_executor.TURNS):
+        gate.arrived()
+    world._origins[-1].free()
+
+    def refreshes() -> bool:
+        load.put("old", "k")
+        clock.advance(10)
+        assert load("k") == "old"
+        landed(load)
+        return bool(load("k") != "old")
+
+    in_child(refreshes)
+    gate.open()
+
+
+def test_log_handlers_do_not_end_the_threads_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(*_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(_locks, "_log", raises)
+    submit = _executor.Line(_executor.Pool())
+    ran: list[int] = []
+    for number in range(3 * _executor.THREADS):
+        submit(raises)
+        submit(ran.append, number)
+    until(lambda: len(ran) == 3 * _executor.THREADS)
 
 
 def test_no_refresh_is_lost_between_the_turns() -> None:

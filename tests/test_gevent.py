@@ -304,6 +304,26 @@ LATER = dedent(
             """,
             id="a-function-that-is-decorated-afterwards",
         ),
+        pytest.param(
+            """
+            @singleflight
+            def asks_for_itself(key):
+                return asks_for_itself(key)
+
+            def nested():
+                return group.do("k", group.do, "k", int)
+
+            def outcome(call):
+                try:
+                    return call()
+                except soloflight.FlightDeadlock:
+                    return "a deadlock"
+
+            calls = [lambda: asks_for_itself(1), nested]
+            assert results([gevent.spawn(outcome, call) for call in calls]) == ["a deadlock"] * 2
+            """,
+            id="who-asks-for-its-own-key",
+        ),
     ],
 )
 def test_greenlets_of_a_program_that_is_patched_after_the_import_share_loads(code: str) -> None:

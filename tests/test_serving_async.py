@@ -12,6 +12,7 @@ import pytest
 from both_worlds import Tasks, counted
 from conftest import Clock, until, until_async
 from soloflight import cached_singleflight
+from soloflight._loops import held_by
 from test_tasks import AsyncGate, in_loop
 
 OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
@@ -243,3 +244,63 @@ def test_loops_in_several_threads_share_one_refresh(clock: Clock) -> None:
     assert load.stats().refreshes == 1
     one.end()
     other.end()
+
+
+# Event loops that live no longer than a call
+
+
+@pytest.mark.parametrize("how", ["at-once", "one-after-the-other"])
+def test_every_key_lands_where_each_request_has_a_loop_of_its_own(clock: Clock, how: str) -> None:
+    begun: list[int] = []
+
+    @cached_singleflight(ttl=30, stale_while_revalidate=86_400, timer=clock)
+    async def load(key: int) -> float:
+        begun.append(key)
+        await asyncio.sleep(0.001 * key)
+        return clock.now
+
+    async def request() -> list[float]:
+        if how == "at-once":
+            return await asyncio.gather(*(load(key) for key in range(4)))
+        return [await load(key) for key in range(4)]
+
+    asyncio.run(request())
+    for _ in range(20):
+        clock.advance(60)
+        values = asyncio.run(request())
+    assert all(clock.now - value <= 120 for value in values)
+    assert len(begun) <= 4 * 21 + 8, "more than a load for each request and key, but for the first"
+
+
+def test_loops_that_live_on_refresh_behind_whatever_became_of_another(clock: Clock) -> None:
+    """One that ended with a refresh does not make them wait."""
+    load, loads = stuck_at_first(clock)
+
+    async def ends() -> None:
+        assert await load() == 0
+        await until_async(lambda: loads)
+
+    asyncio.run(ends())
+    assert load.peek().failures == 1
+    loops = [asyncio.new_event_loop() for _ in range(2)]
+
+    async def old_enough() -> None:
+        assert await load() == 0  # held off
+        table = load._core.table
+        held = held_by(asyncio.get_running_loop())
+        await until_async(lambda: held.home.age() > table.proven)
+
+    for loop in loops:
+        loop.run_until_complete(old_enough())
+    for turn in range(4):
+        clock.advance(20)
+        refreshes = load.stats().refreshes
+
+        async def served() -> None:
+            assert await load() == (0 if len(loads) == 1 else loads[-1])
+            await until_async(lambda: not load.in_flight())
+
+        loops[turn % 2].run_until_complete(served())
+        assert load.stats().refreshes == refreshes + 1
+    for loop in loops:
+        loop.close()

@@ -9,6 +9,9 @@ import pytest
 
 from conftest import Caller, Clock, Gate, until, until_async, waiters
 from soloflight import Group, cached_singleflight, singleflight
+from soloflight._flight import Flight
+from soloflight._flights import Flights
+from soloflight._table import FlightTable
 from soloflight._threads import ThreadWaiters
 
 
@@ -188,3 +191,45 @@ def test_tasks_of_other_loops_follow_the_successor_as_well() -> None:
     leader.result()
     assert outcomes(followers) == [2] * 4
     assert len(loads) == 2
+
+
+def test_a_flight_that_is_over_and_still_on_the_table_succeeds_nobody(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interruption of the landing, between waking them and taking it off, for a moment."""
+    loads: list[int] = []
+
+    @singleflight
+    def load() -> int:
+        loads.append(1)
+        if len(loads) == 1:
+            gate()
+            raise Interruption
+        return len(loads)
+
+    leader = Caller(load)
+    gate.arrived()
+    followers = [Caller(load) for _ in range(3)]
+    until(lambda: waiters(load) == 3)
+    remove, land = Flights.remove, FlightTable.land
+    struck: list[Flight] = []
+
+    def remove_struck(self: Flights, flight: Flight) -> bool:
+        if not struck:
+            struck.append(flight)
+            raise KeyboardInterrupt
+        return remove(self, flight)
+
+    def land_struck(self: FlightTable, *args: Any) -> None:
+        try:
+            land(self, *args)
+        except KeyboardInterrupt:
+            until(lambda: not any(follower.is_alive() for follower in followers))
+            raise  # and it lands again
+
+    monkeypatch.setattr(Flights, "remove", remove_struck)
+    monkeypatch.setattr(FlightTable, "land", land_struck)
+    gate.open()
+    with pytest.raises(KeyboardInterrupt):
+        leader.result()
+    assert outcomes(followers) == [2] * 3

@@ -6,13 +6,13 @@ import os
 import queue
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from threading import Thread
 from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
 from ._flight import Flight, Outcome
 from ._locks import NOBODY, me, outside, tell, tell_all
@@ -25,7 +25,7 @@ TURNS = 6
 LONG = 1.0
 """Seconds after which a refresh has waited for its thread for long."""
 
-Submit = Callable[..., "Future[Any] | None"]
+Submit = Callable[..., Any]
 """The ``submit`` of an executor, or a `Line` of the pool."""
 
 
@@ -36,11 +36,17 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self.generation = object()  # another one in a forked child
+        self.lines: WeakSet[Line] = WeakSet()
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin, or begin anew in a forked child, where its threads are gone."""
         # May be used by a signal handler in the middle of `call`: single operations only.
         self._lines: queue.SimpleQueue[Line] | None = None
         self._idle: deque[None] = deque()  # one for each thread that waits, or will in a moment
         self._threads: deque[None] = deque()
+        for line in list(self.lines):
+            line.begin()
 
     def call(self, line: Line) -> None:
         """Have a thread come by at a line."""
@@ -77,27 +83,31 @@ class Line:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._begin()
+        pool.lines.add(self)
+        self.begin()
 
-    def _begin(self) -> None:
-        self._generation = self._pool.generation
+    def begin(self) -> None:
         # Single operations only, as above.
         self._jobs: deque[Callable[[], object]] = deque()
         self._running: deque[None] = deque()
         self._turns = deque([None] * TURNS)
-        self._hurry = deque([None])  # the right to a thread of its own
+        self._hurries = deque([None] * TURNS)  # rights to a thread besides those of the pool
 
-    def __call__(self, run: Callable[..., object], *args: Any) -> None:
-        if self._generation is not self._pool.generation:
-            self._begin()
+    def __call__(self, run: Callable[..., object], *args: Any) -> Callable[[], object]:
+        """Have something run; returns what `drop` takes."""
         job = partial(run, *args)
         self._jobs.append(job)
         try:
             self._call()
         except BaseException:
-            with suppress(ValueError):
-                self._jobs.remove(job)  # what could not be started is not kept
+            self.drop(job)  # what could not be started is not kept
             raise
+        return job
+
+    def drop(self, job: Callable[[], object]) -> None:
+        """It need not be run any more."""
+        with suppress(ValueError):
+            self._jobs.remove(job)
 
     def _call(self) -> None:
         """Use a turn, where there is one left; those that are used go on with what waits."""
@@ -112,17 +122,20 @@ class Line:
             raise
 
     def serve(self) -> None:
-        """Run what waits longest."""
+        """Run what waits longest. Whatever that raises, and log handlers, the thread goes on."""
         try:
             job = self._jobs.popleft()
         except IndexError:
-            return  # it was run in a hurry
+            return  # it was run in a hurry, or by who needed it
         self._running.append(None)
         try:
-            job()
-        except BaseException as error:  # of a key's __eq__ when it landed, say
-            tell("a refresh could not land", error=error)
-            tell_all()
+            try:
+                job()
+            except BaseException as error:  # of an interruption in its landing, say
+                tell("a refresh could not land", error=error)
+                tell_all()
+        except BaseException:
+            pass
         finally:
             self._running.pop()
             del job
@@ -135,32 +148,33 @@ class Line:
                 self._call()
 
     def hurry(self) -> None:
-        """Something has waited for long: give it a thread, if none is at a load of this function.
+        """Something has waited for long: give it a thread, unless all that it may have are used.
 
         Those of the pool hang then, with the loads of others.
         """
-        if self._running:
+        if len(self._running) >= TURNS:
             return
         try:
-            self._hurry.pop()
+            self._hurries.pop()
         except IndexError:
             return
         try:
             Thread(target=self._serve_all, name="soloflight", daemon=True).start()
         except BaseException:
-            self._hurry.append(None)
+            self._hurries.append(None)
             raise
 
     def _serve_all(self) -> None:
         while self._jobs:
             self.serve()
-        self._hurry.append(None)
+        self._hurries.append(None)
 
 
 pool = Pool()
 """Of the process."""
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=pool.__init__)  # type: ignore[misc]  # its threads are gone
+    for _ in range(2):  # an interruption may strike in there, and ends it
+        os.register_at_fork(after_in_child=pool.begin)
 
 
 def hurry(table: FlightTable, flight: Flight) -> None:
@@ -185,7 +199,16 @@ _NOBODY_ELSE = object()
 class ThreadLoad:
     """A load that waits for a thread. Whoever takes it first runs it."""
 
-    __slots__ = ("_load", "_taken", "_waits_since", "interruption", "submit", "submitted")
+    __slots__ = (
+        "_load",
+        "_taken",
+        "_waits_since",
+        "interruption",
+        "job",
+        "submit",
+        "submitted",
+        "waiting",
+    )
 
     def __init__(self, load: Callable[[Flight], Outcome]) -> None:
         # In a copy of the context of the caller that starts it.
@@ -194,6 +217,8 @@ class ThreadLoad:
         self.interruption: BaseException | None = None  # for that caller
         self.submitted = False  # an executor has it
         self.submit: Submit | None = None  # of that executor
+        self.waiting: list[Flight] = []  # what that holds: emptied when there is nothing to run
+        self.job: Any = None  # in a line of the pool
         self._waits_since = 0.0
 
     def cancel(self) -> None:
@@ -203,7 +228,13 @@ class ThreadLoad:
         if not self._take(_NOBODY_ELSE):
             return False
         self._load = None
+        self._leave_the_queue()
         return True
+
+    def _leave_the_queue(self) -> None:
+        self.waiting.clear()
+        if self.job is not None and isinstance(self.submit, Line):
+            self.submit.drop(self.job)
 
     def wait(self, submit: Submit) -> None:
         """It waits for a thread from now on."""
@@ -228,6 +259,8 @@ class ThreadLoad:
             if load is None or not self._take(me_here):
                 return
             self._load = None
+            if not elsewhere:
+                self._leave_the_queue()
             flight.thread = me.local.thread
             flight.since = table.timer()
             try:
@@ -262,12 +295,15 @@ def start(table: FlightTable, flight: Flight, submit: Submit) -> None:
     # those frames: when the load has ended, that is emptied.
     load = flight.load
     assert isinstance(load, ThreadLoad)
-    waiting = [flight]
+    waiting = load.waiting
+    waiting.append(flight)
     try:
         load.wait(submit)
         future = outside(submit, _run_waiting, table, waiting)
         load.submitted = True  # an interruption before this abandons it, whoever has it
-        if future is not None:
+        if isinstance(submit, Line):
+            load.job = future
+        elif future is not None:
             future.add_done_callback(partial(_never_ran, table, waiting))
     except BaseException:
         if not load.submitted:

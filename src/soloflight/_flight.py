@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 from sys import is_finalizing
 from typing import Any, NamedTuple, Protocol
-from weakref import ref
 
 from ._locks import NOBODY, me
+from ._loops import Home
 from ._outcome import Error, Value
 from ._shown import shown
 
@@ -21,12 +21,6 @@ class Waiters(Protocol):
 
     def aboard(self) -> int: ...
     def wake(self) -> None: ...
-
-
-class Loop(Protocol):
-    """The event loop that runs a load."""
-
-    def is_closed(self) -> bool: ...
 
 
 class Load(Protocol):
@@ -78,7 +72,7 @@ class Flight:
         "waiters",
     )
 
-    def __init__(self, key: Hashable, name: str, loop: ref[Loop] | None = None) -> None:
+    def __init__(self, key: Hashable, name: str, loop: Home | None = None) -> None:
         self.key = key
         self.hash = hash(key)  # while it flies, that of the key may change
         self.name = name  # of the function or group, for messages
@@ -121,10 +115,7 @@ class Flight:
 
     def is_gone(self) -> bool:
         """Whether nothing will ever run its load: its event loop was closed or dropped."""
-        if self.loop is None:
-            return False
-        loop = self.loop()
-        return loop is None or loop.is_closed()
+        return self.loop is not None and self.loop.is_gone()
 
     def is_frozen(self) -> bool:
         """Whether the interpreter's end has frozen the thread that runs its load."""

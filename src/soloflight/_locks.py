@@ -84,22 +84,21 @@ class Thread:
 class _Me:
     """``me.local.thread`` is this thread; under gevent, this greenlet."""
 
-    local: Any
-
     def __init__(self) -> None:
-        self._kind: object = None
         self.adapt()
 
     def adapt(self) -> None:
         """Tell greenlets apart, where gevent has patched threads after we were imported."""
-        if threading.local is not self._kind:
-            self._kind = threading.local
+        self.kind = kind = threading.local
 
-            class Local(threading.local):
-                def __init__(self) -> None:
-                    self.thread = Thread()
+        class Local(kind):  # type: ignore[valid-type, misc]
+            # No `__init__`, which runs once: what strikes in the middle of it would find nothing.
+            def __getattr__(self, name: str) -> Any:
+                if name != "thread":
+                    raise AttributeError(name)
+                return self.__dict__.setdefault(name, Thread())
 
-            self.local = Local()
+        self.local: Any = Local()
 
 
 me = _Me()
@@ -188,8 +187,13 @@ def tell(
 
 
 def tell_all() -> None:
-    """Log what is to be told, unless this thread holds a lock of ours: whoever has that will."""
+    """Log what is to be told, unless this thread holds a lock of ours, or loads: it will be later.
+
+    (A handler may wait for a thread that follows that load.)
+    """
     thread = me.local.thread
+    if thread.flight is not None and not thread.flight.over:
+        return
     while thread.untold and not is_held(thread.lock):
         try:
             record = thread.untold.popleft()
@@ -246,6 +250,7 @@ def _in_child() -> None:
     _release()
     for table in tables():
         table.forked()
+    tell_all()
 
 
 if hasattr(os, "register_at_fork"):

@@ -34,16 +34,16 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from contextlib import suppress
 from time import monotonic
 from typing import Any
-from weakref import ref
 
 from ._entry import Aging, Entry
-from ._flight import Flight, FlightInfo, Loop, Outcome
+from ._flight import Flight, FlightInfo, Outcome
 from ._flights import Flights
 from ._hanging import Hanging
+from ._interruptions import users_errors
 from ._locks import NOBODY, RLock, critical, exiting, is_held, locked, me, register, tell, tell_all
+from ._loops import Home
 from ._outcome import Error, Found, Value
 from ._shelf import Shelf
 from ._stats import Counts
@@ -51,6 +51,10 @@ from .exceptions import FlightError, WaitTimeout
 
 Board = Callable[[Flight, Flight], None]
 """``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""
+
+
+LONG_LIVED = 60.0
+"""Seconds after which an event loop is thought to live on, whatever became of others."""
 
 
 class FlightTable:
@@ -63,6 +67,7 @@ class FlightTable:
         "hanging",
         "lock",
         "name",
+        "proven",
         "shelf",
         "short_lived",
         "timer",
@@ -81,8 +86,10 @@ class FlightTable:
         self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
         self.counts = Counts()
         self.told: set[str] = set()  # what is told once
-        # Once the event loop of a refresh has ended before it: the loop of the last stale hit.
-        self.short_lived: ref[Loop] | None = None
+        # Where the event loop of a refresh has ended before it: that loop, and how old another one
+        # has to be that may have a refresh.
+        self.short_lived: Home | None = None
+        self.proven = 0.0
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
         self.flights = Flights(self.lock)
@@ -120,6 +127,7 @@ class FlightTable:
 
     def _succeed(self, abandoned: Flight, mine: Flight) -> Flight:
         """The flight to be followed by all who followed `abandoned`: `mine` if there is none."""
+        self._clean(abandoned)  # where its landing was interrupted, it may still be there
         flight = abandoned.successor
         if flight is None:
             flight = abandoned.successor = self.flights.enter(mine)
@@ -232,10 +240,11 @@ class FlightTable:
                         flight.outcome = outcome
                         shelf.store(key, entry, flight)
                 elif type(outcome) is Value:
-                    shelf.drop(key)  # its ttl is over at once, and it is newer than what is there
+                    with users_errors:  # of a key's __eq__
+                        shelf.drop(key)  # its ttl is over at once; it is newer than what is there
                     shelf.tidy()
                 elif now is not None and flight.thread is not NOBODY:
-                    with suppress(Exception):  # of a key's __eq__
+                    with users_errors:
                         self._hold_off(flight, shelf.find(key), now)
                 else:
                     shelf.tidy()
@@ -269,8 +278,17 @@ class FlightTable:
             policy = self.shelf.policy
             until = policy.answers_until(entry, policy.hides(None))
             policy.hold_off(entry, error, now, until)
-        if self.short_lived is None:
-            self.short_lived = flight.loop  # if any
+        if flight.loop is not None:
+            self.lost_in(flight.loop)
+
+    def lost_in(self, loop: Home) -> None:
+        """A refresh has ended with its event loop, or as if it had."""
+        self.short_lived = loop
+        self.proven = max(self.proven, min(2 * loop.age(), LONG_LIVED))
+
+    def may_end_early(self, loop: Home) -> bool:
+        """Whether a refresh in this event loop may be lost, as loops live no longer than a call."""
+        return loop is not self.short_lived and loop.age() < self.proven
 
     def _count(self, flight: Flight, outcome: Error | None) -> None:
         if outcome is not None:
@@ -316,7 +334,7 @@ class FlightTable:
 
         Not so a refresh, for which nobody has to wait.
         """
-        if locked(self.lock, self._leave, flight, mine) and flight.load is not None:
+        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
             flight.load.cancel()
 
     def _leave(self, flight: Flight, mine: Flight) -> bool:

@@ -12,18 +12,19 @@ from asyncio import CancelledError, Task, current_task
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from . import _load
 from ._flight import Flight, Outcome
 from ._load import raise_interruption
 from ._locks import me
+from ._loops import Home, held_by
 from ._outcome import Error, without_us
 from ._table import FlightTable
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
-
-Tasks = dict[Task[Any], ref[Flight]]
+EAGER_FACTORY: Any = getattr(asyncio, "eager_task_factory", None)
+"""Does for all tasks what we do for the loads, but that they would nest on the stack."""
 
 loads: dict[TaskLoad, Callable[[Any], None]] = {}
 """What abandons the flight of each load, should its event loop be closed or dropped under it.
@@ -37,32 +38,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=loads.clear)
 
 
-def tasks_of(loop: Any) -> Tasks:
-    """The tasks of a loop that run a load, and its flight.
-
-    The loop holds them, as asyncio itself holds tasks weakly; nothing else of ours does, so that a
-    loop which is dropped takes them with it.
-    """
-    tasks: Tasks | None = getattr(loop, "_soloflight_tasks", None)
-    if tasks is None:
-        tasks = {}
-        try:
-            loop._soloflight_tasks = tasks
-        except AttributeError:  # a loop of somebody's that takes no attributes
-            tasks = _elsewhere.setdefault(loop, tasks)
-    return tasks
-
-
-_elsewhere: WeakKeyDictionary[Any, Tasks] = WeakKeyDictionary()
-
-
 class TaskLoad:
     """A load in a task of its own."""
 
     __slots__ = ("interruption", "loop", "task")
     submitted = True
 
-    def __init__(self, loop: ref[Any]) -> None:
+    def __init__(self, loop: Home) -> None:
         self.loop = loop
         self.task: ref[Task[None]] | None = None
         self.interruption: BaseException | None = None  # for the caller that started the load
@@ -102,7 +84,8 @@ def start(
     never_ran = partial(_never_ran, table, flight)
     run = _run(table, flight, load, never_ran, loader, args, kwargs)
     thread = me.local.thread
-    plain = loop.get_task_factory() is None
+    factory = loop.get_task_factory()
+    plain = factory is None or factory is EAGER_FACTORY
     try:
         try:
             # Not on the stack of another first step: loads that ask for loads would fill it.
@@ -124,7 +107,7 @@ def start(
         task.add_done_callback(never_ran)
         if not flight.over:  # a task factory may have run all of it at once
             loads[load] = never_ran
-            tasks_of(loop)[task] = ref(flight)
+            held_by(loop).tasks[task] = ref(flight)
     finally:
         # What an eager load raised holds its traceback, that this frame below it.
         del table, flight, load, never_ran, run
@@ -134,8 +117,7 @@ def _sweep() -> None:
     """Abandon the loads of event loops that are gone; they would stay for ever."""
     global _many
     for load, never_ran in list(loads.items()):
-        loop = load.loop()
-        if loop is None or loop.is_closed():
+        if load.loop.is_gone():
             never_ran(None)
     _many = max(64, 2 * len(loads))
 
@@ -144,7 +126,7 @@ def _forget(load: TaskLoad, task: Task[Any] | None) -> None:
     loads.pop(load, None)
     loop = load.loop()
     if task is not None and loop is not None:
-        tasks_of(loop).pop(task, None)
+        held_by(loop).tasks.pop(task, None)
 
 
 def _never_ran(table: FlightTable, flight: Flight, task: Task[None] | None) -> None:
@@ -179,7 +161,7 @@ async def _run(
         assert task is not None
         load.task = ref(task)
         loads[load] = never_ran
-        tasks_of(task.get_loop())[task] = ref(flight)
+        held_by(task.get_loop()).tasks[task] = ref(flight)
         task.remove_done_callback(never_ran)
         try:
             try:
@@ -192,7 +174,7 @@ async def _run(
                 outcome = _load.failed(table, flight, failure)
                 # From Python 3.11 on; what it raised stands for its cancellation.
                 if flight.unattended and getattr(task, "cancelling", int)():
-                    table.short_lived = table.short_lived or flight.loop
+                    table.lost_in(load.loop)
         except Exception as error:  # of an option
             outcome = _load.spoilt(table, flight, without_us(error))
         except BaseException as interruption:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import AbstractEventLoop, Future, TimerHandle, current_task, get_running_loop
+from asyncio import Future, TimerHandle, current_task, get_running_loop
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextlib import nullcontext
 from time import monotonic
@@ -15,11 +15,12 @@ from ._entry import Aging
 from ._flight import Flight, Outcome
 from ._load import raise_interruption
 from ._locks import me
+from ._loops import Held, Home, held_by
 from ._outcome import Error, handed_over
 from ._table import FlightTable
-from ._task_loads import Tasks, start, tasks_of
+from ._task_loads import start
 from ._threads import POLL
-from ._waits import Edge, check_frozen, deadlock
+from ._waits import Edge, check_frozen
 from .exceptions import WaitTimeout
 
 
@@ -28,19 +29,18 @@ class LoopWaiters:
 
     (A future that several tasks await is cancelled with any of them.)
 
-    Those who wait hold the loop and the futures: it holds neither, so that a loop can be dropped.
+    The loop holds the futures (see `Held`), this neither, so that a loop can be dropped.
     """
 
     __slots__ = ("callers", "loop", "poll")
 
-    def __init__(self, loop: ref[AbstractEventLoop]) -> None:
+    def __init__(self, loop: Home) -> None:
         self.loop = loop
         self.callers: dict[Flight, ref[Future[None]]] = {}
         self.poll: ref[TimerHandle] | None = None  # touched by the loop's own thread alone
 
     def aboard(self) -> int:
-        loop = self.loop()
-        return 0 if loop is None or loop.is_closed() else len(self.callers)
+        return 0 if self.loop.is_gone() else len(self.callers)
 
     def wake(self) -> None:
         loop = self.loop()
@@ -98,7 +98,8 @@ async def call(
 ) -> Outcome:
     """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do."""
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
-    here, tasks = running_loop(table)
+    held = running_loop(table)
+    here = held.home
     mine = Flight(key, table.name, here)
     flight: Flight | None = mine
     outcome: Outcome | None = None
@@ -115,11 +116,15 @@ async def call(
                     flight = mine
                     start(table, mine, loader, args, kwargs)
                 if not flight.over:
-                    alone = me.local.thread.flight is None and current_task() not in tasks
-                    if deadline is None and flight.loop is here and alone:
-                        await signal
-                    else:
-                        await wait(table, flight, signal, tasks, deadline)
+                    alone = me.local.thread.flight is None and current_task() not in held.tasks
+                    try:
+                        held.signals.add(signal)
+                        if deadline is None and flight.loop is here and alone:
+                            await signal
+                        else:
+                            await wait(table, flight, signal, held, deadline)
+                    finally:
+                        held.signals.discard(signal)
                 outcome = flight.outcome
                 if flight.loop is not here or not look:
                     outcome = handed_over(outcome, look)
@@ -143,8 +148,8 @@ async def call(
         mine = flight = outcome = signal = None  # type: ignore[assignment]
 
 
-def running_loop(table: FlightTable) -> tuple[ref[Any], Tasks]:
-    """A reference to it, which keeps its hash when the loop has gone, and its tasks that load."""
+def running_loop(table: FlightTable) -> Held:
+    """What the event loop holds that runs here."""
     try:
         loop = get_running_loop()
     except RuntimeError:  # trio's, say, or none
@@ -152,9 +157,7 @@ def running_loop(table: FlightTable) -> tuple[ref[Any], Tasks]:
             f"{table.name}: an async function needs asyncio's event loop, and none is running here "
             "(under trio: decorate a plain function, and call it with trio.to_thread.run_sync)"
         ) from None
-    here = ref(loop)
-    hash(here)
-    return here, tasks_of(loop)
+    return held_by(loop)
 
 
 def behind(
@@ -169,9 +172,8 @@ def behind(
 
     None: its event loop may not live that long, so the caller has to load itself.
     """
-    here = running_loop(table)[0]
-    if table.short_lived is not None and table.short_lived is not here:
-        table.short_lived = here  # if it comes again, it lives on
+    here = running_loop(table).home
+    if table.may_end_early(here):
         table.tell_once(
             "a refresh was abandoned, as its event loop ended before it; where loops live no "
             "longer than a call, stale hits load in the foreground"
@@ -200,7 +202,7 @@ async def wait(
     table: FlightTable,
     flight: Flight,
     signal: Future[None],
-    tasks: Tasks,
+    held: Held,
     deadline: float | None,
 ) -> None:
     """Wait until `flight` is over, where that takes more than awaiting the signal."""
@@ -209,11 +211,9 @@ async def wait(
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             raise WaitTimeout
-        if flight.loop is None and flight.thread is me.local.thread:
-            raise deadlock([flight])  # its loader runs this very loop
         check_frozen(flight)
-        here: Any = ref(loop)
-        runner = _runner(task, tasks)
+        here: Any = held.home
+        runner = _runner(task, held)
         with nullcontext() if runner is None else Edge((runner,), flight):
             waiters = None if flight.loop is here else flight.waiters.get(here)
             if isinstance(waiters, LoopWaiters) and waiters.poll is None:
@@ -228,16 +228,16 @@ async def wait(
             raise WaitTimeout
     finally:
         # An exception holds its traceback, that this frame; a task holds its exception.
-        del table, flight, signal, task
+        del table, flight, signal, held, task
 
 
-def _runner(task: Any, tasks: Tasks) -> ref[Flight] | None:
+def _runner(task: Any, held: Held) -> ref[Flight] | None:
     """The flight that needs this task: the one that it loads.
 
     Or, of the main task of a loop, the one whose loader runs the loop. (Others may only have been
     started there.)
     """
-    flight = tasks.get(task)
+    flight: ref[Flight] | None = held.tasks.get(task)
     if flight is not None:
         return flight
     outer = me.local.thread.flight

@@ -74,6 +74,8 @@ def call(
 
     `submit`: has loads run elsewhere, so that the caller that leads waits like the others.
     """
+    if threading.local is not me.kind:
+        me.adapt()  # before a ticket says whose it is
     deadline = None if wait_timeout is None else monotonic() + wait_timeout
     mine = Flight(key, table.name)
     flight: Flight | None = mine
@@ -210,7 +212,6 @@ def wait(
     runs: bool = False,
 ) -> None:
     """Block until `flight` is over."""
-    me.adapt()
     check_frozen(flight)
     thread = me.local.thread
     edge = Edge(this_thread(), flight)

@@ -21,6 +21,7 @@ from weakref import ref
 
 from ._flight import Flight
 from ._locks import me
+from ._loops import held_by
 from .exceptions import FlightDeadlock
 
 # Single dict operations only; an edge is written by its runner alone. The references are weak for
@@ -31,7 +32,7 @@ _waiting: dict[Hashable, ref[Flight]] = {}
 def this_thread() -> tuple[Hashable, ...]:
     """The runners that wait where this thread does: itself, and the event loop that it runs."""
     loop = asyncio._get_running_loop()
-    return (me.local.thread,) if loop is None else (me.local.thread, ref(loop))
+    return (me.local.thread,) if loop is None else (me.local.thread, held_by(loop).home)
 
 
 class Edge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -208,6 +209,8 @@ class _SubmitFuture(Future[R]):
         table, load = self._table, self._load
         if load is None or self._ended.locked() or self.cancelled():
             return  # it has ended, or is about to
+        if threading.local is not _locks.me.kind:
+            _locks.me.adapt()
         self._mine = mine = Flight(self._key, table.name)
         if abandoned is not None:
             mine.following = abandoned.following or abandoned

@@ -74,13 +74,16 @@ class Task:
 
     submitted = True
 
-    def is_closed(self) -> bool:
+    def is_gone(self) -> bool:
         return False
+
+    def age(self) -> float:
+        return 0.0
 
     def __init__(self, table: FlightTable, flight: Flight) -> None:
         self.table, self.flight = table, flight
         flight.load = self
-        flight.loop = lambda: self  # type: ignore[assignment]
+        flight.loop = self  # type: ignore[assignment]
         self.cancelled = False
 
     def withdraw(self) -> bool:

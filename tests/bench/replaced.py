@@ -19,6 +19,7 @@ from soloflight import (
     _executor,
     _load,
     _locks,
+    _loops,
     _policy,
     _store,
     _table,
@@ -188,7 +189,7 @@ def _random() -> float:
 
 
 PATCHES: list[tuple[Any, str, Any]] = [
-    *((module, "monotonic", _monotonic) for module in (_locks, _table, _tasks, _threads)),
+    *((module, "monotonic", _monotonic) for module in (_locks, _loops, _table, _tasks, _threads)),
     *((module, "RLock", RLock) for module in (_locks, _store, _table)),
     *((module, "Flight", flight) for module in (_executor, _tasks, _threads)),
     (_locks, "_RLock", RLock),
