@@ -38,7 +38,7 @@ class Held:
     def __init__(self, loop: Any) -> None:
         self.home = Home(loop)
         self.home.since = monotonic()
-        self.tasks: dict[Any, Any] = {}  # each task that runs a load -> a reference to its flight
+        self.tasks: dict[Any, Any] = {}  # each task that runs a load -> its flight
         self.signals: set[Any] = set()  # the futures that callers wait on
 
 

@@ -18,7 +18,7 @@ from . import _load
 from ._flight import Flight, Outcome
 from ._load import raise_interruption
 from ._locks import me
-from ._loops import Home, held_by
+from ._loops import Held, Home, held_by
 from ._outcome import Error, without_us
 from ._table import FlightTable
 
@@ -70,6 +70,7 @@ class TaskLoad:
 def start(
     table: FlightTable,
     flight: Flight,
+    held: Held,
     loader: Callable[..., Awaitable[Any]],
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
@@ -78,11 +79,10 @@ def start(
     """Run the load of `flight` in a task of its own."""
     if len(loads) > _many:
         _sweep()
-    assert flight.loop is not None
-    loop: Any = flight.loop()
-    flight.load = load = TaskLoad(flight.loop)  # before the first step, which may be taken at once
+    loop: Any = held.home()
+    flight.load = load = TaskLoad(held.home)  # before the first step, which may be taken at once
     never_ran = partial(_never_ran, table, flight)
-    run = _run(table, flight, load, never_ran, loader, args, kwargs)
+    run = _run(table, flight, load, held, never_ran, loader, args, kwargs)
     thread = me.local.thread
     factory = loop.get_task_factory()
     plain = factory is None or factory is EAGER_FACTORY
@@ -107,10 +107,10 @@ def start(
         task.add_done_callback(never_ran)
         if not flight.over:  # a task factory may have run all of it at once
             loads[load] = never_ran
-            held_by(loop).tasks[task] = ref(flight)
+            held.tasks[task] = flight
     finally:
         # What an eager load raised holds its traceback, that this frame below it.
-        del table, flight, load, never_ran, run
+        del table, flight, load, held, never_ran, run
 
 
 def _sweep() -> None:
@@ -122,13 +122,6 @@ def _sweep() -> None:
     _many = max(64, 2 * len(loads))
 
 
-def _forget(load: TaskLoad, task: Task[Any] | None) -> None:
-    loads.pop(load, None)
-    loop = load.loop()
-    if task is not None and loop is not None:
-        held_by(loop).tasks.pop(task, None)
-
-
 def _never_ran(table: FlightTable, flight: Flight, task: Task[None] | None) -> None:
     """Abandon the flight of a task that will not run.
 
@@ -136,7 +129,10 @@ def _never_ran(table: FlightTable, flight: Flight, task: Task[None] | None) -> N
     """
     load = flight.load
     assert isinstance(load, TaskLoad)
-    _forget(load, task)
+    loads.pop(load, None)
+    loop = load.loop()
+    if loop is not None:
+        held_by(loop).tasks.pop(task, None)
     load.interruption = CancelledError()
     load.task = None  # what has cancelled it holds its frame, and that this flight
     table.land(flight, None)
@@ -146,6 +142,7 @@ async def _run(
     table: FlightTable,
     flight: Flight,
     load: TaskLoad,
+    held: Held,
     never_ran: Callable[[Task[None]], None],
     loader: Callable[..., Awaitable[Any]],
     args: tuple[Any, ...],
@@ -161,7 +158,7 @@ async def _run(
         assert task is not None
         load.task = ref(task)
         loads[load] = never_ran
-        held_by(task.get_loop()).tasks[task] = ref(flight)
+        held.tasks[task] = flight
         task.remove_done_callback(never_ran)
         try:
             try:
@@ -183,15 +180,16 @@ async def _run(
             waiters = flight.waiters.get(load.loop)
             unheard = waiters is None or flight not in waiters.callers
             del waiters
-        _forget(load, task)
+        loads.pop(load, None)
+        held.tasks.pop(task, None)
         table.land(flight, outcome)
         if unheard:
             raise_interruption(flight, besides=(CancelledError, GeneratorExit))
     except BaseException:
-        if task is not None:
-            _forget(load, task)
+        loads.pop(load, None)
+        held.tasks.pop(task, None)
         table.land(flight, outcome)
         raise
     finally:
         # An exception holds its traceback, that this frame: hold nothing.
-        del table, flight, load, task, never_ran, value, failure, outcome
+        del table, flight, load, held, task, never_ran, value, failure, outcome

@@ -114,7 +114,7 @@ async def call(
                 flight = mine.following
                 if flight is None:
                     flight = mine
-                    start(table, mine, loader, args, kwargs)
+                    start(table, mine, held, loader, args, kwargs)
                 if not flight.over:
                     alone = me.local.thread.flight is None and current_task() not in held.tasks
                     try:
@@ -172,21 +172,21 @@ def behind(
 
     None: its event loop may not live that long, so the caller has to load itself.
     """
-    here = running_loop(table).home
-    if table.may_end_early(here):
+    held = running_loop(table)
+    if table.may_end_early(held.home):
         table.tell_once(
             "a refresh was abandoned, as its event loop ended before it; where loops live no "
             "longer than a call, stale hits load in the foreground"
         )
         return None
-    mine = Flight(key, table.name, here)
+    mine = Flight(key, table.name, held.home)
     mine.unattended = True
     try:
         try:
             if not table.claim_behind(mine, served):
                 return False
             # Not at once: its first step may take long, and its caller need not wait for that.
-            start(table, mine, loader, args, kwargs, eager=False)
+            start(table, mine, held, loader, args, kwargs, eager=False)
             return True
         except Exception as error:
             mine.unattended = False  # it has not failed: the next caller tries again
@@ -237,9 +237,9 @@ def _runner(task: Any, held: Held) -> ref[Flight] | None:
     Or, of the main task of a loop, the one whose loader runs the loop. (Others may only have been
     started there.)
     """
-    flight: ref[Flight] | None = held.tasks.get(task)
+    flight: Flight | None = held.tasks.get(task)
     if flight is not None:
-        return flight
+        return ref(flight)
     outer = me.local.thread.flight
     if outer is None or outer.over:  # an interruption may have left it there
         return None
