@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
+import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import cachetools
 import pytest
 
 from both_worlds import World
+from conftest import Caller
 from soloflight import cached_singleflight
 
 
@@ -449,3 +451,62 @@ def test_a_store_looks_at_the_last_hits_of_the_cache_alone(functions: int) -> No
     loads[0](2)
     assert len(read) == min(functions, 8)
     assert [load.stats().hits for load in loads] == [1] * functions
+
+
+def plain_class() -> Any:
+    class Plain:
+        def __init__(self, tag: Any) -> None:
+            self.tag = tag
+
+        @cached_singleflight(ttl=60)
+        def get(self) -> Any:
+            return self.tag
+
+    return Plain
+
+
+@pytest.mark.parametrize("free", range(6))
+def test_an_instance_is_not_confused_with_one_enrolled_while_it_is_looked_up(free: int) -> None:
+    """The address that its look-up has left free is given away soon after `free` others."""
+    cls = plain_class()
+    mine, other = cls("mine"), cls("other")
+    spare = [weakref.ref(cls, id) for _ in range(free)]
+    left = [other]
+
+    class Watches(dict):  # type: ignore[type-arg]
+        def get(self, address: int, default: Any = None) -> Any:
+            if left:  # as another thread or a finalizer would, in here
+                spare.clear()
+                left.pop().get()
+            return super().get(address, default)
+
+    cls.get._core.instances._watches = Watches()
+    assert mine.get() == "mine"
+    assert other.get() == "other"
+
+
+def test_instances_in_many_threads_are_not_confused() -> None:
+    """Of each, the one weak reference that it had is gone as it is called."""
+    cls = plain_class()
+    wrong: list[Any] = []
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def work(worker: int) -> None:
+        for turn in range(300):
+            plains = [cls((worker, turn, n)) for n in range(50)]
+            watched = [weakref.ref(plain, id) for plain in plains]
+            for plain in plains:
+                watched.pop()
+                if plain.get() != plain.tag:
+                    wrong.append(plain.tag)
+            if wrong:
+                return
+
+    workers = [Caller(work, worker) for worker in range(4)]
+    try:
+        for worker in workers:
+            worker.result()
+    finally:
+        sys.setswitchinterval(before)
+    assert not wrong

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import queue
 import signal
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import Any
 import cachetools
 import pytest
 
+from both_worlds import World
 from conftest import Caller, until
 from soloflight import cached_singleflight
 
@@ -36,6 +38,11 @@ def variadic(*args: Any) -> None:
     raise Limit
 
 
+def with_an_option(*args: Any, quiet: bool = False) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise Limit("with a word")
+
+
 class Handler:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         raise Limit("of an object")
@@ -55,6 +62,7 @@ HANDLERS: dict[str, Callable[..., None]] = {
     "function": function,
     "forgetful": forgetful,
     "variadic": variadic,
+    "with-an-option": with_an_option,
     "object": Handler(),
     "method": Handler().method,
     "partial": partial(third, "of a partial"),
@@ -117,10 +125,10 @@ HOME = os.path.dirname(cachetools.__file__)
 def test_an_exception_of_a_signal_handler_in_a_store_is_its_callers(
     handled: Any, kind: str, handler: str
 ) -> None:
-    handled(HANDLERS[handler])
     at, strikes = 0, 0
     while at < 200:
         at += 1
+        handled(HANDLERS[handler])
         load = decorated(CACHES[kind](), lambda n: n)
         for n in range(4):
             load(n)
@@ -361,6 +369,45 @@ def test_a_value_error_is_a_refusal_where_the_cache_says_it(
     assert load.stats().misses == 2
     assert load.stats().store_errors == (0 if own else 2)
     assert len(caplog.records) == (0 if own else 1)
+
+
+@pytest.mark.parametrize(
+    "wordless",
+    [
+        lambda: next(iter([])),
+        lambda: b"x" * (1 << 62),
+        lambda: queue.SimpleQueue().get_nowait(),  # type: ignore[var-annotated]
+    ],
+    ids=["StopIteration", "MemoryError", "queue.Empty"],
+)
+@pytest.mark.parametrize("where", ["default", "getsizeof", "ttu", "__setitem__", "__eq__"])
+def test_an_error_that_c_makes_without_a_word_is_no_interruption(
+    world: World, where: str, wordless: Callable[[], Any]
+) -> None:
+    class Raising(cachetools.LRUCache[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            wordless()
+
+    class Odd:
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if sys._getframe(1).f_code.co_filename.startswith(HOME):
+                wordless()
+            return self is other
+
+    options: dict[str, dict[str, Any]] = {
+        "default": {"ttl": 60, "getsizeof": lambda _: wordless()},
+        "getsizeof": {"cache": cachetools.TTLCache(4, 60, getsizeof=lambda _: wordless())},
+        "ttu": {"cache": cachetools.TLRUCache(4, lambda *_: wordless())},
+        "__setitem__": {"cache": Raising(4), "ttl": 60},
+        "__eq__": {"cache": cachetools.LRUCache(4), "ttl": 60},
+    }
+    load = world.cached(world.origin(), **options[where])
+    keys = [Odd(), Odd()]
+    assert [world.call(load, key) for key in keys] == [1, 2]
+    assert load.stats().store_errors
 
 
 def test_what_is_mended_keeps_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,16 @@ FAULTS = [
         "addresses::an_instance_dies_where_a_signal_handler_raises_in_the_callback",
     ),
     Fault(
+        "an-address-of-what-is-gone",
+        "_instances.Instances._find",
+        "watch = self._watches.get(id(plain))\n"
+        "        if watch is not None and watch() is not instance:",
+        "del plain\n        watch = self._watches.get(id(ref(instance)))\n"
+        "        if watch is not None and watch() is None:",
+        "13, methods: an instance gets the value of one that another thread enrolls meanwhile",
+        "addresses::an_instance_is_not_confused_with_one_enrolled_while_it_is_looked_up",
+    ),
+    Fault(
         "collections-are-not-heard",
         "_instances._collecting",
         'return _events.get("start") is not _settled or sys.is_finalizing()',

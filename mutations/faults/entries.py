@@ -223,6 +223,22 @@ FAULTS = [
         "store_errors::an_exception_of_a_signal_handler_in_a_store_is_its_callers",
     ),
     Fault(
+        "errors-of-c-are-interruptions",
+        "_interruptions._is_of_c",
+        "return loader is BuiltinImporter or isinstance(loader, ExtensionFileLoader)",
+        "return False",
+        "3, hand-over: where getsizeof raises a bare StopIteration, the caller gets that",
+        "store_errors::an_error_that_c_makes_without_a_word_is_no_interruption",
+    ),
+    Fault(
+        "keyword-only-names-come-last",
+        "_interruptions._handles",
+        "count = code.co_argcount + code.co_kwonlyargcount",
+        "count = code.co_argcount",
+        "5, interruptions: a soft time limit of a handler with an option of its own is swallowed",
+        "store_errors::an_exception_of_a_signal_handler_in_a_store_is_its_callers",
+    ),
+    Fault(
         "every-value-error-is-a-refusal",
         "_store.Store._failed",
         "if isinstance(error, ValueError) and is_raised_by(error, self.refusals):",

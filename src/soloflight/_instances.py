@@ -87,13 +87,15 @@ class Instances:
 
     def _find(self, instance: object) -> Watch | None:
         try:
-            watch = self._watches.get(id(ref(instance)))
+            # Held while its address is looked up, which would be another's as soon as it is gone.
+            plain = ref(instance)
         except TypeError:
             kind = type(instance).__qualname__
             raise TypeError(
                 f"{self._name}: cannot tell when a {kind} dies; {_advice(instance)}"
             ) from None
-        if watch is not None and watch() is None:
+        watch = self._watches.get(id(plain))
+        if watch is not None and watch() is not instance:
             self._end(watch)  # unseen: see `_Guard`
             return None
         return watch

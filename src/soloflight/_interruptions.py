@@ -7,7 +7,9 @@ given cache. That one's errors are ours to deal with; these are their caller's.
 from __future__ import annotations
 
 import signal
+import sys
 from functools import partial
+from importlib.machinery import BuiltinImporter, ExtensionFileLoader
 from itertools import pairwise
 from opcode import opmap
 from types import CodeType, FrameType, TracebackType
@@ -29,9 +31,17 @@ def is_interruption(error: BaseException) -> bool:
             interrupted = traceback.tb_frame
             traceback = traceback.tb_next
         # Another thread sets a class: made without a word, and by no statement of where it strikes.
-        return not error.args and not is_raised_by(error, None)
+        # What C makes so is its own: the StopIteration of `next`, MemoryError, `queue.Empty`.
+        return not error.args and not is_raised_by(error, None) and not _is_of_c(type(error))
     finally:
         del error, traceback, interrupted  # an exception holds its traceback, that this frame
+
+
+def _is_of_c(cls: type) -> bool:
+    """Whether a class was defined in C, going by its module."""
+    spec = getattr(sys.modules.get(cls.__module__), "__spec__", None)
+    loader = getattr(spec, "loader", None)
+    return loader is BuiltinImporter or isinstance(loader, ExtensionFileLoader)
 
 
 def _handles(frame: FrameType, interrupted: FrameType) -> bool:
@@ -39,7 +49,9 @@ def _handles(frame: FrameType, interrupted: FrameType) -> bool:
     code = frame.f_code
     if code in map(_code, map(signal.getsignal, signal.valid_signals())):
         return True  # it may have let go of them
-    names = code.co_varnames[: code.co_argcount + bool(code.co_flags & _VARIADIC)]
+    # In there keyword-only ones come before ``*args``.
+    count = code.co_argcount + code.co_kwonlyargcount
+    names = code.co_varnames[: count + bool(code.co_flags & _VARIADIC)]
     seen: list[Any] = [frame.f_locals.get(name) for name in names]
     try:
         if code.co_flags & _VARIADIC and isinstance(seen[-1], tuple):
