@@ -15,7 +15,7 @@ from . import _loaders
 OWN = {"__qualname__", "__type_params__", "__annotate__"}
 """What `functools.wraps` sets besides what is in `UNBOUND`."""
 
-_WRAPS = ("__name__", "__qualname__", "__doc__")
+_WRAPS = ("__module__", "__name__", "__qualname__", "__doc__")
 """What it sets before ``__wrapped__``. Fewer of them may be set for other reasons."""
 
 
