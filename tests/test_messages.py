@@ -61,6 +61,7 @@ def test_what_is_like_nothing_shows_what_there_is(decorator: Any, has: str) -> N
     ("given", "why"),
     [
         ("lock", "the cache is guarded already, and identical calls share one load$"),
+        ("rlock", "the cache is guarded already, and identical calls share one load$"),
         ("condition", "the cache is guarded already, .* cached is cache_if$"),
         ("info", r"cache_info\(\) is always there$"),
     ],

@@ -70,9 +70,7 @@ def _check_timer(timer: Callable[[], object]) -> None:
         pass
     except OverflowError:
         reckoned = inf
-    if not isinstance(
-        reckoned, float
-    ):  # deadlines would be reckoned in it: with a float32, wrong by minutes
+    if not isinstance(reckoned, float):  # as with a float32: deadlines would be wrong by minutes
         raise TypeError(f"timer must return seconds as a float or an int, not {type(now).__name__}")
     if not isfinite(reckoned):
         raise ValueError(f"timer must return seconds that make a finite float, not {shown(now)}")

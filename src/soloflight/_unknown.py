@@ -35,6 +35,7 @@ _NEEDLESS = {
     "info": "cache_info() is always there",
     "lock": _GUARDED,
     "locked": _GUARDED,
+    "mutex": _GUARDED,
     "threadsafe": _GUARDED,
 }
 """What other libraries have to be told, and why it is not needed here."""
@@ -52,11 +53,10 @@ def refuse(
     `options` are those of the decorator, `cached` those of `cached_singleflight`.
     """
     for name in given:
-        says = f"{decorator}() got an unexpected keyword argument {name!r}"
-        needless = _NEEDLESS.get(_plain(name))
-        if needless is not None:
-            raise TypeError(f"{says}; leave it out: {needless}")
         meant = _meant(name, cached)
+        says = f"{decorator}() got an unexpected keyword argument {name!r}"
+        if meant in _NEEDLESS:
+            raise TypeError(f"{says}; leave it out: {_NEEDLESS[meant]}")
         if meant is None:
             raise TypeError(f"{says}; it has {', '.join(options)}")
         if meant not in options:
@@ -66,7 +66,7 @@ def refuse(
 
 def _meant(name: str, options: Collection[str]) -> str | None:
     plain = _plain(name)
-    by_plain = {_plain(option): option for option in options}
+    by_plain = {_plain(option): option for option in options} | {word: word for word in _NEEDLESS}
     for option, others in _ELSEWHERE.items():
         by_plain.update(dict.fromkeys(others.split(), option))
     # In a word of three letters one typing error is a third of them.
