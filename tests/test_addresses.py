@@ -363,6 +363,36 @@ def test_clear_of_a_bound_method_is_for_its_instance(
         assert one.get.peek(*arguments) is None
 
 
+@pytest.mark.parametrize("owner", [["a"], ("a", ["b"])])
+def test_clear_of_a_bound_method_says_what_its_call_says(owner: object) -> None:
+    class Tenants(Tenant):
+        @cached_singleflight(ttl=60, per_instance=lambda self: owner)
+        def get(self, n: int) -> object:
+            return object()
+
+    tenant = Tenants()
+    with pytest.raises(TypeError, match="get: its per_instance= returned an unhashable") as called:
+        tenant.get(1)
+    for clear in (tenant.get.clear, tenant.get.cache_clear):
+        with pytest.raises(TypeError) as caught:
+            clear()
+        assert str(caught.value) == str(called.value)
+        assert caught.value.__cause__ is None and caught.value.__suppress_context__
+
+
+def test_clear_of_a_bound_method_passes_on_what_its_option_raises() -> None:
+    def per_instance(tenant: Tenant) -> str:
+        raise TypeError("no tenant yet")
+
+    class Tenants(Tenant):
+        @cached_singleflight(ttl=60, per_instance=per_instance)
+        def get(self, n: int) -> object:
+            return object()
+
+    with pytest.raises(TypeError, match=r"^no tenant yet$"):
+        Tenants().get.clear()
+
+
 def test_clear_of_a_bound_method_is_for_all_where_all_share() -> None:
     class Tenants(Tenant):
         @cached_singleflight(ttl=60, per_instance=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from functools import partial, wraps
+from functools import partial, partialmethod, wraps
 from textwrap import dedent
 from typing import Any
 
@@ -26,6 +26,7 @@ def told() -> Any:
 def defined(source: str, **names: Any) -> dict[str, Any]:
     """What a program defines. Before Python 3.14 its annotations are strings."""
     scope = {"__name__": "program", "told": told, "partial": partial, "wraps": wraps, **names}
+    scope["partialmethod"] = partialmethod
     exec(compile(f"{FUTURE}\n{dedent(source)}", "<program>", "exec", dont_inherit=True), scope)
     return scope
 
@@ -54,6 +55,24 @@ SHAPES = {
             @wraps(inner)
             {def} method(*args: {it}, **kwargs: {it}) -> {it}: ...
         load = partial(Loader().method, 0)
+    """,
+    "an object that calls a static method": """
+        class Loader:
+            @staticmethod
+            {def} __call__(x: {it} = 1, *, y: {it} = 2) -> {it}: ...
+        load = Loader()
+    """,
+    "an object that calls a class method": """
+        class Loader:
+            @classmethod
+            {def} __call__(cls, x: {it} = 1, *, y: {it} = 2) -> {it}: ...
+        load = Loader()
+    """,
+    "an object that calls a partial method": """
+        class Loader:
+            {def} method(self, w: {it}, x: {it} = 1, *, y: {it} = 2) -> {it}: ...
+            __call__ = partialmethod(method, 0)
+        load = Loader()
     """,
     "an object": """
         class Loader:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict, UserDict
 from collections.abc import Callable
+from fractions import Fraction
+from math import inf, nan
 from typing import Any
 
 import cachetools
@@ -26,6 +28,19 @@ def test_the_timer_of_a_given_cache_does_not_stand_still_during_a_change() -> No
     with cache.timer:  # as another thread does that changes the cache
         clock.advance(30)
         assert load.peek(1) is None
+
+
+@pytest.mark.parametrize(
+    "now",
+    [10**400, -(10**5000), Fraction(10**400), inf, nan],
+    ids=["large", "small", "fraction", "inf", "nan"],
+)
+@pytest.mark.parametrize("given", [{}, {"cache": {}}])
+def test_a_timer_that_no_deadline_can_be_reckoned_with_is_refused(now: Any, given: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"^timer must return seconds that make a finite float, not "
+    ):
+        cached_singleflight(ttl=1, timer=lambda: now, **given)
 
 
 def test_a_timer_that_returns_no_number_is_refused() -> None:

@@ -511,6 +511,46 @@ def test_a_leader_calls_what_wrapped_is(decorate: Any, loader: Any, fake: Any) -
     assert ours.__wrapped__ is loader
 
 
+ALIKE = [("__doc__",), ("__module__",), ("__name__",), ("__module__", "__name__", "__doc__")]
+
+
+@pytest.mark.parametrize("decorate", DECORATORS)
+@pytest.mark.parametrize("names", ALIKE)
+def test_a_fake_may_be_like_what_was_set_before(decorate: Any, names: tuple[str, ...]) -> None:
+    """It is not `functools.wraps`, which sets all of them."""
+
+    def fake(*args: object) -> str:
+        return "fake"
+
+    ours: Any = decorate(load)
+    for name in names:
+        setattr(ours, name, getattr(fake, name))
+    ours.__wrapped__ = fake
+    assert ours(1) == "fake"
+    del ours.__wrapped__
+    assert ours(2) == load(2)
+
+
+@pytest.mark.parametrize("name", ["__doc__", "__module__"])
+def test_a_fake_without_a_name_may_be_like_what_was_set_before(name: str) -> None:
+    class Fake:
+        def __call__(self, *args: object) -> str:
+            return "fake"
+
+    ours: Any = cached(lambda number: number)
+    setattr(ours, name, getattr(Fake, name))
+    ours.__wrapped__ = Fake()
+    assert ours(1) == "fake"
+
+
+@pytest.mark.parametrize("decorate", DECORATORS)
+@pytest.mark.parametrize("other", [partial(load, 3), Mock()])
+def test_it_takes_the_face_of_what_has_no_name(decorate: Any, other: Any) -> None:
+    ours: Any = decorate(lambda number: number)
+    ours.__name__ = "set_before"
+    assert wraps(other)(ours)(1) == 1
+
+
 def test_a_refresh_behind_a_stale_value_calls_what_wrapped_is(world: World, clock: Clock) -> None:
     real, fake = world.origin(), world.origin()
     fake.answer = lambda number: "fake"
@@ -638,5 +678,6 @@ def test_a_warning_of_a_key_function_names_the_module() -> None:
 
 def test_update_wrapper_takes_some_of_the_face() -> None:
     ours: Any = cached(load)
-    functools.update_wrapper(ours, load_async, assigned=("__name__", "__doc__"))
+    face = ("__module__", "__name__", "__qualname__", "__doc__")
+    functools.update_wrapper(ours, load_async, assigned=face)
     assert (ours.__name__, ours.__wrapped__, ours(1)) == ("load_async", load_async, "1 of eu")

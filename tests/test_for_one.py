@@ -6,7 +6,16 @@ import asyncio
 import gc
 import types
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import (
+    AsyncExitStack,
+    ExitStack,
+    aclosing,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+    nullcontext,
+    redirect_stdout,
+)
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -103,6 +112,10 @@ FOR_ONE: list[Callable[[], Any]] = [
     async_manager,
     Duck,
     Structural,
+    lambda: closing(StringIO()),
+    lambda: aclosing(asyncgen()),
+    ExitStack,
+    AsyncExitStack,
 ]
 
 
@@ -164,6 +177,15 @@ def test_no_group_shares_it(make: Callable[[], Any]) -> None:
         group.submit("k", lambda: make()).result()
 
 
+def test_a_stack_that_is_refused_stays_open() -> None:
+    closed: list[int] = []
+    stack = ExitStack()
+    stack.callback(closed.append, 1)
+    with pytest.raises(TypeError, match=WORDS):
+        cached_singleflight(ttl=60)(lambda: stack)()
+    assert not closed
+
+
 def test_the_stale_value_is_served_in_its_place(world: World, clock: Clock) -> None:
     origin = world.origin()
     load = world.cached(origin, ttl=1, stale_if_error=9, timer=clock)
@@ -190,7 +212,7 @@ def test_the_error_has_no_frame_of_ours_but_the_callers(world: World) -> None:
         lambda: map(int, "1"),
         lambda: [1],
         lambda: nullcontext(1),
-        lambda: closing(StringIO()),
+        lambda: redirect_stdout(StringIO()),
         lambda: generator,
         OfUnhashableClass,
     ],

@@ -35,6 +35,10 @@ from soloflight import Group, cached_singleflight, singleflight
         ("beta", "early_refresh"),
         ("get_size_of", "getsizeof"),
         ("max_flight_ages", "max_flight_age"),
+        ("tll", "ttl"),
+        ("tlt", "ttl"),
+        ("kye", "key"),
+        ("nmae", "name"),
     ],
 )
 def test_an_option_that_there_is_not_guesses(given: str, meant: str) -> None:
@@ -50,6 +54,23 @@ def test_an_option_that_there_is_not_guesses(given: str, meant: str) -> None:
 def test_what_is_like_nothing_shows_what_there_is(decorator: Any, has: str) -> None:
     with pytest.raises(TypeError, match=f"unexpected keyword argument 'xyz'; it has {has}"):
         decorator(xyz=1)
+
+
+@pytest.mark.parametrize("decorator", [singleflight, cached_singleflight])
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("lock", "the cache is guarded already, and identical calls share one load$"),
+        ("rlock", "the cache is guarded already, and identical calls share one load$"),
+        ("condition", "the cache is guarded already, .* cached is cache_if$"),
+        ("info", r"cache_info\(\) is always there$"),
+    ],
+)
+def test_what_is_not_needed_says_so(decorator: Any, given: str, why: str) -> None:
+    with pytest.raises(
+        TypeError, match=f"unexpected keyword argument '{given}'; leave it out: {why}"
+    ):
+        decorator(**{given: object()})
 
 
 @pytest.mark.parametrize(

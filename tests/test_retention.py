@@ -272,3 +272,60 @@ def test_each_caller_has_an_exception_of_its_own() -> None:
     assert {str(error.__context__) for error in errors} == {"mine"}
     assert len({id(error.__context__) for error in errors}) == 4
     assert [error.args for error in errors] == [("alone", "noted")] * 4
+
+
+@pytest.mark.parametrize("what", ["stale_if_error", "timer", "key"])
+@IS_ASYNC
+def test_what_raises_beside_a_stale_entry_keeps_nothing_alive(
+    marks: Marks, what: str, is_async: bool
+) -> None:
+    """The flight lands with what was raised: no frame of that may hold the flight."""
+    failed: list[bool] = []
+    clock = Clock()
+
+    def asked(option: str) -> None:
+        if failed and option == what:
+            failed.clear()  # once
+            mark = marks.new("option's")
+            alone()
+            del mark
+
+    def hidden(error: Exception) -> float:
+        asked("stale_if_error")
+        return 60
+
+    def timer() -> float:
+        asked("timer")
+        return clock()
+
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            asked("key")
+            return str.__eq__(self, other)
+
+    def fail() -> None:
+        failed.append(True)
+        {}.popitem()
+
+    key = {"key": lambda key, argument: Key(key), "ignore": ()}
+    options = {"stale_if_error": {KeyError: hidden}, "timer": timer, **key}
+    load = cached(marks, fail, is_async, **options)
+    load.put("value", "k", None)
+    clock.advance(20)
+    marks.call(load)
+    assert "option's" in {whose for whose, _ in marks.seen}
+    assert marks.alive() == []
+
+
+def test_a_key_function_that_is_refused_keeps_nothing_alive(marks: Marks) -> None:
+    def decorate(mark: Mark) -> None:
+        try:
+            cached_singleflight(ttl=10, key=lambda: 1)(len)
+        except TypeError as error:
+            assert "key does not take" in str(error)
+
+    decorate(marks.new("caller's"))
+    assert marks.alive() == []

@@ -85,4 +85,12 @@ FAULTS = [
         "12, keys are the bound arguments: keyword-only parameters have no defaults any more",
         "annotations::decorating_evaluates_no_annotation[def-a function-Later]",
     ),
+    Fault(
+        "bound-clear-is-a-raw-error",
+        "_surface.Core.clear_of",
+        '_keys.explain(self.spec.name, error, {}, {"per_instance": owner})',
+        "raise",
+        "the surface, clear(): of a bound method, its error does not name per_instance=",
+        "addresses::clear_of_a_bound_method_says_what_its_call_says",
+    ),
 ]

@@ -28,9 +28,17 @@ FAULTS = [
         "face::a_leader_calls_what_wrapped_is",
     ),
     Fault(
+        "a-docstring-hides-a-fake",
+        "_looks._load_with",
+        "name in own and own[name] == face[name] for name in face",
+        "own[name] == face.get(name) for name in own.keys() & set(_WRAPS)",
+        "18, it is the function: a fake that has the docstring which was set before is not called",
+        "face::a_fake_may_be_like_what_was_set_before",
+    ),
+    Fault(
         "wraps-replaces-the-loader",
         "_looks._load_with",
-        "if given and all(",
+        "if face and all(",
         "if False and all(",
         "18, it is the function: functools.wraps has calls go to what it was to look like",
         "face::it_takes_the_face_of_another_function",

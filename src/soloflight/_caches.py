@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Hashable, MutableMapping
 from dataclasses import replace
 from functools import partial
-from math import inf
+from math import inf, isfinite
 from threading import Lock
 from time import monotonic
 from typing import Any
@@ -63,12 +63,17 @@ def _check_timer(timer: Callable[[], object]) -> None:
         raise TypeError(f"timer must be a callable without arguments: {error}") from error
     if not is_number(now):
         raise TypeError(f"timer must return seconds (a number), not {shown(now)}")
+    reckoned: object = None
     try:
-        exact = isinstance(now + 0.0, float)
+        reckoned = now + 0.0
     except TypeError:
-        exact = False
-    if not exact:  # deadlines would be reckoned in it: with a float32, wrong by minutes
+        pass
+    except OverflowError:
+        reckoned = inf
+    if not isinstance(reckoned, float):  # as with a float32: deadlines would be wrong by minutes
         raise TypeError(f"timer must return seconds as a float or an int, not {type(now).__name__}")
+    if not isfinite(reckoned):
+        raise ValueError(f"timer must return seconds that make a finite float, not {shown(now)}")
 
 
 def _default(

@@ -149,6 +149,8 @@ class _Unbound(BaseObjectProxy):
             own[name] = value
         if name == "__annotate__":
             own.pop("__annotations__", None)
+        elif name == "__module__":
+            own[name] = value  # that it was set: wrapt has set the loader's, and shows that
 
     def __delattr__(self, name: str) -> None:
         if name in self._own and name not in _looks.UNBOUND:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Collection
-from functools import partial
+from functools import partial, partialmethod
 from inspect import Parameter, Signature
 from types import FunctionType, MethodType
 from typing import Any, NoReturn
@@ -18,6 +18,8 @@ else:
     _inspected = inspect.signature
 
 _STARS: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+_BOUND_BY_PYTHON = (FunctionType, staticmethod, classmethod, partialmethod)
+"""What stands in a class and binds, without code of anybody's, to what is called."""
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -56,8 +58,10 @@ def _bare(call: Any, follow: bool) -> Any:
         return MethodType(_bare(call.__func__, follow), call.__self__)
     if _is(call, partial):
         return partial(_bare(call.func, follow), *call.args, **call.keywords)
-    called = inspect.getattr_static(type(call), "__call__", None)
-    return MethodType(_bare(called, follow), call) if _is(called, FunctionType) else call
+    called: Any = inspect.getattr_static(type(call), "__call__", None)
+    if any(_is(called, kind) for kind in _BOUND_BY_PYTHON):
+        return _bare(called.__get__(call, type(call)), follow)
+    return call
 
 
 def _has_its_own(call: Any) -> bool:
@@ -99,7 +103,7 @@ def check_key(key: Callable[..., Any], ways: Collection[list[Parameter]], name: 
             bind(*given, **named)
             return
         except TypeError as error:
-            wrong = error
+            wrong = str(error)  # no cycle: an exception holds its traceback, that this frame
     raise TypeError(
         f"{name}: key does not take what it is called with, which is the function's arguments "
         f"without self, ({', '.join(_STARS.get(p.kind, '') + p.name for p in params)}): {wrong}"

@@ -71,10 +71,13 @@ def spoilt(table: FlightTable, flight: Flight, error: Error) -> Error:
 
 
 def _ended(table: FlightTable, flight: Flight) -> float:
-    now = table.timer()
-    took: float = now - flight.since
-    flight.took = took if took > 0 else 0.0  # a clock may be set back
-    return now
+    try:
+        now = table.timer()
+        took: float = now - flight.since
+        flight.took = took if took > 0 else 0.0  # a clock may be set back
+        return now
+    finally:
+        del table, flight  # as in `loaded`
 
 
 def _held_off(
@@ -89,19 +92,22 @@ def _held_off(
 
     A fresh one was put there meanwhile. `raised`: by the loader.
     """
-    entry = shelf.find(flight.key)
-    if type(entry) is not Aging or not now < entry.until:
-        return None
-    hides = shelf.policy.hides(raised)
-    until = shelf.policy.answers_until(entry, hides)
-    if not now < until:
-        return None
-    # Found first, asked second: what is newer than this load has fenced it before.
-    if table.flights.has(flight):
-        shelf.policy.hold_off(entry, error, now, until)
-    if now < entry.fresh_until and not hides > 0:
-        return None
-    return Value(entry.value)
+    try:
+        entry = shelf.find(flight.key)
+        if type(entry) is not Aging or not now < entry.until:
+            return None
+        hides = shelf.policy.hides(raised)
+        until = shelf.policy.answers_until(entry, hides)
+        if not now < until:
+            return None
+        # Found first, asked second: what is newer than this load has fenced it before.
+        if table.flights.has(flight):
+            shelf.policy.hold_off(entry, error, now, until)
+        if now < entry.fresh_until and not hides > 0:
+            return None
+        return Value(entry.value)
+    finally:
+        del table, shelf, flight, error, raised  # as in `loaded`
 
 
 def _tell(flight: Flight, error: Error) -> None:

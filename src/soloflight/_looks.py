@@ -8,13 +8,15 @@ twice.
 from __future__ import annotations
 
 from collections import ChainMap
-from functools import WRAPPER_ASSIGNMENTS
 from typing import Any
 
 from . import _loaders
 
 OWN = {"__qualname__", "__type_params__", "__annotate__"}
 """What `functools.wraps` sets besides what is in `UNBOUND`."""
+
+_WRAPS = ("__module__", "__name__", "__qualname__", "__doc__")
+"""What it sets before ``__wrapped__``. Fewer of them may be set for other reasons."""
 
 
 def _shown(name: str) -> property:
@@ -36,8 +38,8 @@ def _of_function(name: str) -> property:
 def _load_with(function: Any, loader: object) -> None:
     """Set ``__wrapped__``: what is put there is called from now on."""
     core, own = function._core, function._own
-    given = own.keys() & WRAPPER_ASSIGNMENTS
-    if given and all(getattr(loader, name, None) == own[name] for name in given):
+    face = {name: getattr(loader, name) for name in _WRAPS if hasattr(loader, name)}
+    if face and all(name in own and own[name] == face[name] for name in face):
         core.load_with(core.loader)  # this is `functools.wraps`: it is to look like that one
     elif _loaders.is_async(loader, f"{core.spec.name}.__wrapped__") is core.spec.is_async:
         core.load_with(loader)

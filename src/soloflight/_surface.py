@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMappi
 from math import inf
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
-from . import _fences, _loaders
+from . import _fences, _keys, _loaders
 from ._entry import Entry
 from ._flight import FlightInfo
 from ._for_one import refusal
@@ -124,12 +124,16 @@ class Core:
 
                 _fences.clear(self.table, of_instance, index)
         elif callable(per_instance):
-            owner = {per_instance(instance)}
+            owner = per_instance(instance)
+            try:
+                owners = {owner}
+            except TypeError as error:
+                _keys.explain(self.spec.name, error, {}, {"per_instance": owner})
             alone = is_owner_alone(self.spec)
 
             def belongs(key: Any) -> bool:
                 short = key.key if self.spec.scoped or type(key) is Scoped else key
-                return (short if alone else short[0]) in owner
+                return (short if alone else short[0]) in owners
 
             _fences.clear(self.table, belongs)
         else:

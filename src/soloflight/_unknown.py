@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 _ELSEWHERE = {
     "cache": "backend storage store",
-    "cache_if": "cacheif condition predicate shouldcache shouldcachefn",
+    "cache_if": "cacheif predicate shouldcache shouldcachefn",
     "copy": "copyresult deepcopy",
     "early_refresh": "beta refreshahead xfetch",
     "error_ttl": "cacheerrors cacheexceptions exceptionttl negativettl",
@@ -29,6 +29,17 @@ _ELSEWHERE = {
 }
 """What other libraries call them."""
 
+_GUARDED = "the cache is guarded already, and identical calls share one load"
+_NEEDLESS = {
+    "condition": f"{_GUARDED}; what decides whether a value is cached is cache_if",
+    "info": "cache_info() is always there",
+    "lock": _GUARDED,
+    "locked": _GUARDED,
+    "mutex": _GUARDED,
+    "threadsafe": _GUARDED,
+}
+"""What other libraries have to be told, and why it is not needed here."""
+
 
 def _plain(name: str) -> str:
     return name.replace("_", "").lower()
@@ -44,6 +55,8 @@ def refuse(
     for name in given:
         meant = _meant(name, cached)
         says = f"{decorator}() got an unexpected keyword argument {name!r}"
+        if meant in _NEEDLESS:
+            raise TypeError(f"{says}; leave it out: {_NEEDLESS[meant]}")
         if meant is None:
             raise TypeError(f"{says}; it has {', '.join(options)}")
         if meant not in options:
@@ -53,8 +66,11 @@ def refuse(
 
 def _meant(name: str, options: Collection[str]) -> str | None:
     plain = _plain(name)
-    by_plain = {_plain(option): option for option in options}
+    by_plain = {_plain(option): option for option in options} | {word: word for word in _NEEDLESS}
     for option, others in _ELSEWHERE.items():
         by_plain.update(dict.fromkeys(others.split(), option))
-    close = get_close_matches(plain, by_plain, 1, 0.75)
+    # In a word of three letters one typing error is a third of them.
+    close = get_close_matches(plain, by_plain, 1, 0.75) or get_close_matches(
+        plain, map(_plain, options), 1, 0.66
+    )
     return by_plain[close[0]] if close else None
