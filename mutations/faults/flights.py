@@ -105,7 +105,7 @@ FAULTS = [
     Fault(
         "a-fenced-load-holds-off",
         "_load._held_off",
-        "    if table.flights.get(flight.key) is flight:\n",
+        "    if table.flights.has(flight):\n",
         "    if True:\n",
         "7, the fence: a load from before put() fails, and what was put is not refreshed in time",
         "refreshes::a_fenced_refresh_that_fails_holds_nothing_off",
@@ -145,7 +145,7 @@ FAULTS = [
     Fault(
         "any-number-may-hang",
         "_hanging.Hanging.is_full",
-        "return len(self.of(key)) >= self._max_abandoned",
+        "return len(self.of(flight)) >= self._max_abandoned",
         "return False",
         "the surface, max_abandoned: an origin that hangs gets one load more each max_flight_age",
         "max_flight_age::so_many_loads_of_a_key_may_hang",

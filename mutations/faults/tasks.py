@@ -6,37 +6,32 @@ FAULTS = [
     Fault(
         "wait-for-what-is-over",
         "_tasks.call",
-        "                if not flight.over:\n                    if deadline",
-        "                if True:\n                    if deadline",
+        "                if not flight.over:\n                    alone",
+        "                if True:\n                    alone",
         "9, no hangs: a task that comes when its flight has just landed waits for nothing",
         "tasks::a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed",
     ),
     Fault(
         "the-other-loop-is-not-woken",
         "_tasks.LoopWaiters.wake",
-        "self.loop.call_soon_threadsafe(self._ring)",
-        "self.loop.call_soon(self._ring)",
+        "loop.call_soon_threadsafe(self._ring)",
+        "loop.call_soon(self._ring)",
         "11, any caller: a task of another loop hears of the landing when its loop wakes by itself",
         "mixtures::what_they_saw_can_be_explained[values]",
     ),
     Fault(
         "a-task-that-left-stops-the-bell",
         "_tasks.LoopWaiters._ring",
-        """\
-            if not signal.done():
-                signal.set_result(None)
-""",
-        """\
-            signal.set_result(None)
-""",
+        "if signal is not None and not signal.done():",
+        "if signal is not None:",
         "6, leaving: a task that was cancelled as the flight landed leaves the others waiting",
         "tasks::a_caller_that_is_cancelled_as_the_flight_lands_keeps_nobody_waiting",
     ),
     Fault(
         "interruptions-land-in-tasks",
         "_task_loads._run",
-        "            except Exception as error:\n                # Without",
-        "            except BaseException as error:\n                # Without",
+        "            except Exception as error:\n                failure",
+        "            except BaseException as error:\n                failure",
         "5, interruptions are personal: one CancelledError is raised in every task aboard",
         "tasks::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
@@ -52,8 +47,10 @@ FAULTS = [
     Fault(
         "one-future-for-all",
         "_tasks.board",
-        "    waiters.callers[mine] = signal",
-        "    mine.signal = waiters.callers[mine] = next(iter(waiters.callers.values()), signal)",
+        "    waiters.callers[mine] = ref(signal)",
+        """\
+    mine.signal = next((other() for other in waiters.callers.values()), signal)
+    waiters.callers[mine] = ref(mine.signal)""",
         "5, interruptions are personal: cancelling one task cancels every task that waits with it",
         "tasks::cancelling_any_caller_changes_nothing_for_the_rest",
     ),
@@ -85,7 +82,7 @@ FAULTS = [
     Fault(
         "tasks-have-no-edges",
         "_tasks.wait",
-        "with Edge(task, flight) if task in loads else nullcontext():",
+        "with nullcontext() if runner is None else Edge((runner,), flight):",
         "with nullcontext():",
         "9, no hangs: two async loads that wait for each other hang",
         "tasks::a_cycle_of_two_loads_gets_a_deadlock_error",
@@ -93,7 +90,7 @@ FAULTS = [
     Fault(
         "a-loop-waits-for-its-own-thread",
         "_tasks.wait",
-        "if flight.loop is None and flight.thread == me.thread:",
+        "if flight.loop is None and flight.thread is me.local.thread:",
         "if False:",
         "9, no hangs: an event loop that runs inside a loader and asks for its key hangs",
         "group::a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error",

@@ -126,7 +126,7 @@ FAULTS = [
     Fault(
         "no-thread-of-an-executor-helps",
         "_threads.call",
-        " or submit is None or me.thread.works\n",
+        " or submit is None or me.local.thread.works\n",
         " or submit is None\n",
         "9, no hangs: loads on one executor that need each other wait for its only thread",
         "executor_queue::nested_loads_do_not_starve_on_one_thread",
@@ -134,10 +134,8 @@ FAULTS = [
     Fault(
         "a-refused-refresh-keeps-the-key",
         "_threads.behind",
-        """\
-            table.recover(mine, None)
-            _load.not_started""",
-        "            _load.not_started",
+        "            table.recover(mine, None)\n            table.tell_once",
+        "            table.tell_once",
         "8, nothing is left behind: when an executor refused once, nobody refreshes any more",
         "executor_queue::an_executor_that_refuses_is_asked_again_by_the_next_caller",
     ),

@@ -19,12 +19,14 @@ FAULTS = [
         "look-before-the-edge",
         "_waits.Edge.__enter__",
         """\
-            _waiting[self._runner] = ref(self._flight)
+            for runner in self._runners:
+                _waiting[runner] = ref(self._flight)
             self.check()
 """,
         """\
             self.check()
-            _waiting[self._runner] = ref(self._flight)
+            for runner in self._runners:
+                _waiting[runner] = ref(self._flight)
 """,
         "9, no hangs: two that close a cycle at the same moment both see none",
         "waits::the_edge_is_there_when_the_walk_begins",
@@ -32,7 +34,7 @@ FAULTS = [
     Fault(
         "no-look-at-the-path-again",
         "_waits.Edge.check",
-        "if path is not None and _cycle(self._runner, self._flight) == path:",
+        "if path is not None and _cycle(self._runners, self._flight) == path:",
         "if path is not None:",
         "9, no false alarms: waits that did not exist at the same time are called a deadlock",
         "waits::a_cycle_that_is_gone_at_the_second_look_is_none",
@@ -40,16 +42,16 @@ FAULTS = [
     Fault(
         "an-edge-stays",
         "_waits.Edge.__exit__",
-        "            _waiting.pop(self._runner, None)",
-        "            pass",
+        "                _waiting.pop(runner, None)",
+        "                pass",
         "9, no false alarms: a thread that gave up waiting is accused as long as that flight flies",
         "waits::an_edge_ends_with_its_wait",
     ),
     Fault(
         "a-blocked-loop-is-no-runner",
         "_waits._cycle",
-        "(last.load.task, last.thread) if last.load",
-        "(last.load.task,) if last.load",
+        "last.thread if last.loop is None else last.loop",
+        "last.thread if last.loop is None else None",
         "9, no hangs: a thread that blocks the loop which must run its leader hangs",
         "group::a_thread_that_would_block_the_loop_that_runs_its_leader_gets_a_deadlock_error",
     ),
