@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Gate, follows_late, until, until_async, waiters
+from conftest import PATIENCE, Caller, Gate, follows_late, until, until_async, waiters
 from soloflight import FlightDeadlock, Group, _locks, _task_loads, _threads
 from soloflight._outcome import Error
 from soloflight._table import FlightTable
@@ -182,14 +182,22 @@ def test_a_thread_that_would_block_the_loop_that_runs_its_leader_gets_a_deadlock
     asyncio.run(main())
 
 
-def test_a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error() -> None:
+@pytest.mark.parametrize("main", [True, False], ids=["its-main-task", "another-task"])
+def test_a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error(
+    main: bool,
+) -> None:
     group = Group()
 
     async def never() -> None:
         raise AssertionError
 
+    async def ask() -> None:
+        asking = group.do_async("k", never)
+        # `wait_for` before Python 3.12 awaits in another task itself.
+        await (asking if main else asyncio.wait_for(asyncio.ensure_future(asking), PATIENCE))
+
     with pytest.raises(FlightDeadlock, match=r"Group\['k'\] -> Group\['k'\]"):
-        group.do("k", lambda: asyncio.run(group.do_async("k", never)))
+        group.do("k", lambda: asyncio.run(ask()))
     assert len(group) == 0
 
 
@@ -623,6 +631,38 @@ def test_the_flight_of_a_closed_loop_in_the_same_thread_is_no_deadlock(
         assert group.do("k", lambda: 1) == 1
     else:
         assert asyncio.run(group.do_async("outer", outer)) == 1
+    assert len(group) == 0
+    seen = weakref.ref(loop)
+    del loop
+    bury(seen, caplog)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_a_wait_that_ended_with_its_loop_is_no_part_of_a_cycle(
+    gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Group()
+    loop = asyncio.new_event_loop()
+
+    def load() -> str:
+        gate()
+        return group.do("k", lambda: "a load of its own")
+
+    leader = Caller(group.do, "other", load)
+    gate.arrived()
+
+    async def begin() -> None:
+        starter = asyncio.ensure_future(group.do_async("k", group.do_async, "other", never))
+        await until_async(lambda: [info.waiters for info in group.in_flight()] == [1, 1])
+        assert not starter.done()
+
+    async def never() -> None:
+        raise AssertionError
+
+    loop.run_until_complete(begin())
+    loop.close()
+    gate.open()
+    assert leader.result() == "a load of its own"
     assert len(group) == 0
     seen = weakref.ref(loop)
     del loop

@@ -111,4 +111,12 @@ FAULTS = [
         "6, leaving: a refresh is cancelled with the last task that happened to wait for it",
         "serving_async::a_follower_that_leaves_a_refresh_does_not_end_it",
     ),
+    Fault(
+        "nobody-holds-the-task-of-a-refresh",
+        "_task_loads._run",
+        "        tasks_of(task.get_loop())[task] = ref(flight)\n",
+        "        tasks_of(task.get_loop()).clear()\n",
+        "9, no hangs: a load whose future nobody else holds is collected, with its task",
+        "serving_async::a_refresh_is_held_although_asyncio_holds_tasks_weakly",
+    ),
 ]

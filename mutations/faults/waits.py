@@ -55,4 +55,28 @@ FAULTS = [
         "9, no hangs: a thread that blocks the loop which must run its leader hangs",
         "group::a_thread_that_would_block_the_loop_that_runs_its_leader_gets_a_deadlock_error",
     ),
+    Fault(
+        "a-closed-loop-waits",
+        "_waits._cycle",
+        " or last.is_gone():",
+        ":",
+        "9, no false alarms: a cycle through a task whose loop was closed is called a deadlock",
+        "group::a_wait_that_ended_with_its_loop_is_no_part_of_a_cycle",
+    ),
+    Fault(
+        "an-edge-hides-the-outer-one",
+        "_waits.Edge.__exit__",
+        "                _waiting[runner] = outer",
+        "                _waiting.pop(runner, None)",
+        "9, no hangs: a signal handler that waits in the middle of a wait hides that one's cycle",
+        "waits::an_edge_ends_with_its_wait",
+    ),
+    Fault(
+        "a-cycle-is-looked-for-once",
+        "_threads._wait",
+        "            edge.check()\n",
+        "",
+        "9, no hangs: a cycle that was hidden by a signal handler's wait is never seen",
+        "group::a_wait_in_a_signal_handler_hides_no_cycle",
+    ),
 ]
