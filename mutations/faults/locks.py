@@ -49,4 +49,31 @@ call(*args)
         "14, fork: who forks inside a slow change of a cache hangs",
         "locks::a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds",
     ),
+    Fault(
+        "a-lock-is-noted-when-it-is-taken",
+        "_locks._before",
+        'taken.extend(filter(methodcaller("acquire", timeout=patience), [lock]))',
+        "if lock.acquire(timeout=patience):\n            taken.append(lock)",
+        "14, fork: a Ctrl-C between the two leaves a function locked for good",
+        "locks::an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken[_before]",
+    ),
+    Fault(
+        "after-a-fork-it-is-tried-once",
+        "_locks",
+        "    for _ in range(2):\n",
+        "    for _ in range(1):\n",
+        "14, fork: a Ctrl-C right after it leaves every function locked for good",
+        "locks::an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken[_release]",
+    ),
+    Fault(
+        "a-lock-is-forgotten-before-it-is-released",
+        "_locks._release",
+        "    deque(map(_let_go, map(taken.pop, repeat(-1, len(taken)))), maxlen=0)",
+        """\
+    while taken:
+        lock = taken.pop()
+        lock.release()""",
+        "14, fork: a Ctrl-C between the two leaves a function locked for good",
+        "locks::an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken[_release]",
+    ),
 ]

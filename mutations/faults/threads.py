@@ -203,4 +203,47 @@ FAULTS = [
         "14, fork: a child refreshes nothing where the refreshes of its parent hang",
         "refreshes::a_child_refreshes_though_all_the_refreshes_of_its_parent_hang",
     ),
+    Fault(
+        "a-thread-does-not-know-what-it-loads",
+        "_threads.load",
+        "        thread.flight = flight\n",
+        "",
+        "9, no hangs: a cycle round a loop that a loader runs waits for ever",
+        "cycles::a_cycle_round_a_loaders_own_event_loop_is_seen",
+    ),
+    Fault(
+        "the-pool-has-the-queue-of-threads",
+        "_executor.Pool.__init__",
+        "= None\n",
+        "= queue.SimpleQueue()\n",
+        "9, no hangs: where gevent patches after the import, a refresh blocks all greenlets",
+        "gevent::greenlets_of_a_program_that_is_patched_after_the_import_share_loads[a-refresh-in-the-pool]",
+    ),
+    Fault(
+        "nobody-hurries",
+        "_serving.at_once",
+        "            _executor.hurry(table, flight)\n",
+        "            pass\n",
+        "10, refresh is a flight: eight hanging refreshes anywhere stop those of the process",
+        "executor::refreshes_of_many_functions_that_hang_stop_no_other_for_long",
+    ),
+    Fault(
+        "a-long-wait-is-not-told",
+        "_executor.hurry",
+        "    table.tell_once(\n",
+        "    (lambda *_: None)(\n",
+        "10, refresh is a flight: an executor that hangs stops all refreshes, in silence",
+        "executor::an_executor_of_ones_own_that_hangs_is_told",
+    ),
+    Fault(
+        "who-hangs-hurries-as-well",
+        "_executor.Line.hurry",
+        """\
+        if self._running:
+            return
+""",
+        "",
+        "10, refresh is a flight: a function whose loads hang takes one thread after the other",
+        "executor::a_function_whose_own_refreshes_hang_gets_no_more_threads",
+    ),
 ]
