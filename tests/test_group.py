@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from conftest import PATIENCE, Caller, Gate, follows_late, until, until_async, waiters
+from conftest import Caller, Gate, follows_late, until, until_async, waiters
 from soloflight import FlightDeadlock, Group, _locks, _task_loads, _threads
 from soloflight._outcome import Error
 from soloflight._table import FlightTable
@@ -182,22 +182,14 @@ def test_a_thread_that_would_block_the_loop_that_runs_its_leader_gets_a_deadlock
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("main", [True, False], ids=["its-main-task", "another-task"])
-def test_a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error(
-    main: bool,
-) -> None:
+def test_a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error() -> None:
     group = Group()
 
     async def never() -> None:
         raise AssertionError
 
-    async def ask() -> None:
-        asking = group.do_async("k", never)
-        # `wait_for` before Python 3.12 awaits in another task itself.
-        await (asking if main else asyncio.wait_for(asyncio.ensure_future(asking), PATIENCE))
-
     with pytest.raises(FlightDeadlock, match=r"Group\['k'\] -> Group\['k'\]"):
-        group.do("k", lambda: asyncio.run(ask()))
+        group.do("k", lambda: asyncio.run(group.do_async("k", never)))
     assert len(group) == 0
 
 

@@ -12,8 +12,7 @@ import pytest
 from cachetools import LRUCache
 
 from both_worlds import Boom, Origin, Tasks, Threads, World, counted, landed
-from conftest import Clock, Gate, in_child, needs_fork, until
-from soloflight import _executor, cached_singleflight
+from conftest import Clock, in_child, needs_fork, until
 
 OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
 
@@ -213,30 +212,3 @@ def test_a_child_starts_a_refresh_of_its_own(world: World, clock: Clock) -> None
     gate.open()
     landed(load)
     assert world.call(load) == (parent, 1)
-
-
-@needs_fork
-def test_a_child_refreshes_though_all_the_refreshes_of_its_parent_hang(clock: Clock) -> None:
-    parent, gate, keys = os.getpid(), Gate(), range(_executor.TURNS + 1)
-
-    @cached_singleflight(timer=clock, **OPTIONS)
-    def load(key: int) -> int:
-        if os.getpid() == parent:
-            gate()
-        return os.getpid()
-
-    for key in keys:
-        load.put(0, key)
-    clock.advance(10)
-    assert [load(key) for key in keys] == [0] * len(keys)
-    for _ in range(_executor.TURNS):
-        gate.arrived()
-
-    def check() -> bool:
-        assert [load(key) for key in keys] == [0] * len(keys)
-        landed(load)
-        return [load(key) for key in keys] == [os.getpid()] * len(keys)
-
-    in_child(check)
-    gate.open()
-    landed(load)

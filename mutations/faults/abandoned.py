@@ -30,8 +30,8 @@ FAULTS = [
     Fault(
         "no-loop-is-short-lived",
         "_tasks.behind",
-        "if table.short_lived is not None and table.short_lived is not here:",
-        "if False:",
+        "    if table.may_end_early(here):\n",
+        "    if False:\n",
         "10, refresh is a flight: where each call has its own loop, no stale value is replaced",
         "serving_async::a_refresh_whose_loop_was_merely_closed_is_abandoned",
     ),
@@ -54,10 +54,10 @@ FAULTS = [
     Fault(
         "an-abandoned-refresh-is-told-at-once",
         "_table.FlightTable._hold_off",
-        "        if self.short_lived is None:\n",
+        "        if flight.loop is not None:\n",
         """\
         tell("%s: a refresh was abandoned", flight)
-        if self.short_lived is None:
+        if flight.loop is not None:
 """,
         "10, refresh is a flight: each end of a program is a warning",
         "exit::nobody_waits_for_what_will_never_land[refreshes-in-asyncio-run]",
@@ -93,5 +93,13 @@ FAULTS = [
         "if is_held(before):",
         "9, no hangs: an interpreter never ends that has frozen a thread inside of a lock",
         "exit::nobody_waits_for_a_thread_that_the_end_has_frozen[a-thread-that-holds-the-lock]",
+    ),
+    Fault(
+        "no-loop-lives-on",
+        "_table.FlightTable.may_end_early",
+        " and loop.age() < self.proven",
+        "",
+        "10, refresh is a flight: after one lost refresh, every other loop loads in the foreground",
+        "serving_async::loops_that_live_on_refresh_behind_whatever_became_of_another",
     ),
 ]

@@ -91,4 +91,12 @@ FAULTS = [
         "10, refresh is a flight: a task's refresh() that follows a hit after all loads nothing",
         "successors::a_task_that_refreshes_does_not_take_what_its_successor_found_in_the_cache",
     ),
+    Fault(
+        "what-is-over-succeeds-itself",
+        "_table.FlightTable._succeed",
+        "        self._clean(abandoned)",
+        "        pass",
+        "5, interruptions are personal: after an interrupted landing, who leads anew does for ever",
+        "successors::a_flight_that_is_over_and_still_on_the_table_succeeds_nobody",
+    ),
 ]

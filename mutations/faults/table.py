@@ -190,10 +190,10 @@ FAULTS = [
         "the-load-runs-on",
         "_table.FlightTable.leave",
         """\
-        if locked(self.lock, self._leave, flight, mine) and flight.load is not None:
+        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
             flight.load.cancel()
 """,
-        "        locked(self.lock, self._leave, flight, mine)\n",
+        "        critical(self.lock, self._leave, flight, mine)\n",
         "6, leaving: an async load that nobody wants any more runs to its end",
         "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
     ),

@@ -88,14 +88,6 @@ FAULTS = [
         "tasks::a_cycle_of_two_loads_gets_a_deadlock_error",
     ),
     Fault(
-        "a-loop-waits-for-its-own-thread",
-        "_tasks.wait",
-        "if flight.loop is None and flight.thread is me.local.thread:",
-        "if False:",
-        "9, no hangs: an event loop that runs inside a loader and asks for its key hangs",
-        "group::a_loop_that_asks_for_the_key_of_the_thread_that_runs_it_gets_a_deadlock_error",
-    ),
-    Fault(
         "tasks-do-not-look-for-closed-loops",
         "_tasks.wait",
         "                waiters.watch(table, flight)",
@@ -114,8 +106,8 @@ FAULTS = [
     Fault(
         "nobody-holds-the-task-of-a-refresh",
         "_task_loads._run",
-        "        tasks_of(task.get_loop())[task] = ref(flight)\n",
-        "        tasks_of(task.get_loop()).clear()\n",
+        "        held_by(task.get_loop()).tasks[task] = ref(flight)\n",
+        "        held_by(task.get_loop()).tasks.clear()\n",
         "9, no hangs: a load whose future nobody else holds is collected, with its task",
         "serving_async::a_refresh_is_held_although_asyncio_holds_tasks_weakly",
     ),
@@ -154,9 +146,17 @@ FAULTS = [
     Fault(
         "no-main-task-has-a-loader",
         "_tasks.call",
-        "me.local.thread.flight is None and current_task() not in tasks",
-        "current_task() not in tasks",
+        "me.local.thread.flight is None and current_task() not in held.tasks",
+        "current_task() not in held.tasks",
         "9, no hangs: a loop that a loader runs waits for a load of its own that needs the loader",
         "cycles::a_cycle_round_a_loaders_own_event_loop_is_seen",
+    ),
+    Fault(
+        "nobody-holds-who-waits",
+        "_tasks.call",
+        "                        held.signals.add(signal)\n",
+        "                        pass\n",
+        "11, any caller: a task that waits, and that nobody holds, is collected meanwhile",
+        "dropped_loops::callers_that_nobody_holds_are_held_while_their_loop_lives",
     ),
 ]

@@ -189,19 +189,22 @@ FAULTS = [
     ),
     Fault(
         "a-function-takes-all-threads",
-        "_executor.Line._begin",
-        "deque([None] * TURNS)",
-        "deque([None] * THREADS)",
+        "_executor.Line.begin",
+        "self._turns = deque([None] * TURNS)",
+        "self._turns = deque([None] * THREADS)",
         "10, refresh is a flight: hanging refreshes of one function stop those of all others",
         "executor::by_default_they_share_a_few_daemon_threads",
     ),
     Fault(
         "a-line-is-its-parents",
-        "_executor.Line.__call__",
-        "        if self._generation is not self._pool.generation:\n",
-        "        if False:\n",
+        "_executor.Pool.begin",
+        """\
+        for line in list(self.lines):
+            line.begin()
+""",
+        "",
         "14, fork: a child refreshes nothing where the refreshes of its parent hang",
-        "refreshes::a_child_refreshes_though_all_the_refreshes_of_its_parent_hang",
+        "executor::the_pool_of_a_child_begins_anew",
     ),
     Fault(
         "a-thread-does-not-know-what-it-loads",
@@ -213,9 +216,9 @@ FAULTS = [
     ),
     Fault(
         "the-pool-has-the-queue-of-threads",
-        "_executor.Pool.__init__",
-        "= None\n",
-        "= queue.SimpleQueue()\n",
+        "_executor.Pool.begin",
+        "| None = None\n",
+        "| None = queue.SimpleQueue()\n",
         "9, no hangs: where gevent patches after the import, a refresh blocks all greenlets",
         "gevent::greenlets_of_a_program_that_is_patched_after_the_import_share_loads[a-refresh-in-the-pool]",
     ),
@@ -239,11 +242,33 @@ FAULTS = [
         "who-hangs-hurries-as-well",
         "_executor.Line.hurry",
         """\
-        if self._running:
+        if len(self._running) >= TURNS:
             return
 """,
         "",
         "10, refresh is a flight: a function whose loads hang takes one thread after the other",
         "executor::a_function_whose_own_refreshes_hang_gets_no_more_threads",
+    ),
+    Fault(
+        "what-a-caller-has-run-is-queued",
+        "_executor.ThreadLoad.run",
+        "                self._leave_the_queue()\n",
+        "                pass\n",
+        "8, nothing is left behind: a refresh that a caller has run stays queued, with its key",
+        "executor::a_refresh_that_a_caller_has_run_leaves_the_queue",
+    ),
+    Fault(
+        "handlers-end-the-threads-of-the-pool",
+        "_executor.Line.serve",
+        """\
+        except BaseException:
+            pass
+        finally""",
+        """\
+        except ZeroDivisionError:
+            pass
+        finally""",
+        "10, refresh is a flight: after eight that could not be told, no refresh runs any more",
+        "executor::log_handlers_do_not_end_the_threads_of_the_pool",
     ),
 ]

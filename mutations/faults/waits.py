@@ -80,30 +80,6 @@ FAULTS = [
         "group::a_wait_in_a_signal_handler_hides_no_cycle",
     ),
     Fault(
-        "a-closed-loop-needs-its-thread",
-        "_waits._cycle",
-        " or last.is_gone():",
-        ":",
-        "9, no false alarms: a loop that was closed in a thread is a deadlock there, not abandoned",
-        "group::the_flight_of_a_closed_loop_in_the_same_thread_is_no_deadlock",
-    ),
-    Fault(
-        "an-edge-hides-the-outer-one",
-        "_waits.Edge.__exit__",
-        "                _waiting[runner] = outer",
-        "                _waiting.pop(runner, None)",
-        "9, no hangs: a signal handler that waits in the middle of a wait hides that one's cycle",
-        "waits::an_edge_ends_with_its_wait",
-    ),
-    Fault(
-        "a-cycle-is-looked-for-once",
-        "_threads._wait",
-        "            edge.check()\n",
-        "",
-        "9, no hangs: a cycle that was hidden by a signal handler's wait is never seen",
-        "group::a_wait_in_a_signal_handler_hides_no_cycle",
-    ),
-    Fault(
         "a-loop-stays-in-its-thread",
         "_waits._cycle",
         "last.thread if last.loop is None else last.loop",
@@ -113,34 +89,13 @@ FAULTS = [
     ),
     Fault(
         "greenlets-are-one-thread",
-        "_threads.wait",
-        "    me.adapt()\n",
+        "_threads.call",
+        """\
+    if threading.local is not me.kind:
+        me.adapt()  # before a ticket says whose it is
+""",
         "",
         "9, no false alarms: where gevent patches after the import, who follows is a deadlock",
         "gevent::greenlets_of_a_program_that_is_patched_after_the_import_share_loads[a-herd]",
-    ),
-    Fault(
-        "a-closed-loop-needs-its-thread",
-        "_waits._cycle",
-        " or last.is_gone():",
-        ":",
-        "9, no false alarms: a loop that was closed in a thread is a deadlock there, not abandoned",
-        "group::the_flight_of_a_closed_loop_in_the_same_thread_is_no_deadlock",
-    ),
-    Fault(
-        "an-edge-hides-the-outer-one",
-        "_waits.Edge.__exit__",
-        "                _waiting[runner] = outer",
-        "                _waiting.pop(runner, None)",
-        "9, no hangs: a signal handler that waits in the middle of a wait hides that one's cycle",
-        "waits::an_edge_ends_with_its_wait",
-    ),
-    Fault(
-        "a-cycle-is-looked-for-once",
-        "_threads._wait",
-        "            edge.check()\n",
-        "",
-        "9, no hangs: a cycle that was hidden by a signal handler's wait is never seen",
-        "group::a_wait_in_a_signal_handler_hides_no_cycle",
     ),
 ]
