@@ -630,6 +630,38 @@ def test_the_flight_of_a_closed_loop_in_the_same_thread_is_no_deadlock(
 
 
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
+def test_a_wait_that_ended_with_its_loop_is_no_part_of_a_cycle(
+    gate: Gate, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Group()
+    loop = asyncio.new_event_loop()
+
+    def load() -> str:
+        gate()
+        return group.do("k", lambda: "a load of its own")
+
+    leader = Caller(group.do, "other", load)
+    gate.arrived()
+
+    async def begin() -> None:
+        starter = asyncio.ensure_future(group.do_async("k", group.do_async, "other", never))
+        await until_async(lambda: [info.waiters for info in group.in_flight()] == [1, 1])
+        assert not starter.done()
+
+    async def never() -> None:
+        raise AssertionError
+
+    loop.run_until_complete(begin())
+    loop.close()
+    gate.open()
+    assert leader.result() == "a load of its own"
+    assert len(group) == 0
+    seen = weakref.ref(loop)
+    del loop
+    bury(seen, caplog)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
 @pytest.mark.parametrize("forget", [False, True])
 def test_a_load_whose_loop_was_closed_is_given_up_though_nobody_asks_for_its_key(
     forget: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+
 import pytest
 
 from both_worlds import Boom, World, counted, landed
@@ -56,6 +59,24 @@ def test_only_a_reload_that_fails_is_answered_by_the_old_value(world: World, clo
     clock.advance(10)
     assert world.call(load) == 2
     assert counted(load) == {"misses": 2}
+
+
+def test_a_reload_that_was_interrupted_holds_nobody_off(world: World, clock: Clock) -> None:
+    """That is its caller's alone, and says nothing of the origin."""
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
+    world.call(load)
+    clock.advance(10)
+
+    def answer(number: int) -> int:
+        if number == 2:
+            raise asyncio.CancelledError
+        return number
+
+    origin.answer = answer
+    with pytest.raises((asyncio.CancelledError, concurrent.futures.CancelledError)):
+        world.call(load)
+    assert world.call(load) == 3
 
 
 @pytest.mark.parametrize("at", [30, 29], ids=["from-the-start", "by-the-end-of-the-load"])

@@ -12,6 +12,7 @@ from soloflight import Group, cached_singleflight, singleflight
 from soloflight._flight import Flight
 from soloflight._flights import Flights
 from soloflight._table import FlightTable
+from soloflight._tasks import LoopWaiters
 from soloflight._threads import ThreadWaiters
 
 
@@ -141,6 +142,40 @@ def test_who_refreshes_does_not_take_what_its_successor_found_in_the_cache(
         leader.result()
     assert refresher.result() == 2
     assert caller.result() in ("put", 2)  # as it looks before the refresh has landed, or after
+
+
+def test_a_task_that_refreshes_does_not_take_what_its_successor_found_in_the_cache(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same loop: it gets other outcomes as they are."""
+    loads: list[int] = []
+
+    @cached_singleflight(ttl=60, timer=clock)
+    async def load() -> Any:
+        loads.append(1)
+        if len(loads) == 1:
+            await until_async(lambda: waiters(load) == 3)
+            monkeypatch.setattr(LoopWaiters, "wake", wake)
+            raise asyncio.CancelledError
+        return len(loads)
+
+    wakes = LoopWaiters.wake
+
+    def wake(self: LoopWaiters) -> None:
+        monkeypatch.undo()
+        load.put("put")  # after the leader was interrupted, and before anybody has woken
+        wakes(self)
+
+    async def main() -> None:
+        leader = asyncio.ensure_future(load())
+        await until_async(lambda: loads)
+        caller, refresher = asyncio.ensure_future(load()), asyncio.ensure_future(load.refresh())
+        with pytest.raises(asyncio.CancelledError):
+            await leader
+        assert await caller == "put"
+        assert await refresher == 2
+
+    asyncio.run(main())
 
 
 def test_futures_follow_the_successor_as_well(gate: Gate) -> None:

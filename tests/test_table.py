@@ -384,7 +384,7 @@ def test_a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line() ->
         if frame.f_code is not FlightTable._off.__code__:
             return None if frame.f_code is not FlightTable.land.__code__ else trace
         flight = frame.f_locals["flight"]
-        stays = flight in load._core.table.flights
+        stays = load._core.table.flights.has(flight)
         seen.append(flight.over and (flight.outcome is None or stays))
         return trace
 

@@ -215,7 +215,8 @@ def test_nothing_is_told_while_a_lock_of_ours_is_held(handled: Any) -> None:
             return 1
 
         def __eq__(self, other: object) -> bool:
-            inner("bad")
+            if is_held(outer._core.table.lock):
+                inner("bad")
             return self is other
 
     outer = cached_singleflight(ttl=60)(lambda key: key)

@@ -114,7 +114,7 @@ FAULTS = [
     Fault(
         "a-failure-holds-nothing-off",
         "_policy.Policy.hold_off",
-        "        entry.calm_until = max(entry.calm_until, min(now + wait, entry.until))\n",
+        "        entry.calm_until = max(entry.calm_until, min(now + wait, until))\n",
         "",
         "the surface, retry_after: an origin that is down is asked by every caller",
         "failures::attempts_are_held_off_twice_as_long_each_time_up_to_the_most",
@@ -122,7 +122,7 @@ FAULTS = [
     Fault(
         "held-off-beyond-the-end",
         "_policy.Policy.hold_off",
-        "min(now + wait, entry.until)",
+        "min(now + wait, until)",
         "now + wait",
         "the surface, stale_if_error: a value is served beyond its last deadline",
         "hold_off::nobody_is_held_off_beyond_the_last_deadline",

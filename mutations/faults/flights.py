@@ -145,7 +145,7 @@ FAULTS = [
     Fault(
         "any-number-may-hang",
         "_hanging.Hanging.is_full",
-        "return len(self.of(key)) >= self._max_abandoned",
+        "return len(self.of(flight)) >= self._max_abandoned",
         "return False",
         "the surface, max_abandoned: an origin that hangs gets one load more each max_flight_age",
         "max_flight_age::so_many_loads_of_a_key_may_hang",

@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "a-lock-inside-a-lock",
-        "_locks.critical",
+        "_locks.locked",
         "    if is_held(before):\n        again",
         "    if False:\n        again",
         "9, no hangs: two functions whose values end in each other's caches lock each other out",
@@ -15,13 +15,13 @@ FAULTS = [
         "a-failed-background-load-keeps-itself",
         "_locks.outside",
         """\
-        return released(call, *args) if is_held(me.thread.lock) else call(*args)
+call(*args)
     finally:
-        del call, args  # an""",
+        del call, args""",
         """\
-        return released(call, *args) if is_held(me.thread.lock) else call(*args)
+call(*args)
     finally:
-        pass  # an""",
+        pass""",
         "8, nothing is left behind: a refresh that failed keeps its arguments in a cycle",
         "schedules::what_the_threads_saw_can_be_explained[stale]",
     ),
@@ -36,17 +36,44 @@ FAULTS = [
     Fault(
         "no-lock-is-taken-for-a-fork",
         "_locks._before",
-        "        if lock.acquire(timeout=max(0.0, deadline - monotonic())):",
-        "        if False:",
+        '        taken.extend(filter(methodcaller("acquire", timeout=patience), [lock]))',
+        "        pass",
         "14, fork: a child gets a cache in the middle of a change",
         "locks::a_fork_waits_for_the_end_of_a_change",
     ),
     Fault(
         "a-fork-waits-without-end",
         "_locks._before",
-        "lock.acquire(timeout=max(0.0, deadline - monotonic()))",
-        "lock.acquire()",
+        'methodcaller("acquire", timeout=patience)',
+        'methodcaller("acquire")',
         "14, fork: who forks inside a slow change of a cache hangs",
         "locks::a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds",
+    ),
+    Fault(
+        "a-lock-is-noted-when-it-is-taken",
+        "_locks._before",
+        'taken.extend(filter(methodcaller("acquire", timeout=patience), [lock]))',
+        "if lock.acquire(timeout=patience):\n            taken.append(lock)",
+        "14, fork: a Ctrl-C between the two leaves a function locked for good",
+        "locks::an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken[_before]",
+    ),
+    Fault(
+        "after-a-fork-it-is-tried-once",
+        "_locks",
+        "    for _ in range(2):\n",
+        "    for _ in range(1):\n",
+        "14, fork: a Ctrl-C right after it leaves every function locked for good",
+        "locks::an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken[_release]",
+    ),
+    Fault(
+        "a-lock-is-forgotten-before-it-is-released",
+        "_locks._release",
+        "    deque(map(_let_go, map(taken.pop, repeat(-1, len(taken)))), maxlen=0)",
+        """\
+    while taken:
+        lock = taken.pop()
+        lock.release()""",
+        "14, fork: a Ctrl-C between the two leaves a function locked for good",
+        "locks::an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken[_release]",
     ),
 ]

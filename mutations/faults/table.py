@@ -37,40 +37,29 @@ FAULTS = [
     Fault(
         "off-by-key",
         "_table.FlightTable._off",
-        """\
-                if flights.get(key) is flight:
-                    flights.pop(key, None)  # a key's""",
-        """\
-                if True:
-                    flights.pop(key, None)  # a key's""",
+        "fenced = not flights.remove(flight)",
+        "fenced = not flights.remove(flights.get(key) or flight)",
         "1, one flight: a forgotten flight takes its successor off; a third load starts beside it",
         "group::a_forgotten_flight_never_takes_its_successor_off_the_table",
     ),
     Fault(
         "over-before-removal",
         "_table.FlightTable._off",
-        """\
-            try:
-                if flights.get(key) is flight:
-""",
+        "            try:\n                fenced = not flights.remove(flight)",
         """\
             try:
                 if not flight.over:
                     flight.outcome = outcome
                     flight.over = True
                     self.counts.errors += type(outcome) is Error
-                if flights.get(key) is flight:
-""",
+                fenced = not flights.remove(flight)""",
         "2, order of landing: who calls again as soon as it has the value finds the old flight",
         "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
     ),
     Fault(
         "wake-before-removal",
         "_table.FlightTable._off",
-        """\
-            try:
-                if flights.get(key) is flight:
-""",
+        "            try:\n                fenced = not flights.remove(flight)",
         """\
             try:
                 if not flight.over:
@@ -79,8 +68,7 @@ FAULTS = [
                     self.counts.errors += type(outcome) is Error
                     for waiters in list(flight.waiters.values()):
                         waiters.wake()
-                if flights.get(key) is flight:
-""",
+                fenced = not flights.remove(flight)""",
         "4, the key is free before anyone wakes: who tries again at once gets the old error again",
         "table::who_wakes_finds_the_entry_and_the_key_free",
     ),
@@ -145,12 +133,8 @@ FAULTS = [
     Fault(
         "errors-stay-on-the-table",
         "_table.FlightTable._off",
-        """\
-                if flights.get(key) is flight:
-                    flights.pop(key, None)  # a key's""",
-        """\
-                if flights.get(key) is flight and type(outcome) is not Error:
-                    flights.pop(key, None)  # a key's""",
+        "fenced = not flights.remove(flight)",
+        "fenced = type(outcome) is not Error and not flights.remove(flight)",
         "4, errors are never cached: who tries again gets the old error without a load",
         "threads::the_key_is_free_before_anyone_wakes",
     ),
@@ -209,9 +193,7 @@ FAULTS = [
         if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
             flight.load.cancel()
 """,
-        """\
-        critical(self.lock, self._leave, flight, mine)
-""",
+        "        critical(self.lock, self._leave, flight, mine)\n",
         "6, leaving: an async load that nobody wants any more runs to its end",
         "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
     ),
@@ -231,41 +213,32 @@ FAULTS = [
     Fault(
         "a-fenced-load-displaces",
         "_table.FlightTable._off",
-        "if shelf is not None and not flight.over and flights.get(key) is flight:",
+        "if shelf is not None and not flight.over and flights.has(flight):",
         "if shelf is not None and not flight.over:",
         "7, the fence: a load from before put() or invalidate() throws out what came after it",
         "table::a_fenced_load_does_not_displace_what_was_stored_after_the_fence",
     ),
     Fault(
         "forget-leaves-it-on-the-table",
-        "_table.FlightTable.take_off",
-        "flight = self.flights.pop(key, None)",
-        "flight = self.flights.get(key)",
+        "_table.FlightTable.fence",
+        "if not self.flights.remove(flight):",
+        "if not self.flights.has(flight):",
         "7, the fence: a call after forget() or invalidate() joins the load from before it",
         "threads::a_load_that_began_before_the_fence_is_neither_seen_nor_joined",
     ),
     Fault(
         "a-fence-leaves-no-mark",
-        "_table.FlightTable.take_off",
-        """\
-        if flight is not None:
-            flight.fenced = True
-""",
-        """\
-        if flight is not None:
-""",
+        "_table.FlightTable.fence",
+        "        flight.fenced = True\n",
+        "",
         "7, the fence: what user code fenced while its entry was shown is put into the cache",
         "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
     ),
     Fault(
         "clear-leaves-no-mark",
         "_table.FlightTable.take_all_off",
-        """\
-                self.flights.popitem()[1].fenced = True
-""",
-        """\
-                self.flights.popitem()
-""",
+        "self.fence(flight)",
+        "self.flights.remove(flight)",
         "7, the fence: what user code cleared while its entry was shown is put into the cache",
         "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
     ),
@@ -288,14 +261,8 @@ FAULTS = [
     Fault(
         "two-refreshes",
         "_table.FlightTable.claim_behind",
-        """\
-        assert self.shelf is not None
-        flight = self.flights.setdefault(mine.key, mine)
-""",
-        """\
-        assert self.shelf is not None
-        flight = self.flights[mine.key] = mine
-""",
+        "flight = self.flights.enter(mine)\n        if",
+        "flight = self.flights._by_hash[mine.hash] = mine\n        if",
         "10, refresh is a flight: whoever finds a stale value starts a refresh, all at once",
         "early_refresh::a_cycle_has_one_refresh_however_many_threads_draw_it",
     ),
@@ -363,10 +330,8 @@ FAULTS = [
     Fault(
         "a-child-has-its-parents-flights",
         "_table.FlightTable.forked",
-        """\
-        self.flights = {}
-        if self.hanging""",
-        "        if self.hanging",
+        "        self.flights.clear()\n",
+        "",
         "14, fork: a child waits for a load that nobody runs",
         "locks::a_child_does_not_wait_for_a_load_of_its_parent",
     ),

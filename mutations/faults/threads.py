@@ -126,7 +126,7 @@ FAULTS = [
     Fault(
         "no-thread-of-an-executor-helps",
         "_threads.call",
-        " or submit is None or me.thread.works\n",
+        " or submit is None or me.local.thread.works\n",
         " or submit is None\n",
         "9, no hangs: loads on one executor that need each other wait for its only thread",
         "executor_queue::nested_loads_do_not_starve_on_one_thread",
@@ -134,10 +134,8 @@ FAULTS = [
     Fault(
         "a-refused-refresh-keeps-the-key",
         "_threads.behind",
-        """\
-            table.recover(mine, None)
-            _load.not_started""",
-        "            _load.not_started",
+        "            table.recover(mine, None)\n            table.tell_once",
+        "            table.tell_once",
         "8, nothing is left behind: when an executor refused once, nobody refreshes any more",
         "executor_queue::an_executor_that_refuses_is_asked_again_by_the_next_caller",
     ),
@@ -172,5 +170,105 @@ FAULTS = [
         "            pass\n",
         "10, refresh is a flight: after eight refreshes the pool's threads are made for nothing",
         "executor::a_thread_of_the_pool_that_is_idle_is_used_again",
+    ),
+    Fault(
+        "a-turn-is-lost",
+        "_executor.Line.turn_over",
+        "        self._turns.append(None)\n        if self._jobs:",
+        "        if self._jobs:",
+        "10, refresh is a flight: after six refreshes a function has no more",
+        "executor::a_thread_of_the_pool_that_is_idle_is_used_again",
+    ),
+    Fault(
+        "what-waits-is-not-looked-for",
+        "_executor.Line.turn_over",
+        "        if self._jobs:\n",
+        "        if False:\n",
+        "10, refresh is a flight: what found no turn left is queued for good",
+        "executor::by_default_they_share_a_few_daemon_threads",
+    ),
+    Fault(
+        "a-function-takes-all-threads",
+        "_executor.Line.begin",
+        "self._turns = deque([None] * TURNS)",
+        "self._turns = deque([None] * THREADS)",
+        "10, refresh is a flight: hanging refreshes of one function stop those of all others",
+        "executor::by_default_they_share_a_few_daemon_threads",
+    ),
+    Fault(
+        "a-line-is-its-parents",
+        "_executor.Pool.begin",
+        """\
+        for line in list(self.lines):
+            line.begin()
+""",
+        "",
+        "14, fork: a child refreshes nothing where the refreshes of its parent hang",
+        "executor::the_pool_of_a_child_begins_anew",
+    ),
+    Fault(
+        "a-thread-does-not-know-what-it-loads",
+        "_threads.load",
+        "        thread.flight = flight\n",
+        "",
+        "9, no hangs: a cycle round a loop that a loader runs waits for ever",
+        "cycles::a_cycle_round_a_loaders_own_event_loop_is_seen",
+    ),
+    Fault(
+        "the-pool-has-the-queue-of-threads",
+        "_executor.Pool.begin",
+        "| None = None\n",
+        "| None = queue.SimpleQueue()\n",
+        "9, no hangs: where gevent patches after the import, a refresh blocks all greenlets",
+        "gevent::greenlets_of_a_program_that_is_patched_after_the_import_share_loads[a-refresh-in-the-pool]",
+    ),
+    Fault(
+        "nobody-hurries",
+        "_serving.at_once",
+        "            _executor.hurry(table, flight)\n",
+        "            pass\n",
+        "10, refresh is a flight: eight hanging refreshes anywhere stop those of the process",
+        "executor::refreshes_of_many_functions_that_hang_stop_no_other_for_long",
+    ),
+    Fault(
+        "a-long-wait-is-not-told",
+        "_executor.hurry",
+        "    table.tell_once(\n",
+        "    (lambda *_: None)(\n",
+        "10, refresh is a flight: an executor that hangs stops all refreshes, in silence",
+        "executor::an_executor_of_ones_own_that_hangs_is_told",
+    ),
+    Fault(
+        "who-hangs-hurries-as-well",
+        "_executor.Line.hurry",
+        """\
+        if len(self._running) >= TURNS:
+            return
+""",
+        "",
+        "10, refresh is a flight: a function whose loads hang takes one thread after the other",
+        "executor::a_function_whose_own_refreshes_hang_gets_no_more_threads",
+    ),
+    Fault(
+        "what-a-caller-has-run-is-queued",
+        "_executor.ThreadLoad.run",
+        "                self._leave_the_queue()\n",
+        "                pass\n",
+        "8, nothing is left behind: a refresh that a caller has run stays queued, with its key",
+        "executor::a_refresh_that_a_caller_has_run_leaves_the_queue",
+    ),
+    Fault(
+        "handlers-end-the-threads-of-the-pool",
+        "_executor.Line.serve",
+        """\
+        except BaseException:
+            pass
+        finally""",
+        """\
+        except ZeroDivisionError:
+            pass
+        finally""",
+        "10, refresh is a flight: after eight that could not be told, no refresh runs any more",
+        "executor::log_handlers_do_not_end_the_threads_of_the_pool",
     ),
 ]

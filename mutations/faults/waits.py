@@ -19,12 +19,14 @@ FAULTS = [
         "look-before-the-edge",
         "_waits.Edge.__enter__",
         """\
-            _waiting[self._runner] = ref(self._flight)
+            for runner in self._runners:
+                _waiting[runner] = ref(self._flight)
             self.check()
 """,
         """\
             self.check()
-            _waiting[self._runner] = ref(self._flight)
+            for runner in self._runners:
+                _waiting[runner] = ref(self._flight)
 """,
         "9, no hangs: two that close a cycle at the same moment both see none",
         "waits::the_edge_is_there_when_the_walk_begins",
@@ -32,7 +34,7 @@ FAULTS = [
     Fault(
         "no-look-at-the-path-again",
         "_waits.Edge.check",
-        "if path is not None and _cycle(self._runner, self._flight) == path:",
+        "if path is not None and _cycle(self._runners, self._flight) == path:",
         "if path is not None:",
         "9, no false alarms: waits that did not exist at the same time are called a deadlock",
         "waits::a_cycle_that_is_gone_at_the_second_look_is_none",
@@ -40,17 +42,60 @@ FAULTS = [
     Fault(
         "an-edge-stays",
         "_waits.Edge.__exit__",
-        "            _waiting.pop(self._runner, None)",
-        "            pass",
+        "                _waiting.pop(runner, None)",
+        "                pass",
         "9, no false alarms: a thread that gave up waiting is accused as long as that flight flies",
         "waits::an_edge_ends_with_its_wait",
     ),
     Fault(
         "a-blocked-loop-is-no-runner",
         "_waits._cycle",
-        "(last.load.task, last.thread) if last.load",
-        "(last.load.task,) if last.load",
+        "last.thread if last.loop is None else last.loop",
+        "last.thread if last.loop is None else None",
         "9, no hangs: a thread that blocks the loop which must run its leader hangs",
         "group::a_thread_that_would_block_the_loop_that_runs_its_leader_gets_a_deadlock_error",
+    ),
+    Fault(
+        "a-closed-loop-waits",
+        "_waits._cycle",
+        " or last.is_gone():",
+        ":",
+        "9, no false alarms: a cycle through a task whose loop was closed is called a deadlock",
+        "group::a_wait_that_ended_with_its_loop_is_no_part_of_a_cycle",
+    ),
+    Fault(
+        "an-edge-hides-the-outer-one",
+        "_waits.Edge.__exit__",
+        "                _waiting[runner] = outer",
+        "                _waiting.pop(runner, None)",
+        "9, no hangs: a signal handler that waits in the middle of a wait hides that one's cycle",
+        "waits::an_edge_ends_with_its_wait",
+    ),
+    Fault(
+        "a-cycle-is-looked-for-once",
+        "_threads._wait",
+        "            edge.check()\n",
+        "",
+        "9, no hangs: a cycle that was hidden by a signal handler's wait is never seen",
+        "group::a_wait_in_a_signal_handler_hides_no_cycle",
+    ),
+    Fault(
+        "a-loop-stays-in-its-thread",
+        "_waits._cycle",
+        "last.thread if last.loop is None else last.loop",
+        "last.thread",
+        "9, no false alarms: a thread that ran a loop before it moved is accused",
+        "cycles::a_loop_that_another_thread_runs_now_blocks_nobody",
+    ),
+    Fault(
+        "greenlets-are-one-thread",
+        "_threads.call",
+        """\
+    if threading.local is not me.kind:
+        me.adapt()  # before a ticket says whose it is
+""",
+        "",
+        "9, no false alarms: where gevent patches after the import, who follows is a deadlock",
+        "gevent::greenlets_of_a_program_that_is_patched_after_the_import_share_loads[a-herd]",
     ),
 ]
