@@ -106,8 +106,8 @@ FAULTS = [
     Fault(
         "nobody-holds-the-task-of-a-refresh",
         "_task_loads._run",
-        "        held_by(task.get_loop()).tasks[task] = ref(flight)\n",
-        "        held_by(task.get_loop()).tasks.clear()\n",
+        "        held.tasks[task] = flight\n",
+        "        held.tasks.clear()\n",
         "9, no hangs: a load whose future nobody else holds is collected, with its task",
         "serving_async::a_refresh_is_held_although_asyncio_holds_tasks_weakly",
     ),
