@@ -260,3 +260,31 @@ def test_the_flights_of_a_table_can_be_cleared() -> None:
     flights.enter(Flight("k", "f"))
     flights.clear()
     assert not flights
+
+
+@pytest.mark.parametrize("ending", ["a failed reload", "a value that is over at once"])
+def test_a_comparison_that_raises_at_a_landing_changes_nobodys_outcome(
+    clock: Any, ending: str
+) -> None:
+    @cached_singleflight(
+        ttl=lambda value: 10 if value == "old" else 0, stale_if_error=100, timer=clock
+    )
+    def load(key: Colliding) -> str:
+        if clock.now == 1000:
+            return "old"
+        Colliding.compared = raises
+        if ending == "a failed reload":
+            raise LookupError("of the origin")
+        return "new"
+
+    def raises(*_: object) -> None:
+        raise ValueError("incomparable")
+
+    load(Colliding("k"))
+    clock.advance(50)
+    if ending == "a failed reload":
+        with pytest.raises(LookupError, match="of the origin"):
+            load(Colliding("k"))
+    else:
+        assert load(Colliding("k")) == "new"
+    assert not load.in_flight()

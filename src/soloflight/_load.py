@@ -11,6 +11,7 @@ from typing import Any
 from ._entry import Aging
 from ._flight import Flight, Outcome
 from ._for_one import PLAIN, refusal
+from ._interruptions import users_errors
 from ._locks import tell
 from ._outcome import Error, Value
 from ._shelf import Shelf
@@ -92,8 +93,10 @@ def _held_off(
 
     A fresh one was put there meanwhile. `raised`: by the loader.
     """
+    entry = None
     try:
-        entry = shelf.find(flight.key)
+        with users_errors:  # of a key's __eq__
+            entry = shelf.find(flight.key)
         if type(entry) is not Aging or not now < entry.until:
             return None
         hides = shelf.policy.hides(raised)
