@@ -12,12 +12,12 @@ from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
-import cachetools
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
 from ._durations import is_number, lifetime, size, told
 from ._entry import Entry, Raising
 from ._interruptions import is_interruption
+from ._mending import mend
 from ._options import UNSET, check_callable, check_ttl
 from ._policy import Policy, fixed
 from ._shelf import Shelf
@@ -116,39 +116,7 @@ def _store(cache: MutableMapping[Any, Any], **options: Any) -> Store:
     classes = (*type(cache).__mro__, Cache)
     setters = (getattr(vars(cls).get("__setitem__"), "__code__", None) for cls in classes)
     refusals = {code for code in setters if code is not None}
-    return Store(cache, mend=partial(_mend, cache), refusals=refusals, **options)
-
-
-def _mend(cache: MutableMapping[Any, Any], keep: bool) -> bool:
-    """Make a cache whole that may have been left half linked; whether that is known to be done.
-
-    What was raised in mid-change is in none of its methods' plan. So it begins anew, and what it
-    had is put in again: as if stored just now, but for the deadlines of entries, which they have
-    themselves. (What is not ours has its deadline from the cache, if any, and goes.)
-    """
-    if isinstance(cache, dict):
-        if not keep:
-            cache.clear()
-        return True
-    base: Any = next((cls for cls in type(cache).__mro__ if cls in _KINDS), None)
-    if base is None:
-        return False
-    data = getattr(cache, "_Cache__data", {})
-    timed = base in (TTLCache, TLRUCache)
-    kept = [(k, v) for k, v in data.items() if keep and (isinstance(v, Entry) or not timed)]
-    _KINDS[base](cache)
-    try:
-        for key, value in kept:
-            base.__setitem__(cache, key, value)
-    except BaseException as error:  # user code again: rather empty than broken
-        _KINDS[base](cache)
-        if is_interruption(error):
-            raise
-    return True
-
-
-def _begin(cls: Any, cache: Any, *options: Any) -> None:
-    cls.__init__(cache, cache.maxsize, *options, vars(cache).get("getsizeof"))
+    return Store(cache, mend=partial(mend, cache), refusals=refusals, **options)
 
 
 def _timer(cache: Any) -> Callable[[], float]:
@@ -159,17 +127,6 @@ def _timer(cache: Any) -> Callable[[], float]:
     """
     timer: Callable[[], float] = getattr(cache, "timer", monotonic)
     return getattr(timer, "_Timer__timer", timer)
-
-
-_KINDS: dict[Any, Callable[[Any], None]] = {
-    TTLCache: lambda cache: _begin(TTLCache, cache, cache.ttl, _timer(cache)),
-    TLRUCache: lambda cache: _begin(TLRUCache, cache, cache.ttu, _timer(cache)),
-    RRCache: lambda cache: _begin(RRCache, cache, cache.choice),
-}
-for _name in ("FIFOCache", "LFUCache", "LRUCache", "MRUCache", "Cache"):
-    if hasattr(cachetools, _name):  # not all of them are in all versions
-        _cls = getattr(cachetools, _name)
-        _KINDS[_cls] = partial(_begin, _cls)
 
 
 def _given(

@@ -53,15 +53,14 @@ class Store:
         cache: Cache,
         *,
         shared: bool,
-        mend: Callable[[bool], bool],
+        mend: Callable[[BaseException | None], bool | None],
         refusals: set[CodeType],
         ordered: bool = True,
         ttu: Callable[[Hashable, Any, float], float] | None = None,
     ) -> None:
         self.cache = cache
         self.shared = shared  # whether it may hold entries of others
-        # Makes a cache whole that may be half linked: with what it holds, or empty. Whether it can.
-        self.mend = mend
+        self.mend = mend  # makes the cache whole after an error, or empty: see `_mending`
         self.refusals = refusals  # what raises a `ValueError` for what is too large
         self.ordered = ordered  # whether reading a key from the cache changes what it evicts
         self.ttu = ttu  # the cache's own "time to use" of an entry
@@ -70,6 +69,7 @@ class Store:
         # To something that lives as long as the call that makes a change: no interruption can leave
         # it alive.
         self.busy: ref[set[Any]] | None = None
+        self.told = False  # that the cache may be broken
         self.size: float = 0  # when the cache was asked for it last
         # Changes asked for while another one is made; made after it.
         self.pending: deque[tuple[Owner, Hashable, Entry[Any] | None]] = deque()
@@ -130,8 +130,8 @@ class Store:
                 self.pending.appendleft((owner, key, None))  # what was there is out of date
                 owner.refused(key, entry)
             if is_interruption(error):
-                if not self.mend(True):
-                    tell("%s: interrupted in mid-change; its cache may be broken", owner.name)
+                if not self.mend(error):
+                    self._tell(owner)
                 raise
             self._failed(owner, error, entry is not None)
         finally:
@@ -145,13 +145,26 @@ class Store:
             if isinstance(error, ValueError) and is_raised_by(error, self.refusals):
                 return  # the cache's own word for a value that is too large
             if not isinstance(error, SizeError):
-                self.mend(True)
+                self._mend(owner, error)
             if storing:
                 owner.failed(error)
             else:
                 owner.troubled(error)
         finally:
             del error  # an exception holds its traceback, that this frame
+
+    def _mend(self, owner: Owner, error: Exception) -> None:
+        try:
+            # What is no cache of cachetools (None) raises as it likes, and is in order.
+            if self.mend(error) is False:
+                self._tell(owner)
+        finally:
+            del error
+
+    def _tell(self, owner: Owner) -> None:
+        if not self.told:
+            self.told = True
+            tell("%s: a change broke off in the middle; its cache may be broken", owner.name)
 
     def _replay(self, owner: Owner) -> None:
         """Tell the cache which keys were hit since the last time."""
@@ -171,7 +184,7 @@ class Store:
                 if is_interruption(error):
                     raise
                 if not any(key is word for word in error.args):  # or it has expired
-                    self.mend(True)
+                    self._mend(owner, error)
                     if not isinstance(error, KeyError):
                         owner.troubled(error)
 
@@ -191,7 +204,7 @@ class Store:
             except Exception as error:
                 if is_interruption(error):
                     raise
-                self.mend(True)
+                self._mend(owner, error)
                 owner.troubled(error)
 
     def forked(self, owner: Owner) -> None:
@@ -199,7 +212,7 @@ class Store:
             self.busy = None
             self.pending.clear()
             owner.hide_all()
-            if not self.mend(False):
+            if not self.mend(None):
                 self.change(owner, ALL, None)
             if not self.shared:
                 tell("%s: a fork in mid-change; its cache starts anew, empty", owner.name)
