@@ -274,7 +274,7 @@ def test_each_caller_has_an_exception_of_its_own() -> None:
     assert [error.args for error in errors] == [("alone", "noted")] * 4
 
 
-@pytest.mark.parametrize("what", ["stale_if_error", "timer", "key"])
+@pytest.mark.parametrize("what", ["stale_if_error", "timer"])
 @IS_ASYNC
 def test_what_raises_beside_a_stale_entry_keeps_nothing_alive(
     marks: Marks, what: str, is_async: bool
@@ -298,21 +298,11 @@ def test_what_raises_beside_a_stale_entry_keeps_nothing_alive(
         asked("timer")
         return clock()
 
-    class Key(str):
-        __slots__ = ()
-        __hash__ = str.__hash__
-
-        def __eq__(self, other: object) -> bool:
-            asked("key")
-            return str.__eq__(self, other)
-
     def fail() -> None:
         failed.append(True)
         {}.popitem()
 
-    key = {"key": lambda key, argument: Key(key), "ignore": ()}
-    options = {"stale_if_error": {KeyError: hidden}, "timer": timer, **key}
-    load = cached(marks, fail, is_async, **options)
+    load = cached(marks, fail, is_async, stale_if_error={KeyError: hidden}, timer=timer)
     load.put("value", "k", None)
     clock.advance(20)
     marks.call(load)
