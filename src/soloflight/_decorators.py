@@ -308,12 +308,14 @@ def _decorate(
         copy=loads.copy,
     )
     if options.key is not None:
+        # Whether it is a method may show only at the first call: any way that is possible will do
+        # here. `generate` checks the one that it is.
         ways = [params, _keys.without_self(params)]
         if kind is staticmethod or not (core.for_methods or core.defined_in_class()):
             del ways[1]
         elif kind is classmethod or core.for_methods or (params and params[0].name in SELF):
             del ways[0]
-        _keys.check_key(options.key, ways, name)  # a method that turns out to be a static one, too
+        _keys.check_key(options.key, ways, name)
     return decorated(core, kind)
 
 

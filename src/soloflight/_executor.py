@@ -87,7 +87,7 @@ class Line:
         self.begin()
 
     def begin(self) -> None:
-        # Single operations only, as above.
+        # Single operations only: see `Pool.begin`.
         self._jobs: deque[Callable[[], object]] = deque()
         self._running: deque[None] = deque()
         self._turns = deque([None] * TURNS)
@@ -178,7 +178,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def hurry(table: FlightTable, flight: Flight) -> None:
-    """A caller was served while the refresh behind that may still wait for a thread."""
+    """Tell, once, of a refresh that has waited for long, and give it a thread of its own."""
     load = flight.load
     if not isinstance(load, ThreadLoad) or not load.has_waited_long():
         return

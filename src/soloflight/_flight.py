@@ -76,9 +76,9 @@ class Flight:
         self.key = key
         self.hash = hash(key)  # while it flies, that of the key may change
         self.name = name  # of the function or group, for messages
-        self.thread = me.local.thread  # runs the load, or ran the loop when that began
-        # What a thread runs has none. Weak, as all that a flight has of a loop: a loop that is
-        # dropped takes its loads with it.
+        self.thread = me.local.thread  # runs the load; of a task's: ran the loop when it began
+        # The event loop whose task runs the load; None: a thread runs it. Weak, so that a loop that
+        # is dropped takes its loads with it.
         self.loop = loop
         self.load: Load | None = None  # set before it begins
         self.unattended = False  # it goes on when the last caller has left: a refresh

@@ -19,9 +19,9 @@ Found = Flight | tuple[Flight, ...]
 
 
 class Flights:
-    """A flight enters with no lock.
+    """The flights of a table, by key.
 
-    It is removed, or put beside others, under the lock of the table.
+    Entering takes no lock, unless keys share a hash; removal needs that of the table.
     """
 
     __slots__ = ("_by_hash", "_lock")

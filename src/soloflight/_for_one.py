@@ -30,7 +30,7 @@ for _manager in (contextmanager, asynccontextmanager):
 
 
 PLAIN = frozenset({type(None), bool, int, float, str, bytes, tuple, list, dict, set, frozenset})
-"""Classes whose values need no closer look: that is a part of every miss."""
+"""Classes of nearly all values: the closer look would slow every miss."""
 
 
 def refusal(value: Any, name: str) -> TypeError | None:

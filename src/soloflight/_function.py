@@ -123,7 +123,7 @@ class _Unbound(BaseObjectProxy):
     fastest call that an object can have.
     """
 
-    # The one name that only a slot can take from wrapt, which asks the loader; it stays empty.
+    # Always empty: without this slot wrapt would answer with the loader's name, not asking us.
     __slots__ = ("__qualname__",)
     _core: Core
     _own: dict[str, Any]  # what was set on this object, and not on its loader

@@ -38,7 +38,7 @@ class Index(dict[Hashable, Ref]):
     __repr__ = object.__repr__
 
     def __reduce__(self) -> tuple[type[Index], tuple[()]]:
-        """In a copy of the cache it keeps its entries apart; where they are seen is ours."""
+        """Copied empty: part of keys, it tells entries apart; what it shows is of here."""
         return Index, ()
 
     def __reduce_ex__(self, protocol: object) -> tuple[type[Index], tuple[()]]:

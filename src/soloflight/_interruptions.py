@@ -48,8 +48,8 @@ def _handles(frame: FrameType, interrupted: FrameType) -> bool:
     """Whether a frame is that of a signal handler: called with the number, and the frame there."""
     code = frame.f_code
     if code in map(_code, map(signal.getsignal, signal.valid_signals())):
-        return True  # it may have let go of them
-    # In there keyword-only ones come before ``*args``.
+        return True  # whatever its variables are by now
+    # In `co_varnames` keyword-only ones come before ``*args``.
     count = code.co_argcount + code.co_kwonlyargcount
     names = code.co_varnames[: count + bool(code.co_flags & _VARIADIC)]
     seen: list[Any] = [frame.f_locals.get(name) for name in names]

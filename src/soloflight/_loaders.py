@@ -15,9 +15,9 @@ from typing import Any
 
 from ._shown import shown
 
-# What `asyncio.iscoroutinefunction` looks for, and `create_autospec` sets (before Python 3.14).
 _BOUND = (MethodType,) if sys.version_info >= (3, 14) else (MethodType, partial)
 """What has a ``__get__`` that binds nothing (from Python 3.14 on, that of a partial does)."""
+# What `asyncio.iscoroutinefunction` looks for, and `create_autospec` sets (before Python 3.14).
 _MARK: Any = getattr(coroutines, "_is_coroutine", None)
 
 

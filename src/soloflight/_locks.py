@@ -10,7 +10,8 @@ handler of the user's has locks of its own, and may call us.
 
 In a child process every table starts anew, and no lock is held but by the thread that is left. The
 locks are taken before the fork, so that the child gets no cache in mid-change. That takes a bounded
-time: what cannot be had by then is rebuilt in the child instead.
+time: where a lock cannot be had by then, the child gets a new one, and a cache that was in
+mid-change starts empty there.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ OWN = {"__qualname__", "__type_params__", "__annotate__"}
 """What `functools.wraps` sets besides what is in `UNBOUND`."""
 
 _WRAPS = ("__module__", "__name__", "__qualname__", "__doc__")
-"""What it sets before ``__wrapped__``. Fewer of them may be set for other reasons."""
+"""What `functools.wraps` has set when it sets ``__wrapped__``: by all of these we know it."""
 
 
 def _shown(name: str) -> property:

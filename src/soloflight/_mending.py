@@ -34,10 +34,10 @@ _KEYED = [
 
 
 def mend(cache: MutableMapping[Any, Any], error: BaseException | None) -> bool | None:
-    """Make a cache whole after an error in a change, or empty (None: a fork).
+    """Make a cache whole after an `error` in a change; without one, after a fork, make it empty.
 
-    False: its class has methods of its own, which may know of things that are gone. None: it is of
-    a kind that we do not know.
+    Returns True; False where its class has methods of its own, which may know of things that are
+    gone; None for a kind of cache that we do not know.
     """
     frame = None if error is None else _deepest(error)
     try:
@@ -49,7 +49,8 @@ def mend(cache: MutableMapping[Any, Any], error: BaseException | None) -> bool |
         if "_Cache__data" not in own:
             return None
         timer: Any = own.get("_TimedCache__timer")
-        # Not elsewhere: who iterates over the cache, and calls us, makes it stand still.
+        # Only where the timer's own methods broke off: elsewhere it may rightly stand still, as
+        # while somebody iterates over the cache.
         entering = frame is not None and frame.f_code.co_name in ("__enter__", "__exit__")
         if timer is not None and (error is None or entering):
             timer._Timer__nesting = 0

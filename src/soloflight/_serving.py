@@ -14,9 +14,9 @@ from ._table import FlightTable
 from .exceptions import WaitTimeout
 
 Behind = Callable[[Aging[Any], Hashable, tuple[Any, ...], Mapping[str, Any]], bool | None]
-"""Start a refresh behind an entry that is served; whether there was none.
+"""Start a refresh behind an entry that is served; whether it started.
 
-None: there can be none, the caller has to load.
+None: there can be none, so the caller has to load.
 """
 
 

@@ -47,10 +47,10 @@ class Shelf:
         self.ttu = store.ttu
         self.instances: Callable[[], list[Index]] = list
         self.hit = Tally()
+        self.failures = 0  # values that could not be stored
+        self.troubles = 0  # other errors of the cache
         # Written by callbacks of weak references, without the lock, wherever they run:
         self.dropped: deque[Ref] = deque()
-        self.failures = 0
-        self.troubles = 0
 
     @property
     def lock(self) -> RLock:

@@ -66,8 +66,8 @@ class Store:
         self.ttu = ttu  # the cache's own "time to use" of an entry
         self.lock: RLock = RLock()
         # Guarded by the lock:
-        # To something that lives as long as the call that makes a change: no interruption can leave
-        # it alive.
+        # The change under way, if any, by a reference to a local of it: that no interruption
+        # leaves set.
         self.busy: ref[set[Any]] | None = None
         self.told = False  # that the cache may be broken
         self.size: float = 0  # when the cache was asked for it last
@@ -214,5 +214,4 @@ class Store:
             owner.hide_all()
             if not self.mend(None):
                 self.change(owner, ALL, None)
-            if not self.shared:
-                tell("%s: a fork in mid-change; its cache starts anew, empty", owner.name)
+            tell("%s: a fork in mid-change; its cache starts anew, empty", owner.name)

@@ -86,8 +86,8 @@ class FlightTable:
         self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
         self.counts = Counts()
         self.told: set[str] = set()  # what is told once
-        # Where the event loop of a refresh has ended before it: that loop, and how old another one
-        # has to be that may have a refresh.
+        # The last event loop that ended before a refresh in it, and the age from which on another
+        # loop is trusted with one.
         self.short_lived: Home | None = None
         self.proven = 0.0
         # Guards what follows, every flight's waiters, and the shelf's cache.
@@ -288,6 +288,7 @@ class FlightTable:
 
     def may_end_early(self, loop: Home) -> bool:
         """Whether a refresh in this event loop may be lost, as loops live no longer than a call."""
+        # (That of the last one lives on: there the refresh itself was cancelled.)
         return loop is not self.short_lived and loop.age() < self.proven
 
     def _count(self, flight: Flight, outcome: Error | None) -> None:

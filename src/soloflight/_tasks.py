@@ -173,12 +173,14 @@ def behind(
     None: its event loop may not live that long, so the caller has to load itself.
     """
     held = running_loop(table)
-    if table.may_end_early(held.home):
+    if table.short_lived is not None:
+        # Only now: at the end of a program nobody needs to know.
         table.tell_once(
-            "a refresh was abandoned, as its event loop ended before it; where loops live no "
+            "a refresh was abandoned, cancelled or ended with its event loop; where loops live no "
             "longer than a call, stale hits load in the foreground"
         )
-        return None
+        if table.may_end_early(held.home):
+            return None
     mine = Flight(key, table.name, held.home)
     mine.unattended = True
     try:

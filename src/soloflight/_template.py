@@ -192,9 +192,8 @@ def _source(
         full = f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
     else:
         full = f"{sf}key"
-        if (
-            spec.cached and len(parts) == 1
-        ):  # it may be anything, the scoped key of another function too
+        # A key of one part may be anything, the scoped key of another function too.
+        if spec.cached and len(parts) == 1:
             full += f" if {sf}type({sf}key) is not {sf}Scoped else "
             full += f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
 
