@@ -90,6 +90,7 @@ def test_a_load_that_everyone_has_left_may_fail_as_a_refresh_does(
     assert load.peek().failures == 1
     assert world.call(load) == "old"  # held off
     assert origin.loads == 1
+    until(lambda: caplog.records)  # it is told after the landing
     assert len([record for record in caplog.records if record.name == "soloflight"]) == 1
 
 

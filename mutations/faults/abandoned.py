@@ -30,8 +30,8 @@ FAULTS = [
     Fault(
         "no-loop-is-short-lived",
         "_tasks.behind",
-        "    if table.may_end_early(held.home):\n",
-        "    if False:\n",
+        "        if ends_early:\n",
+        "        if False:\n",
         "10, refresh is a flight: where each call has its own loop, no stale value is replaced",
         "serving_async::a_refresh_whose_loop_was_merely_closed_is_abandoned",
     ),

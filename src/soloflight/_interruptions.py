@@ -22,19 +22,29 @@ _VARIADIC = 0x04  # in `co_flags`
 def is_interruption(error: BaseException) -> bool:
     """Whether an exception came from outside."""
     traceback, interrupted = error.__traceback__, None
+    frame: FrameType | None = None
     try:
         if not isinstance(error, Exception):
             return True
+        handlers = set(map(_code, filter(callable, map(signal.getsignal, range(1, signal.NSIG)))))
         while traceback is not None:
-            if interrupted is not None and _handles(traceback.tb_frame, interrupted):
+            frame = traceback.tb_frame
+            # It may have let go of what it was called with.
+            if frame.f_code in handlers or (interrupted and _handles(frame, interrupted)):
                 return True
-            interrupted = traceback.tb_frame
+            interrupted = frame
             traceback = traceback.tb_next
         # Another thread sets a class: made without a word, and by no statement of where it strikes.
         # What C makes so is its own: the StopIteration of `next`, MemoryError, `queue.Empty`.
         return not error.args and not is_raised_by(error, None) and not _is_of_c(type(error))
     finally:
-        del error, traceback, interrupted  # an exception holds its traceback, that this frame
+        frame = None
+        del (
+            error,
+            traceback,
+            interrupted,
+            frame,
+        )  # an exception holds its traceback, that this frame
 
 
 def _is_of_c(cls: type) -> bool:
@@ -47,8 +57,6 @@ def _is_of_c(cls: type) -> bool:
 def _handles(frame: FrameType, interrupted: FrameType) -> bool:
     """Whether a frame is that of a signal handler: called with the number, and the frame there."""
     code = frame.f_code
-    if code in map(_code, map(signal.getsignal, signal.valid_signals())):
-        return True  # whatever its variables are by now
     # In `co_varnames` keyword-only ones come before ``*args``.
     count = code.co_argcount + code.co_kwonlyargcount
     names = code.co_varnames[: count + bool(code.co_flags & _VARIADIC)]

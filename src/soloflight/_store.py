@@ -181,12 +181,13 @@ class Store:
             try:
                 self.cache[key]
             except Exception as error:
+                if any(key is word for word in error.args):
+                    continue  # the cache's own word for what it does not have any more
                 if is_interruption(error):
                     raise
-                if not any(key is word for word in error.args):  # or it has expired
-                    self._mend(owner, error)
-                    if not isinstance(error, KeyError):
-                        owner.troubled(error)
+                self._mend(owner, error)
+                if not isinstance(error, KeyError):
+                    owner.troubled(error)
 
     def _bury(self, owner: Owner) -> None:
         """Remove some of what dead instances left behind."""

@@ -53,8 +53,9 @@ Board = Callable[[Flight, Flight], None]
 """``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""
 
 
-LONG_LIVED = 60.0
-"""Seconds after which an event loop is thought to live on, whatever became of others."""
+SHORT_LIVED, LONG_LIVED = 0.1, 60.0
+"""Seconds. Where an event loop has ended with a refresh in it, another one is trusted with one once
+it is older than the first plus twice the age of that; after the second, whatever there was."""
 
 
 class FlightTable:
@@ -284,7 +285,7 @@ class FlightTable:
     def lost_in(self, loop: Home) -> None:
         """A refresh has ended with its event loop, or as if it had."""
         self.short_lived = loop
-        self.proven = max(self.proven, min(2 * loop.age(), LONG_LIVED))
+        self.proven = max(self.proven, min(SHORT_LIVED + 2 * loop.age(), LONG_LIVED))
 
     def may_end_early(self, loop: Home) -> bool:
         """Whether a refresh in this event loop may be lost, as loops live no longer than a call."""

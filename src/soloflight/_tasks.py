@@ -174,12 +174,13 @@ def behind(
     """
     held = running_loop(table)
     if table.short_lived is not None:
+        ends_early = table.may_end_early(held.home)
         # Only now: at the end of a program nobody needs to know.
         table.tell_once(
             "a refresh was abandoned, cancelled or ended with its event loop; where loops live no "
             "longer than a call, stale hits load in the foreground"
         )
-        if table.may_end_early(held.home):
+        if ends_early:
             return None
     mine = Flight(key, table.name, held.home)
     mine.unattended = True

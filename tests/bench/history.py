@@ -27,6 +27,7 @@ class Call:
         self.got: int | None = None
         self.led: Load | None = None
         self.impatient = False  # it had waited for as long as it would
+        self.cancelled = False  # it may lead all the same, if it was about to
 
     def __str__(self) -> str:
         got = "" if self.got is None else f" got {self.got}"
@@ -169,7 +170,8 @@ class History:
 
     def _events_of(self, load: Load) -> Iterator[Event]:
         n, leader = load.number, load.leader
-        began, claimed = leader.began, min(load.began, leader.ended)
+        began = leader.began
+        claimed = load.began if leader.cancelled else min(load.began, leader.ended)
         got = [c for c in self.calls if c.got == n and c.name in ("call", "refresh")]
         # A hit may come as soon as it is stored; those aboard go on when it is off the table.
         aboard = [c for c in got if c.led is load or c.name == "refresh" or not load.stored]

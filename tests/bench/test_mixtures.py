@@ -97,7 +97,7 @@ class Mixture(Program):
         with self.asking(name, key) as call:
             future = self.group.submit(key, self.loader)
             if self.random.random() < 0.2:
-                future.cancel()
+                call.cancelled = future.cancel()
             self.scheduler.wait(future.done)
             call.got = future.result()
 
