@@ -217,8 +217,8 @@ FAULTS = [
     Fault(
         "interruptions-are-failed-stores",
         "_interruptions.is_interruption",
-        "            if frame.f_code in handlers or (interrupted and _handles(frame, interrupted)):",
-        "            if False:",
+        "if frame.f_code in handlers or (interrupted and _handles(frame, interrupted)):",
+        "if False:",
         "5, interruptions: a soft time limit that strikes in a store is swallowed",
         "store_errors::an_exception_of_a_signal_handler_in_a_store_is_its_callers",
     ),
