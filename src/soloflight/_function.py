@@ -129,13 +129,18 @@ class _Unbound(BaseObjectProxy):
     _own: dict[str, Any]  # what was set on this object, and not on its loader
     _face: Face | None = None  # None: the first call shows whether it is a method
 
-    def __getattr__(self, name: str) -> Any:
-        own = self._own
-        if name in own:
-            return own[name]
-        if name == "__annotations__" and "__annotate__" in own:  # Python 3.14
-            return own["__annotate__"](1) if own["__annotate__"] else {}
-        return getattr(self._core.loader, name)
+    if TYPE_CHECKING:  # they are to see a misspelt name
+        __name__: str
+
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            own = self._own
+            if name in own:
+                return own[name]
+            if name == "__annotations__" and "__annotate__" in own:  # Python 3.14
+                return own["__annotate__"](1) if own["__annotate__"] else {}
+            return getattr(self._core.loader, name)
 
     def __setattr__(self, name: str, value: object) -> None:
         own = self._own
