@@ -105,6 +105,34 @@ def test_a_refresh_in_it_is_a_failed_one(clock: Clock) -> None:
     assert asyncio.run(load()) == 2  # in the foreground: the next loop may live no longer
 
 
+@QUIET
+def test_a_refresh_that_is_collected_in_its_landing_has_failed_once(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector may run anywhere, and ends its task."""
+    loads = Loads()
+    load: Any = cached_singleflight(ttl=10, stale_while_revalidate=60, timer=clock)(loads.load)
+    load.put(0)
+    clock.advance(10)
+    loop = dropped(load, loads)
+    table = load._core.table
+    hold_off = type(table)._hold_off
+
+    def collected(*args: Any) -> None:
+        gc.collect()
+        hold_off(*args)
+
+    monkeypatch.setattr(type(table), "_hold_off", collected)
+    gc.disable()
+    try:
+        for flight in table.flights:
+            table.land(flight, None)
+    finally:
+        gc.enable()
+    assert loop() is None
+    assert load.peek().failures == 1
+
+
 def test_a_load_is_held_while_its_loop_lives() -> None:
     """asyncio holds tasks weakly; a load whose wait nobody else holds has to go on."""
     woken: list[weakref.ref[Any]] = []

@@ -6,7 +6,7 @@ FAULTS = [
     Fault(
         "an-abandoned-refresh-holds-nothing-off",
         "_table.FlightTable._off",
-        "elif now is not None and flight.thread is not NOBODY:",
+        "elif now is not None and flight.unattended and flight.thread is not NOBODY:",
         "elif False:",
         "10, an abandoned refresh is a failed one: each stale hit asks the origin, and none lands",
         "serving_async::a_refresh_that_is_cancelled_leaves_the_table_and_the_next_attempt_is_held_off",
@@ -14,8 +14,8 @@ FAULTS = [
     Fault(
         "what-has-not-begun-holds-off",
         "_table.FlightTable._off",
-        "elif now is not None and flight.thread is not NOBODY:",
-        "elif now is not None:",
+        "elif now is not None and flight.unattended and flight.thread is not NOBODY:",
+        "elif now is not None and flight.unattended:",
         "10, refresh is a flight: one that was cancelled in a queue holds off the next, unloaded",
         "executor_queue::a_refresh_that_is_cancelled_while_it_is_queued_leaves_the_table",
     ),

@@ -244,7 +244,8 @@ class FlightTable:
                     with users_errors:  # of a key's __eq__
                         shelf.drop(key)  # its ttl is over at once; it is newer than what is there
                     shelf.tidy()
-                elif now is not None and flight.thread is not NOBODY:
+                elif now is not None and flight.unattended and flight.thread is not NOBODY:
+                    flight.unattended = False  # once: a collection in here may land it as well
                     with users_errors:
                         self._hold_off(flight, shelf.find(key), now)
                 else:
