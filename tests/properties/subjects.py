@@ -244,8 +244,8 @@ class Subject:
             gc.collect()
             time.sleep(0.001)
         if watch() is not None:
-            # Seen in whole runs on a busy machine, never alone, and not understood yet: whoever sees
-            # it again is told what holds it. It lives on.
+            # Seen in whole runs of a busy machine alone, and not understood yet: the next who
+            # sees it is told what holds it. It lives on.
             self.owners[pick] = watch()
             held_by = [type(holder).__name__ for holder in gc.get_referrers(watch())]
             print(f"an instance that nobody should hold is held by {held_by}", file=sys.stderr)
