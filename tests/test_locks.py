@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -697,6 +699,27 @@ def test_a_signal_handler_may_ask_for_a_lock_while_its_thread_waits_for_one(
     assert struck
 
 
+@contextmanager
+def interrupted(code: CodeType, at: int) -> Iterator[list[int]]:
+    """Raise at that line of a function; yields how many there have been, in a list."""
+    lines = [0]
+
+    def trace(frame: Any, event: str, arg: object) -> Any:
+        if frame.f_code is not code:
+            return None
+        if event == "line":
+            lines[0] += 1
+            if lines[0] == at:
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield lines
+    finally:
+        sys.settrace(None)
+
+
 @needs_fork
 @pytest.mark.parametrize("hook", ["_before", "_release"])
 def test_an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken(
@@ -710,22 +733,8 @@ def test_an_interruption_in_a_hook_of_a_fork_leaves_no_lock_taken(
 
     def fork(at: int) -> bool:
         """Fork, interrupted at that line of the hook; whether it has so many."""
-        lines = [0]
-
-        def trace(frame: Any, event: str, arg: object) -> Any:
-            if frame.f_code is not code:
-                return None
-            if event == "line":
-                lines[0] += 1
-                if lines[0] == at:
-                    raise KeyboardInterrupt
-            return trace
-
-        sys.settrace(trace)
-        try:
+        with interrupted(code, at) as lines:
             child = os.fork()
-        finally:
-            sys.settrace(None)
         if child == 0:
             os._exit(0)
         succeeds(child)
@@ -756,22 +765,8 @@ def test_an_interruption_in_the_hook_of_a_child_leaves_it_whole(
     gate.arrived()
 
     def fork(at: int) -> None:
-        lines = [0]
-
-        def trace(frame: Any, event: str, arg: object) -> Any:
-            if frame.f_code is not code:
-                return None
-            if event == "line":
-                lines[0] += 1
-                if lines[0] == at:
-                    raise KeyboardInterrupt
-            return trace
-
-        sys.settrace(trace)
-        try:
+        with interrupted(code, at):
             in_child(lambda: load(at) == at and not other.in_flight())
-        finally:
-            sys.settrace(None)
 
     def forks() -> None:
         for at in range(1, 12):
