@@ -57,6 +57,7 @@ HARMLESS = {
 """They look at other things than the protocol."""
 
 STARTED = re.compile(r"^tests/\S+::\S+", re.MULTILINE)
+ENDED = re.compile(r"^=+ .* in [\d.]+s.* =+$", re.MULTILINE)
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/\S+::.+?)(?: - .*)?$", re.MULTILINE)
 
 
@@ -144,6 +145,8 @@ def verdict(code: int | None, output: str) -> tuple[str, str]:
         return "", ""
     if failed := FAILED.search(output):
         return failed[1], "fails"
+    if code is None and not ENDED.search(output):
+        return "", f"the tests took more than {LIMIT} s"
     if started := STARTED.findall(output):
         return started[-1], "hangs" if code is None or "Timeout (" in output else "breaks off"
     return "", "no test ran"

@@ -21,9 +21,9 @@ FAULTS = [
     ),
     Fault(
         "loads-of-callers-hold-off",
-        "_table.FlightTable.land",
-        "refresh = outcome is None and flight.unattended and",
-        "refresh = outcome is None and",
+        "_table.FlightTable._off",
+        "elif now is not None and flight.unattended and flight.thread is not NOBODY:",
+        "elif now is not None and flight.thread is not NOBODY:",
         "5, interruptions are personal: a Ctrl-C in one caller holds off the reload of the others",
         "stale_if_error::a_reload_that_was_interrupted_holds_nobody_off",
     ),

@@ -113,7 +113,7 @@ FAULTS = [
         "return self._taken.setdefault(None, who) is who",
         "return True",
         "1, one flight: a follower and a thread of the executor run one load both",
-        "schedules::what_the_threads_saw_can_be_explained[stale]",
+        "schedules::what_the_threads_saw_can_be_explained[stale, fenced]",
     ),
     Fault(
         "cancelled-in-a-queue",

@@ -211,8 +211,7 @@ class FlightTable:
         """End a flight with its outcome, or abandon it (``None``). Idempotent."""
         thread = me.local.thread
         before = thread.lock
-        refresh = outcome is None and flight.unattended and flight.since is not None
-        now = self.timer() if refresh else None
+        now = self.timer() if outcome is None and flight.since is not None else None
         try:
             if is_held(before) or exiting:
                 locked(self.lock, self._off, flight, outcome, now)
@@ -229,7 +228,7 @@ class FlightTable:
                 tell_all()
 
     def _off(self, flight: Flight, outcome: Outcome | None, now: float | None = None) -> None:
-        """Store, take off, seal. `now`: of a refresh that is abandoned."""
+        """Store, take off, seal. `now`: of a load that is abandoned."""
         key, flights, shelf = flight.key, self.flights, self.shelf
         stored = None
         try:
