@@ -13,14 +13,18 @@ from typing import Any
 
 import pytest
 
-from soloflight import _locks, _policy, _table, _task_loads, _waits
-from soloflight._executor import ThreadLoad
-from soloflight._flight import Flight
+from soloflight import _locks
+from soloflight._entries import policy
+from soloflight._flights import table as _table
+from soloflight._flights import waits
+from soloflight._flights.flight import Flight
+from soloflight._flights.waits import Edge
 from soloflight._outcome import GIL
-from soloflight._task_loads import TaskLoad
-from soloflight._tasks import LoopWaiters
-from soloflight._threads import ThreadWaiters
-from soloflight._waits import Edge
+from soloflight._worlds import task_loads
+from soloflight._worlds.executor import ThreadLoad
+from soloflight._worlds.task_loads import TaskLoad
+from soloflight._worlds.tasks import LoopWaiters
+from soloflight._worlds.threads import ThreadWaiters
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something fails."""
@@ -182,7 +186,7 @@ HIGHEST = 1 - 2**-53
 @pytest.fixture
 def die(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Say what the dice of freshness show from now on: 0 to `HIGHEST`."""
-    return lambda number: monkeypatch.setattr(_policy, "random", lambda: number)
+    return lambda number: monkeypatch.setattr(policy, "random", lambda: number)
 
 
 @pytest.fixture
@@ -236,8 +240,8 @@ def nothing_left_behind(
     caplog.get_records("call").clear()  # an exception holds its traceback, and that its frames
     gc.collect()
     until(lambda: not any(table.flights for table in _locks.tables()))
-    until(lambda: not any(edge() for edge in _waits._waiting.values()))
-    until(lambda: not _task_loads.loads)
+    until(lambda: not any(edge() for edge in waits._waiting.values()))
+    until(lambda: not task_loads.loads)
     if GIL:  # CPython 3.13 without it keeps functions, and all that they refer to, for ever
         until(lambda: not of_flights())
     logged += [record.name for record in caplog.records]  # what the collection brought about

@@ -198,7 +198,7 @@ def test_an_instance_dies_where_a_signal_handler_raises_in_the_callback(
         watch = next(iter(Plain.get._core.instances._watches.values()))
         assert watch.index is index
         monkeypatch.setattr(
-            "soloflight._instances.Instances._end", lambda self, watch: signal.raise_signal(2)
+            "soloflight._calls.instances.Instances._end", lambda self, watch: signal.raise_signal(2)
         )
         del plain
     finally:

@@ -12,24 +12,70 @@ import pytest
 import soloflight
 
 HOUSE = Path(soloflight.__file__).parent
-ROOMS = {path.stem for path in HOUSE.glob("*.py")} - {"__init__", "__main__"}
+WINGS = ("_calls", "_worlds", "_sources", "_flights", "_entries")
+"""From the top down: each imports what stands below it, and the ground, which is at the root."""
+PUBLIC = {"__init__", "__main__", "_decorators", "group"}
+"""At the root as well, and above all the wings."""
+
+OWED = {
+    ("_entries.caches", "_calls.options"),
+    ("_entries.shelf", "_flights.flight"),
+    ("_flights.landing", "_sources.for_one"),
+    ("_flights.serving", "_worlds.executor"),
+}
+"""Imports that go up, and are to go."""
+
+
+def _rooms() -> dict[str, Path]:
+    """The modules of the library, by their names below the package."""
+    paths = [*HOUSE.glob("*.py"), *(path for wing in WINGS for path in (HOUSE / wing).glob("*.py"))]
+    return {".".join(path.relative_to(HOUSE).with_suffix("").parts): path for path in paths}
+
+
+ROOMS = _rooms()
+
+
+def floor(room: str) -> int:
+    """How high a room is: the ground is 0."""
+    wing, dot, _ = room.partition(".")
+    if dot:
+        return len(WINGS) - WINGS.index(wing)
+    return len(WINGS) + 1 if room in PUBLIC else 0
 
 
 def imports(room: str) -> set[str]:
-    """The modules that a module imports; ours without the package's name."""
+    """The modules that a room imports: ours by their names below the package, others by theirs."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse((HOUSE / f"{room}.py").read_text(encoding="utf-8"))):
+    wing = room.rpartition(".")[0]
+    for node in ast.walk(ast.parse(ROOMS[room].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             found.add((node.module or "").partition(".")[0])
         elif isinstance(node, ast.ImportFrom):
-            found |= {node.module} if node.module else {alias.name for alias in node.names}
+            base = wing if node.level == 1 else ""
+            module = ".".join(filter(None, [base, node.module or ""]))
+            names = {".".join(filter(None, [module, alias.name])) for alias in node.names}
+            found |= {name if name in ROOMS else module for name in names}
     return found
 
 
-def test_imports_point_one_way() -> None:
-    left = {room: imports(room) & ROOMS for room in ROOMS}
+def test_every_room_is_in_a_wing_or_on_the_ground() -> None:
+    folders = {path.parent.relative_to(HOUSE).parts[:1] for path in HOUSE.rglob("*.py")}
+    assert {name for (name,) in filter(None, folders)} == {*WINGS, "demo"}
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_imports_go_down(room: str) -> None:
+    """Never up; nor across, but within a wing."""
+    for other in imports(room) & ROOMS.keys() - {up for here, up in OWED if here == room}:
+        within = "." in room and room.partition(".")[0] == other.partition(".")[0]
+        beside = floor(room) == floor(other) and "." not in room + other
+        assert within or beside or floor(other) < floor(room), f"{room} imports {other}"
+
+
+def test_imports_within_a_wing_point_one_way() -> None:
+    left = {room: imports(room) & ROOMS.keys() for room in ROOMS}
     while left:
         free = {room for room, needs in left.items() if not needs & left.keys()}
         assert free, f"these import each other: {left}"
@@ -39,21 +85,13 @@ def test_imports_point_one_way() -> None:
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("asyncio", {"_loaders", "_tasks", "_task_loads", "_waits"}),
-        ("wrapt", {"_function"}),
-        ("cachetools", {"_caches"}),
+        ("asyncio", {"_calls.loaders", "_worlds.tasks", "_worlds.task_loads", "_flights.waits"}),
+        ("wrapt", {"_calls.function"}),
+        ("cachetools", {"_entries.caches"}),
     ],
 )
 def test_a_library_is_imported_in_one_room(library: str, rooms: set[str]) -> None:
     assert {room for room in ROOMS if library in imports(room)} == rooms
-
-
-PURE = {"_outcome", "_durations", "_entry", "_policy", "exceptions", "_shown", "_stats"}
-
-
-@pytest.mark.parametrize("room", sorted(PURE))
-def test_pure_rooms_know_nothing_of_flights(room: str) -> None:
-    assert imports(room) & ROOMS <= PURE
 
 
 def test_the_root_shows_all_that_is_public() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from conftest import Caller, Clock, until, until_async, waiters
-from soloflight import Group, _task_loads, cached_singleflight, singleflight
+from soloflight import Group, cached_singleflight, singleflight
+from soloflight._worlds import task_loads
 
 QUIET = pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
 """asyncio's word for a loop that is dropped."""
@@ -200,7 +201,7 @@ def test_many_loops_leave_nothing_behind() -> None:
         del loop
         if key % 64 == 0:
             gc.collect()
-    assert len(_task_loads.loads) <= 2 * 64 + 1
+    assert len(task_loads.loads) <= 2 * 64 + 1
     gc.collect()
     assert not load.in_flight()
 

@@ -11,7 +11,7 @@ from cachetools import TLRUCache, TTLCache
 
 from both_worlds import World, counted, landed
 from conftest import Clock
-from soloflight import _policy
+from soloflight._entries import policy
 
 
 def shows(draw: float) -> float:
@@ -116,7 +116,7 @@ def test_far_from_the_end_no_dice_are_thrown(
     origin.answer = slow(clock, 1)
     load = world.cached(origin, ttl=60, early_refresh=1.0, timer=clock)
     world.call(load)
-    monkeypatch.delattr(_policy, "random")
+    monkeypatch.delattr(policy, "random")
     assert world.call(load) == 1
 
 
@@ -133,7 +133,7 @@ def test_a_value_that_was_replaced_while_the_dice_fell_is_not_refreshed(
         load.put("new")
         return shows(1)
 
-    monkeypatch.setattr(_policy, "random", meanwhile)
+    monkeypatch.setattr(policy, "random", meanwhile)
     assert world.call(load) == 1
     assert not load.in_flight()
     assert origin.loads == 1

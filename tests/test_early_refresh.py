@@ -14,9 +14,9 @@ import pytest
 
 from conftest import HIGHEST, PATIENCE, Caller, Clock, Gate, until, until_async
 from soloflight import cached_singleflight
-from soloflight._entry import State, state
-from soloflight._policy import LONGEST, Policy
-from soloflight._table import FlightTable
+from soloflight._entries.entry import State, state
+from soloflight._entries.policy import LONGEST, Policy
+from soloflight._flights.table import FlightTable
 
 
 @pytest.mark.parametrize(("beta", "cost"), [(0.5, 3.0), (1.0, 0.02), (4.0, 1.0)])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import until
-from soloflight._entry import Aging, Entry, Raising, State, blank, state
+from soloflight._entries.entry import Aging, Entry, Raising, State, blank, state
 from soloflight._outcome import Error
 
 FRESH, EARLY, STALE = State.FRESH, State.EARLY, State.STALE

@@ -15,7 +15,8 @@ import pytest
 
 from both_worlds import Boom, Threads, counted, landed
 from conftest import Caller, Clock, in_child, needs_fork, until
-from soloflight import WaitTimeout, _executor, _locks
+from soloflight import WaitTimeout, _locks
+from soloflight._worlds import executor as _executor
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
 PATIENT: Any = {"ttl": 10, "wait_timeout": 20}

@@ -12,7 +12,10 @@ import pytest
 
 from both_worlds import Threads, counted, landed
 from conftest import Caller, Clock, Gate, until
-from soloflight import WaitTimeout, _executor, _threads, _waits, cached_singleflight
+from soloflight import WaitTimeout, cached_singleflight
+from soloflight._flights import waits
+from soloflight._worlds import executor as _executor
+from soloflight._worlds import threads
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
 PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
@@ -120,7 +123,7 @@ def test_a_refresh_that_its_starter_does_not_lead_yet_is_run_by_nobody(
     def looked_at(key: Any) -> Any:
         monkeypatch.undo()
         followers.append(Caller(load.refresh))
-        until(lambda: _waits._waiting or origin.loads == 2)
+        until(lambda: waits._waiting or origin.loads == 2)
         loads.append(origin.loads)
         return find(key)
 
@@ -302,7 +305,7 @@ def test_who_joins_before_the_load_is_queued_takes_it_over_later(
     world: Threads, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The executor's one thread waits for a load that is queued behind what it runs."""
-    monkeypatch.setattr(_threads, "POLL", 0.01)
+    monkeypatch.setattr(threads, "POLL", 0.01)
     arrived = threading.Event()
 
     def timer() -> float:  # the caller that leads gives way between its claim and the queue

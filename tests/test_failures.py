@@ -10,7 +10,7 @@ import pytest
 
 from both_worlds import Boom, Threads, World, landed
 from conftest import HIGHEST, Clock, until
-from soloflight._table import FlightTable
+from soloflight._flights.table import FlightTable
 
 BEHIND = {"stale_while_revalidate": 1000}
 INSTEAD = {"stale_if_error": 1000}

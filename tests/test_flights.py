@@ -13,9 +13,9 @@ import pytest
 from both_worlds import World, landed
 from conftest import Caller, Gate, until, waiters
 from soloflight import Group, cached_singleflight, singleflight
-from soloflight._flight import Flight
-from soloflight._flights import Flights
-from soloflight._table import FlightTable
+from soloflight._flights.by_key import Flights
+from soloflight._flights.flight import Flight
+from soloflight._flights.table import FlightTable
 
 
 class Colliding:

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from conftest import Caller, Gate, follows_late, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _locks, _task_loads, _threads
+from soloflight import FlightDeadlock, Group, _locks
+from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
-from soloflight._table import FlightTable
+from soloflight._worlds import task_loads, threads
 
 OUR_FRAMES = 0 if sys.version_info >= (3, 11) else 2
 
@@ -483,7 +484,7 @@ def test_a_key_that_cannot_be_one_leaves_nothing_behind() -> None:
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this platform has no SIGUSR1")
 def test_a_wait_in_a_signal_handler_hides_no_cycle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The handler's thread waits for another flight meanwhile; the cycle closes behind its back."""
-    monkeypatch.setattr(_threads, "POLL", 0.01)
+    monkeypatch.setattr(threads, "POLL", 0.01)
     group, b_goes_on, c_goes_on = Group(), Gate(), Gate()
     b_asked = threading.Event()
 
@@ -666,7 +667,7 @@ def test_a_wait_that_ended_with_its_loop_is_no_part_of_a_cycle(
 def test_a_load_whose_loop_was_closed_is_given_up_though_nobody_asks_for_its_key(
     forget: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(_task_loads, "_many", 0)
+    monkeypatch.setattr(task_loads, "_many", 0)
     group = Group()
     loop = stranded(group)
     if forget:

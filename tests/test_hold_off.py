@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from conftest import HIGHEST
+from soloflight._entries.policy import Policy
 from soloflight._outcome import Error
-from soloflight._policy import Policy
 
 NOW, COST = 1000.0, 2.0
 

@@ -12,8 +12,10 @@ import pytest
 
 from conftest import PATIENCE, Caller, Gate, until, until_async, waiters
 from interrupter import Interrupter, everywhere
-from soloflight import Group, _threads, _waits, cached_singleflight
+from soloflight import Group, cached_singleflight
+from soloflight._flights import waits
 from soloflight._locks import me
+from soloflight._worlds import threads
 
 
 def make() -> tuple[Any, Gate]:
@@ -176,7 +178,7 @@ def test_an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free(
     role: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "task" not in role:  # the loop that ran a load may be closed, which only a look tells
-        monkeypatch.setattr(_threads, "POLL", 2 * PATIENCE)
+        monkeypatch.setattr(threads, "POLL", 2 * PATIENCE)
     assert everywhere(ROLES[role]) > (3 if role == "hit" else 10)
     gc.collect()
     caplog.clear()  # "exception was never retrieved": asyncio's word for an interrupted task
@@ -190,10 +192,10 @@ def test_an_interrupt_in_the_look_for_a_cycle_accuses_nobody_later(
 
     load, gate, callers = loading()
     with monkeypatch.context() as patch:
-        patch.setattr(_waits, "_cycle", interrupted)
+        patch.setattr(waits, "_cycle", interrupted)
         with pytest.raises(KeyboardInterrupt):
             load("k")
-    edge = _waits._waiting.get(me.local.thread)
+    edge = waits._waiting.get(me.local.thread)
     assert edge is None or edge() is None, "this thread waits for nobody any more"
     gate.open()
     check(load, callers)

@@ -12,7 +12,8 @@ import pytest
 
 from conftest import PATIENCE, Caller, Clock, Gate, until, waiters
 from interrupter import Interrupter, everywhere
-from soloflight import _threads, cached_singleflight
+from soloflight import cached_singleflight
+from soloflight._worlds import threads
 
 pytestmark = pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
 
@@ -155,7 +156,7 @@ ROLES: dict[str, Callable[[Interrupter], None]] = {
 def test_an_interrupt_at_any_line_leaves_the_key_free(
     role: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_threads, "POLL", 2 * PATIENCE)  # nobody is found out by looking again
+    monkeypatch.setattr(threads, "POLL", 2 * PATIENCE)  # nobody is found out by looking again
     assert everywhere(ROLES[role]) > 50
     caplog.clear()
 

@@ -13,8 +13,10 @@ import pytest
 
 import interpreters
 from conftest import PATIENCE, Caller, until, until_async, waiters
-from soloflight import Group, _tasks, _threads, cached_singleflight, singleflight
+from soloflight import Group, cached_singleflight, singleflight
 from soloflight._locks import me
+from soloflight._worlds import tasks as _tasks
+from soloflight._worlds import threads
 
 DEPTH = 200  # frames; deeper than any other thread here
 
@@ -116,7 +118,7 @@ def outcomes(make: Any, frames: int) -> set[str]:
 def test_a_leader_without_room_on_the_stack_leaves_nobody_waiting_and_the_key_free(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_threads, "POLL", 0.01)
+    monkeypatch.setattr(threads, "POLL", 0.01)
     monkeypatch.setattr(_tasks, "POLL", 0.01)
     found = [outcomes(make, frames) for frames in range(1, 40)]
     assert set().union(*found) == {"k", "no room"}

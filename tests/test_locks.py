@@ -15,9 +15,10 @@ import pytest
 from cachetools import LRUCache, TLRUCache
 
 from conftest import Caller, Clock, Gate, in_child, needs_fork, succeeds, until, waiters
-from soloflight import Group, _locks, _threads, cached_singleflight, singleflight
+from soloflight import Group, _locks, cached_singleflight, singleflight
+from soloflight._flights.table import FlightTable
 from soloflight._locks import is_held
-from soloflight._table import FlightTable
+from soloflight._worlds import threads
 
 # User code that runs inside a lock
 
@@ -672,7 +673,7 @@ def test_a_signal_handler_may_ask_for_a_lock_while_its_thread_waits_for_one(
 
     def trace(frame: Any, event: str, arg: object) -> Any:
         if frame.f_code is not FlightTable.land.__code__:
-            return trace if frame.f_code is _threads.call.__code__ else None
+            return trace if frame.f_code is threads.call.__code__ else None
         thread, table = frame.f_locals.get("thread"), load._core.table
         if event == "line" and thread is not None and thread.lock is table.lock and not struck:
             struck.append(True)

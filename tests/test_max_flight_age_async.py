@@ -10,7 +10,8 @@ import pytest
 
 from both_worlds import Tasks
 from conftest import Clock, until, until_async
-from soloflight import WaitTimeout, _task_loads, cached_singleflight
+from soloflight import WaitTimeout, cached_singleflight
+from soloflight._worlds import task_loads
 from test_max_flight_age import AGING, hang
 
 
@@ -57,7 +58,7 @@ def test_loads_whose_loop_was_closed_make_room(
     loops[0].close()
     assert asyncio.run(load()) == 2
     loops[1].close()
-    _task_loads._sweep()  # as it happens when there are many of them
+    task_loads._sweep()  # as it happens when there are many of them
     assert not load._core.table.hanging
     assert load.stats().abandoned == 2
     tasks.clear()
@@ -91,7 +92,7 @@ def test_refreshes_whose_loop_was_closed_make_room(
     loops[2].run_until_complete(served())
     for loop in loops[1:]:
         loop.close()
-    _task_loads._sweep()  # as it happens when there are many of them
+    task_loads._sweep()  # as it happens when there are many of them
     del loop, loops
     gc.collect()
     caplog.clear()  # "Task was destroyed but it is pending!" is asyncio's word for such loops

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from conftest import HIGHEST
-from soloflight._entry import Aging, Entry, Raising
+from soloflight._entries.entry import Aging, Entry, Raising
+from soloflight._entries.policy import LONGEST, Policy
 from soloflight._outcome import Error, Value
-from soloflight._policy import LONGEST, Policy
 
 NOW, COST = 1000.0, 2.0
 DICE = (0.0, 0.25, 0.5, HIGHEST)

@@ -31,7 +31,8 @@ from properties.reference import Boom, Config, Refused, Served, dice
 from properties.steps import Steps, Wish
 from properties.subjects import Aim, configs
 from properties.worlds import Tasks, Threads
-from soloflight import CacheInfo, _policy
+from soloflight import CacheInfo
+from soloflight._entries import policy
 
 picks = st.integers(0, 5)
 styles = st.sampled_from(["short", "long", "keywords"])
@@ -392,7 +393,7 @@ def test_any_order_of_operations_with_any_options(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conftest, "PATIENCE", 5.0)  # a failure would take long to shrink
-    monkeypatch.setattr(_policy, "random", dice)
+    monkeypatch.setattr(policy, "random", dice)
     caplog.set_level(logging.ERROR, "soloflight")  # it warns of options that fail
     run_state_machine_as_test(
         machine,

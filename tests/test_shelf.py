@@ -14,7 +14,7 @@ import pytest
 
 from conftest import Clock, Gate
 from soloflight import Entry, cached_singleflight
-from soloflight._index import GONE, Index
+from soloflight._entries.index import GONE, Index
 
 CACHES = {
     "default": lambda: None,

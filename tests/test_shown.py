@@ -19,7 +19,7 @@ from soloflight import (
     cached_singleflight,
     singleflight,
 )
-from soloflight._flight import FlightInfo
+from soloflight._flights.flight import FlightInfo
 from soloflight._shown import shown
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from conftest import Caller, Clock, Gate, until, until_async, waiters
 from soloflight import Group, cached_singleflight, singleflight
-from soloflight._flight import Flight
-from soloflight._flights import Flights
-from soloflight._table import FlightTable
-from soloflight._tasks import LoopWaiters
-from soloflight._threads import ThreadWaiters
+from soloflight._flights.by_key import Flights
+from soloflight._flights.flight import Flight
+from soloflight._flights.table import FlightTable
+from soloflight._worlds.tasks import LoopWaiters
+from soloflight._worlds.threads import ThreadWaiters
 
 
 class Interruption(SystemExit):

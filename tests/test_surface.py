@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from soloflight import Clearable, Group, cached_singleflight, singleflight
-from soloflight._instances import Instances
+from soloflight._calls.instances import Instances
 from soloflight._outcome import Error
 
 

@@ -16,10 +16,12 @@ import cachetools
 import pytest
 
 from conftest import Caller, Clock, Gate, follows_late, in_child, needs_fork, until, waiters
-from soloflight import Group, _flights, _threads, cached_singleflight, singleflight
-from soloflight._flight import Flight
+from soloflight import Group, cached_singleflight, singleflight
+from soloflight._flights import by_key
+from soloflight._flights.flight import Flight
+from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
-from soloflight._table import FlightTable
+from soloflight._worlds import threads
 from test_interrupts import Interrupter
 
 
@@ -129,10 +131,10 @@ def test_who_wakes_finds_the_entry_and_the_key_free(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever is done in the very moment of waking up: stored, off the table, then woken."""
-    wake = _threads.ThreadWaiters.wake
+    wake = threads.ThreadWaiters.wake
     seen: list[Any] = []
 
-    def look_and_wake(waiters: _threads.ThreadWaiters) -> None:
+    def look_and_wake(waiters: threads.ThreadWaiters) -> None:
         seen.append((load.peek().value, list(load._core.table.flights)))  # type: ignore[union-attr]
         wake(waiters)
 
@@ -143,7 +145,7 @@ def test_who_wakes_finds_the_entry_and_the_key_free(
 
     callers = [Caller(load) for _ in range(2)]
     until(lambda: waiters(load) == 1)
-    monkeypatch.setattr(_threads.ThreadWaiters, "wake", look_and_wake)
+    monkeypatch.setattr(threads.ThreadWaiters, "wake", look_and_wake)
     gate.open()
     assert [caller.result() for caller in callers] == [1, 1]
     assert seen and all(found == (1, []) for found in seen)
@@ -370,7 +372,7 @@ def test_a_claim_whose_key_is_compared_during_a_clear_can_be_taken_off_again(gat
 def test_landing_twice_counts_an_error_once() -> None:
     table = FlightTable("f")
     mine = Flight("k", "f")
-    table.claim(mine, _threads.board, look=False, aboard=False)
+    table.claim(mine, threads.board, look=False, aboard=False)
     for _ in range(2):
         table.land(mine, Error(Boom(), None))
     assert table.counts.errors == 1
@@ -411,7 +413,7 @@ def test_an_interrupt_between_load_and_landing_lands_what_was_loaded() -> None:
         return len(loads)
 
     def trace(frame: Any, event: str, arg: object) -> Any:
-        if frame.f_code is not _threads.call.__code__:
+        if frame.f_code is not threads.call.__code__:
             return None
         if event == "line" and frame.f_locals.get("outcome") is not None:
             sys.settrace(None)
@@ -515,7 +517,7 @@ def test_a_flight_that_user_code_forgets_in_the_middle_of_its_store_is_not_store
 def test_a_flight_is_over_only_when_its_key_is_free() -> None:
     """Whoever follows looks without the lock, and may call again at once."""
 
-    class Flights(_flights.Flights):
+    class Flights(by_key.Flights):
         def remove(self, flight: Flight) -> bool:
             assert not mine.over
             return super().remove(flight)
@@ -523,7 +525,7 @@ def test_a_flight_is_over_only_when_its_key_is_free() -> None:
     table = FlightTable("f")
     table.flights = Flights(table.lock)
     mine = Flight("k", "f")
-    table.claim(mine, _threads.board, look=False, aboard=False)
+    table.claim(mine, threads.board, look=False, aboard=False)
     table.land(mine, Error(ValueError(), None))
     assert mine.over
     assert not table.flights

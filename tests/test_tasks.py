@@ -20,12 +20,12 @@ from soloflight import (
     FlightDeadlock,
     Group,
     WaitTimeout,
-    _task_loads,
-    _tasks,
     cached_singleflight,
     singleflight,
 )
-from soloflight._table import FlightTable
+from soloflight._flights.table import FlightTable
+from soloflight._worlds import task_loads
+from soloflight._worlds import tasks as _tasks
 
 
 class Boom(Exception):
@@ -846,7 +846,7 @@ async def test_an_error_keeps_no_callers_frame_alive() -> None:
     try:
         for function, error in ((load, Boom), (own, FlightDeadlock), (slow, WaitTimeout)):
             await asyncio.create_task(caller(function, error))
-        await until_async(lambda: not _task_loads.loads)
+        await until_async(lambda: not task_loads.loads)
         assert [mark() for mark in marks] == [None, None, None]
     finally:
         gc.enable()
@@ -1035,7 +1035,7 @@ def test_an_interrupt_at_any_line_of_a_tasks_landing_leaves_nobody_waiting(
 
         def trace(frame: Any, event: str, arg: object) -> Any:
             nonlocal left, struck
-            if frame.f_code is _task_loads._run.__code__:
+            if frame.f_code is task_loads._run.__code__:
                 return trace
             if frame.f_code not in codes:
                 return None

@@ -18,15 +18,15 @@ from soloflight import (
     FlightDeadlock,
     Group,
     WaitTimeout,
-    _threads,
     cached_singleflight,
     singleflight,
 )
-from soloflight._flight import Flight
+from soloflight._flights.flight import Flight
+from soloflight._flights.table import FlightTable
+from soloflight._flights.waits import Edge
 from soloflight._locks import me
 from soloflight._outcome import SHARED, Value
-from soloflight._table import FlightTable
-from soloflight._waits import Edge
+from soloflight._worlds import threads
 
 
 class Boom(Exception):
@@ -672,7 +672,7 @@ def test_followers_are_woken_and_need_not_look_by_themselves(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever comes through the turnstile opens it for the next; the poll is no substitute."""
-    monkeypatch.setattr(_threads, "POLL", 1000.0)
+    monkeypatch.setattr(threads, "POLL", 1000.0)
 
     @singleflight
     def load() -> int:
@@ -690,7 +690,7 @@ def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
     table = FlightTable("f")
     leader, mine = Flight("k", "f"), Flight("k", "f")
     for flight in (leader, mine):
-        table.claim(flight, _threads.board, look=False, aboard=False)
+        table.claim(flight, threads.board, look=False, aboard=False)
     turnstile = mine.signal.turnstile
 
     def local(frame: Any, event: str, arg: object) -> Any:
@@ -704,9 +704,9 @@ def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
 
     def wait() -> None:
         sys.settrace(
-            lambda frame, event, arg: local if frame.f_code is _threads._wait.__code__ else None
+            lambda frame, event, arg: local if frame.f_code is threads._wait.__code__ else None
         )
-        _threads._wait(table, leader, mine.signal, None, Edge((me.local.thread,), leader), False)
+        threads._wait(table, leader, mine.signal, None, Edge((me.local.thread,), leader), False)
 
     with pytest.raises(KeyboardInterrupt):
         Caller(wait).result()
@@ -718,8 +718,8 @@ def test_wait_timeout_is_one_deadline_for_all_the_flights_of_a_call(
 ) -> None:
     """One deadline for the whole call, however many flights it waits for."""
     clock, second = Clock(), Gate()
-    monkeypatch.setattr(_threads, "monotonic", clock)
-    monkeypatch.setattr(_threads, "POLL", 0.001)
+    monkeypatch.setattr(threads, "monotonic", clock)
+    monkeypatch.setattr(threads, "POLL", 0.001)
     loads: list[int] = []
 
     @cached_singleflight(ttl=60, wait_timeout=10)

@@ -10,8 +10,10 @@ from weakref import ref
 import pytest
 
 from conftest import Caller, Gate, in_child, needs_fork, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _task_loads, _waits
-from soloflight._flight import Flight
+from soloflight import FlightDeadlock, Group
+from soloflight._flights import waits
+from soloflight._flights.flight import Flight
+from soloflight._worlds import task_loads
 
 
 def test_a_cycle_that_is_gone_at_the_second_look_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,8 +22,8 @@ def test_a_cycle_that_is_gone_at_the_second_look_is_none(monkeypatch: pytest.Mon
     flight, other = Flight("k", "f"), Flight("l", "f")
     for looks in ([[flight], None], [[flight], [flight, other]]):
         left = list(looks)
-        monkeypatch.setattr(_waits, "_cycle", lambda runner, flight, left=left: left.pop(0))
-        with _waits.Edge((object(),), flight):
+        monkeypatch.setattr(waits, "_cycle", lambda runner, flight, left=left: left.pop(0))
+        with waits.Edge((object(),), flight):
             assert not left
 
 
@@ -33,17 +35,17 @@ def test_an_edge_ends_with_its_wait() -> None:
     mine.thread = runner  # type: ignore[assignment]
     for flight in (outer, inner):
         flight.thread = object()  # type: ignore[assignment]
-    with _waits.Edge((runner,), outer):
-        with _waits.Edge((runner,), inner):
+    with waits.Edge((runner,), outer):
+        with waits.Edge((runner,), inner):
             pass
-        assert _waits._waiting[runner]() is outer
+        assert waits._waiting[runner]() is outer
         with pytest.raises(FlightDeadlock):
-            _waits.Edge((runner,), mine).__enter__()
-        assert _waits._waiting[runner]() is outer
-    assert runner not in _waits._waiting
+            waits.Edge((runner,), mine).__enter__()
+        assert waits._waiting[runner]() is outer
+    assert runner not in waits._waiting
     with pytest.raises(FlightDeadlock):
-        _waits.Edge((runner,), mine).__enter__()
-    assert runner not in _waits._waiting
+        waits.Edge((runner,), mine).__enter__()
+    assert runner not in waits._waiting
 
 
 def test_the_walk_ends_and_passes_no_flight_that_is_over() -> None:
@@ -52,16 +54,16 @@ def test_the_walk_ends_and_passes_no_flight_that_is_over() -> None:
     runner, a, b = object(), object(), object()
     over = Flight("over", "f")
     over.thread, over.over = runner, True  # type: ignore[assignment]
-    with _waits.Edge((runner,), over):
+    with waits.Edge((runner,), over):
         pass
     of_a, of_b = Flight("a", "f"), Flight("b", "f")
     of_a.thread, of_b.thread = a, b  # type: ignore[assignment]
-    _waits._waiting[a], _waits._waiting[b] = ref(of_b), ref(of_a)
+    waits._waiting[a], waits._waiting[b] = ref(of_b), ref(of_a)
     try:
-        with _waits.Edge((runner,), of_a):
+        with waits.Edge((runner,), of_a):
             pass
     finally:
-        del _waits._waiting[a], _waits._waiting[b]
+        del waits._waiting[a], waits._waiting[b]
 
 
 def test_the_edge_is_there_when_the_walk_begins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,9 +72,9 @@ def test_the_edge_is_there_when_the_walk_begins(monkeypatch: pytest.MonkeyPatch)
     runner, flight = object(), Flight("k", "f")
     seen: list[Any] = []
     monkeypatch.setattr(
-        _waits, "_cycle", lambda runners, flight: seen.append(_waits._waiting.get(runners[0]))
+        waits, "_cycle", lambda runners, flight: seen.append(waits._waiting.get(runners[0]))
     )
-    with _waits.Edge((runner,), flight):
+    with waits.Edge((runner,), flight):
         pass
     assert seen[0]() is flight
 
@@ -85,15 +87,15 @@ def test_a_child_inherits_no_edge_and_no_task(gate: Gate) -> None:
     leader = Caller(group.do, "k", gate)
     gate.arrived()
     follower = Caller(group.do, "k", int)
-    until(lambda: waiters(group) == 1 and _waits._waiting)
+    until(lambda: waiters(group) == 1 and waits._waiting)
     stop = threading.Event()
 
     async def poll() -> None:
         await until_async(stop.is_set)
 
     task = Caller(lambda: asyncio.run(group.do_async("task", poll)))
-    until(lambda: _task_loads.loads)
-    in_child(lambda: not _waits._waiting and not _task_loads.loads)
+    until(lambda: task_loads.loads)
+    in_child(lambda: not waits._waiting and not task_loads.loads)
     stop.set()
     gate.open()
     for caller in (leader, follower, task):

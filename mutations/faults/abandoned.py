@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "an-abandoned-refresh-holds-nothing-off",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "elif now is not None and flight.unattended and flight.thread is not NOBODY:",
         "elif False:",
         "10, an abandoned refresh is a failed one: each stale hit asks the origin, and none lands",
@@ -13,7 +13,7 @@ FAULTS = [
     ),
     Fault(
         "what-has-not-begun-holds-off",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "elif now is not None and flight.unattended and flight.thread is not NOBODY:",
         "elif now is not None and flight.unattended:",
         "10, refresh is a flight: one that was cancelled in a queue holds off the next, unloaded",
@@ -21,7 +21,7 @@ FAULTS = [
     ),
     Fault(
         "loads-of-callers-hold-off",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "elif now is not None and flight.unattended and flight.thread is not NOBODY:",
         "elif now is not None and flight.thread is not NOBODY:",
         "5, interruptions are personal: a Ctrl-C in one caller holds off the reload of the others",
@@ -29,7 +29,7 @@ FAULTS = [
     ),
     Fault(
         "no-loop-is-short-lived",
-        "_tasks.behind",
+        "tasks.behind",
         "        if ends_early:\n",
         "        if False:\n",
         "10, refresh is a flight: where each call has its own loop, no stale value is replaced",
@@ -37,7 +37,7 @@ FAULTS = [
     ),
     Fault(
         "what-is-cancelled-may-raise-something-else",
-        "_task_loads._run",
+        "task_loads._run",
         'if flight.unattended and getattr(task, "cancelling", int)():',
         "if False:",
         "10, refresh is a flight: where it raises what it likes when cancelled, none ever lands",
@@ -45,7 +45,7 @@ FAULTS = [
     ),
     Fault(
         "short-lived-loops-are-not-told",
-        "_tasks.behind",
+        "tasks.behind",
         "        table.tell_once(\n",
         "        str(\n",
         "10, an abandoned refresh is told once: nobody learns why stale hits are slow",
@@ -53,7 +53,7 @@ FAULTS = [
     ),
     Fault(
         "an-abandoned-refresh-is-told-at-once",
-        "_table.FlightTable._hold_off",
+        "table.FlightTable._hold_off",
         "        if flight.loop is not None:\n",
         """\
         tell("%s: a refresh was abandoned", flight)
@@ -64,7 +64,7 @@ FAULTS = [
     ),
     Fault(
         "frozen-threads-are-waited-for",
-        "_waits.check_frozen",
+        "waits.check_frozen",
         "    if flight.is_frozen():\n",
         "    if False:\n",
         "9, no hangs: an interpreter never ends whose last destructors call a function",
@@ -88,7 +88,7 @@ FAULTS = [
     ),
     Fault(
         "a-landing-waits-for-a-frozen-lock",
-        "_table.FlightTable.land",
+        "table.FlightTable.land",
         "if is_held(before) or exiting:",
         "if is_held(before):",
         "9, no hangs: an interpreter never ends that has frozen a thread inside of a lock",
@@ -96,7 +96,7 @@ FAULTS = [
     ),
     Fault(
         "no-loop-lives-on",
-        "_table.FlightTable.may_end_early",
+        "table.FlightTable.may_end_early",
         " and loop.age() < self.proven",
         "",
         "10, refresh is a flight: after one lost refresh, every other loop loads in the foreground",

@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "none-is-a-miss",
-        "_template._source",
+        "template._source",
         'f"if {sf}entry is not None{fresh}:\\n"',
         'f"if {sf}entry is not None and {sf}entry.value is not None{fresh}:\\n"',
         "16, a hit is cheap: a loader that returns None pays a miss for every call",
@@ -13,7 +13,7 @@ FAULTS = [
     ),
     Fault(
         "keywords-have-an-order",
-        "_keys.derived",
+        "keys.derived",
         'f"frozenset({p.name}.items())"',
         'f"(*{p.name}.items(),)"',
         "12, keys are the bound arguments: f(a=1, b=2) and f(b=2, a=1) load twice",
@@ -21,7 +21,7 @@ FAULTS = [
     ),
     Fault(
         "an-address-is-an-instance",
-        "_instances.Instances._watch",
+        "instances.Instances._watch",
         "watch.teller = ref(instance, partial(self.looks.pop, id(instance)))",
         "watch.teller = ref(instance)",
         "13, methods: an instance at a reused address is served the values of a dead one",
@@ -29,7 +29,7 @@ FAULTS = [
     ),
     Fault(
         "an-address-of-what-is-gone",
-        "_instances.Instances._find",
+        "instances.Instances._find",
         "watch = self._watches.get(id(plain))\n"
         "        if watch is not None and watch() is not instance:",
         "del plain\n        watch = self._watches.get(id(ref(instance)))\n"
@@ -39,7 +39,7 @@ FAULTS = [
     ),
     Fault(
         "collections-are-not-heard",
-        "_instances._collecting",
+        "instances._collecting",
         'return _events.get("start") is not _settled or sys.is_finalizing()',
         "return False",
         "13, methods: on 3.14.8 a new instance gets what a finalizer made a dead one load",
@@ -47,7 +47,7 @@ FAULTS = [
     ),
     Fault(
         "what-came-back-is-trusted",
-        "_instances._Guard",
+        "instances._Guard",
         '__del__ = property(attrgetter("looks.clear"))',
         "__del__ = property(lambda self: int)",
         "13, methods: where a class was garbage and came back, an address is an instance",
@@ -55,7 +55,7 @@ FAULTS = [
     ),
     Fault(
         "empty-indexes-wait",
-        "_instances.Instances._end",
+        "instances.Instances._end",
         "        if watch.index:\n",
         "        if True:\n",
         "8, nothing is left behind: each dead instance leaves an index until something is stored",
@@ -63,7 +63,7 @@ FAULTS = [
     ),
     Fault(
         "bound-clear-is-for-all",
-        "_function.BoundCachedFunction.clear",
+        "function.BoundCachedFunction.clear",
         "self._core.clear_of(self.__self__)",
         "super().clear()",
         "the surface, clear(): of a bound method, it drops the entries of all instances",
@@ -71,7 +71,7 @@ FAULTS = [
     ),
     Fault(
         "a-wrapped-method-binds-itself",
-        "_keys._has_its_own",
+        "keys._has_its_own",
         " or _is(call, MethodType)",
         "",
         "12, keys are the bound arguments: a wrapped method that is bound wants its self once more",
@@ -79,7 +79,7 @@ FAULTS = [
     ),
     Fault(
         "keyword-only-defaults-are-lost",
-        "_keys._bare",
+        "keys._bare",
         "bare.__kwdefaults__ = call.__kwdefaults__",
         "pass",
         "12, keys are the bound arguments: keyword-only parameters have no defaults any more",
@@ -87,8 +87,8 @@ FAULTS = [
     ),
     Fault(
         "bound-clear-is-a-raw-error",
-        "_surface.Core.clear_of",
-        '_keys.explain(self.spec.name, error, {}, {"per_instance": owner})',
+        "surface.Core.clear_of",
+        'keys.explain(self.spec.name, error, {}, {"per_instance": owner})',
         "raise",
         "the surface, clear(): of a bound method, its error does not name per_instance=",
         "addresses::clear_of_a_bound_method_says_what_its_call_says",

@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "second-look-takes-what-expired",
-        "_shelf.Shelf.look",
+        "shelf.Shelf.look",
         "if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):",
         "if False:",
         "2, order of landing: an expired entry is served for ever, as long as the cache has it",
@@ -13,7 +13,7 @@ FAULTS = [
     ),
     Fault(
         "what-is-over-leaves-the-older",
-        "_shelf.Shelf.limit",
+        "shelf.Shelf.limit",
         "if now < entry.until:",
         "if True:",
         "3, hand-over: what is over when it is stored leaves the older entry in some caches",
@@ -21,7 +21,7 @@ FAULTS = [
     ),
     Fault(
         "a-failed-store-is-raised",
-        "_store.Store._apply",
+        "store.Store._apply",
         "            self._failed(owner, error, entry is not None)\n",
         "            self._failed(owner, error, entry is not None)\n            raise\n",
         "3, hand-over: a cache that fails turns a value that was loaded into an error",
@@ -29,7 +29,7 @@ FAULTS = [
     ),
     Fault(
         "a-fence-in-a-store-is-not-looked-for",
-        "_shelf.Shelf.store",
+        "shelf.Shelf.store",
         "if flight is not None and flight.fenced:",
         "if False:",
         "7, the fence: what user code fenced while its entry was shown is put into the cache",
@@ -37,7 +37,7 @@ FAULTS = [
     ),
     Fault(
         "the-sweep-goes-by-key",
-        "_shelf.Shelf.store",
+        "shelf.Shelf.store",
         "                if index.get(short) is gone:\n",
         "                if True:\n",
         "16, a hit is cheap: what was just reloaded is not seen and is loaded again",
@@ -45,7 +45,7 @@ FAULTS = [
     ),
     Fault(
         "a-refusal-goes-by-key",
-        "_shelf.Shelf.refused",
+        "shelf.Shelf.refused",
         "            if self.find(key) is entry:\n",
         "            if True:\n",
         "7, the fence: a refused value hides what user code stored after it",
@@ -53,7 +53,7 @@ FAULTS = [
     ),
     Fault(
         "drop-only-hides",
-        "_shelf.Shelf.drop",
+        "shelf.Shelf.drop",
         "        self._store.change(self, key, None)\n        return entry if",
         "        return entry if",
         "7, the fence: what was invalidated fills the cache and stays alive in it",
@@ -61,7 +61,7 @@ FAULTS = [
     ),
     Fault(
         "clear-spares-the-instances",
-        "_shelf.Shelf.hide_all",
+        "shelf.Shelf.hide_all",
         "        for index in (self.index, *self.instances()):\n            index.clear()",
         "        for index in (self.index,):\n            index.clear()",
         "7, the fence: clear() of a method leaves entries that somebody holds to be seen",
@@ -69,7 +69,7 @@ FAULTS = [
     ),
     Fault(
         "hits-are-not-replayed",
-        "_store.Store._apply",
+        "store.Store._apply",
         "                    self._replay(owner)",
         "                    pass",
         "16, a hit is cheap, but counts: the hottest key is evicted as if nobody asked for it",
@@ -77,7 +77,7 @@ FAULTS = [
     ),
     Fault(
         "the-dead-are-not-buried",
-        "_store.Store._apply",
+        "store.Store._apply",
         "                self._bury(owner)",
         "                pass",
         "13, methods: the entries of dead instances fill the cache",
@@ -85,7 +85,7 @@ FAULTS = [
     ),
     Fault(
         "a-deadline-belongs-to-what-came-before",
-        "_entry.state",
+        "entry.state",
         """\
     if now < entry.fresh_until:
         early""",
@@ -97,7 +97,7 @@ FAULTS = [
     ),
     Fault(
         "stale-for-ever",
-        "_entry.state",
+        "entry.state",
         "    if now < entry.stale_until:\n",
         "    if True:\n",
         "the surface, stale_while_revalidate: a value is served for as long as the cache has it",
@@ -105,7 +105,7 @@ FAULTS = [
     ),
     Fault(
         "the-second-look-knows-no-hold-off",
-        "_shelf.Shelf.look",
+        "shelf.Shelf.look",
         " and not (type(entry) is Aging and now < entry.calm_until):",
         ":",
         "the surface, stale_if_error: who missed before a reload failed loads once more, at once",
@@ -113,7 +113,7 @@ FAULTS = [
     ),
     Fault(
         "a-failure-holds-nothing-off",
-        "_policy.Policy.hold_off",
+        "policy.Policy.hold_off",
         "        entry.calm_until = max(entry.calm_until, min(now + wait, until))\n",
         "",
         "the surface, retry_after: an origin that is down is asked by every caller",
@@ -121,7 +121,7 @@ FAULTS = [
     ),
     Fault(
         "held-off-beyond-the-end",
-        "_policy.Policy.hold_off",
+        "policy.Policy.hold_off",
         "min(now + wait, until)",
         "now + wait",
         "the surface, stale_if_error: a value is served beyond its last deadline",
@@ -129,7 +129,7 @@ FAULTS = [
     ),
     Fault(
         "one-exception-for-all",
-        "_entry.Raising.handed",
+        "entry.Raising.handed",
         "        return self.kept.copy()",
         "        return self.kept",
         "8, nothing is left behind: a cached exception keeps what its callers chained to it",
@@ -137,7 +137,7 @@ FAULTS = [
     ),
     Fault(
         "a-kept-exception-keeps-frames",
-        "_policy.Policy.error_entry",
+        "policy.Policy.error_entry",
         "        entry.kept = error.bare()",
         "        entry.kept = error.copy()",
         "8, nothing is left behind: a cached exception keeps the loader's frames alive",
@@ -145,7 +145,7 @@ FAULTS = [
     ),
     Fault(
         "the-time-after-the-look",
-        "_shelf.Shelf.alive",
+        "shelf.Shelf.alive",
         """\
         now = self.timer()  # first: what is found then may have replaced what expires meanwhile
         entry = self.find(key)
@@ -159,7 +159,7 @@ FAULTS = [
     ),
     Fault(
         "not-early-in-a-given-cache",
-        "_shelf.Shelf.limit",
+        "shelf.Shelf.limit",
         "            self.policy.calm(entry)",
         "            pass",
         "the surface, early_refresh: it has no effect where the cache's own ttu ends entries",
@@ -184,7 +184,7 @@ FAULTS = [
     ),
     Fault(
         "what-one-caller-can-use-is-shared",
-        "_load.loaded",
+        "landing.loaded",
         "        if refused is not None:\n",
         "        if False:\n",
         "15, refuse: the second caller of a generator gets nothing",
@@ -192,7 +192,7 @@ FAULTS = [
     ),
     Fault(
         "every-error-is-hidden",
-        "_policy.Policy.hides",
+        "policy.Policy.hides",
         "        if not self.hidden:\n",
         "        if True:\n",
         "15, refuse: stale_if_error hides errors that it does not name",
@@ -200,7 +200,7 @@ FAULTS = [
     ),
     Fault(
         "a-hold-off-outlasts-what-is-hidden",
-        "_policy.Policy.hold_off",
+        "policy.Policy.hold_off",
         "min(now + wait, until)",
         "min(now + wait, entry.until)",
         "15, refuse: an error that is not hidden any more is, by the pause after it",
@@ -240,7 +240,7 @@ FAULTS = [
     ),
     Fault(
         "every-value-error-is-a-refusal",
-        "_store.Store._failed",
+        "store.Store._failed",
         "if isinstance(error, ValueError) and is_raised_by(error, self.refusals):",
         "if isinstance(error, ValueError):",
         "3, hand-over: a key that cannot be compared leaves a given cache half linked for good",
@@ -248,7 +248,7 @@ FAULTS = [
     ),
     Fault(
         "what-broke-is-not-mended",
-        "_mending._is_whole",
+        "mending._is_whole",
         "    if any(",
         "    if 0 and any(",
         "3, hand-over: what raised in mid-change leaves a cache that stores nothing any more",
@@ -256,7 +256,7 @@ FAULTS = [
     ),
     Fault(
         "what-broke-begins-anew",
-        "_mending.mend",
+        "mending.mend",
         "_trim(own, keep=error is not None)",
         "_trim(own, keep=False)",
         "14, fork and laws of a given cache: what the user keeps in it is gone after an error",
@@ -264,7 +264,7 @@ FAULTS = [
     ),
     Fault(
         "a-timer-that-stands-still-is-set-going",
-        "_mending.mend",
+        "mending.mend",
         "if timer is not None and (error is None or entering):",
         "if timer is not None:",
         "3, hand-over: an error in a store, while somebody iterates, stops a given cache's clock",
@@ -272,7 +272,7 @@ FAULTS = [
     ),
     Fault(
         "all-the-dead-at-once",
-        "_store.Store._bury",
+        "store.Store._bury",
         "for _ in range(BURIED):",
         "for _ in range(10**9):",
         "8, nothing is left behind: one caller pays for all that dead instances left",
@@ -280,7 +280,7 @@ FAULTS = [
     ),
     Fault(
         "what-cannot-be-buried-fails-a-store",
-        "_store.Store._bury",
+        "store.Store._bury",
         "                self._mend(owner, error)\n                owner.troubled(error)",
         "                raise",
         "3, hand-over: a value is not stored where what another one left cannot be removed",
@@ -288,7 +288,7 @@ FAULTS = [
     ),
     Fault(
         "an-index-is-pickled-with-its-entries",
-        "_index.Index.__reduce__",
+        "index.Index.__reduce__",
         "return Index, ()",
         "return Index, (dict(self),)",
         "the surface, cache: a given cache cannot be pickled any more",

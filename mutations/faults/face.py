@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "a-borrowed-function-is-a-method",
-        "_function._binder",
+        "function._binder",
         'if face == "plain":',
         "if False:",
         "13, methods: a function put into a class has two keys for one call; invalidate misses",
@@ -13,7 +13,7 @@ FAULTS = [
     ),
     Fault(
         "all-loaders-bind",
-        "_loaders.binds",
+        "loaders.binds",
         'return hasattr(type(loader), "__get__") and not isinstance(loader, _BOUND)',
         "return True",
         "18, it is the function: a callable object in a class gets an argument that it never had",
@@ -21,7 +21,7 @@ FAULTS = [
     ),
     Fault(
         "wrapped-is-shown-and-ignored",
-        "_looks._load_with",
+        "looks._load_with",
         "is core.spec.is_async:\n        core.load_with(loader)",
         "is core.spec.is_async:\n        pass",
         "18, it is the function: the fake loader of a test is not called",
@@ -29,7 +29,7 @@ FAULTS = [
     ),
     Fault(
         "a-docstring-hides-a-fake",
-        "_looks._load_with",
+        "looks._load_with",
         "name in own and own[name] == face[name] for name in face",
         "own[name] == face.get(name) for name in own.keys() & set(_WRAPS)",
         "18, it is the function: a fake that has the docstring which was set before is not called",
@@ -37,7 +37,7 @@ FAULTS = [
     ),
     Fault(
         "wraps-replaces-the-loader",
-        "_looks._load_with",
+        "looks._load_with",
         "if face and all(",
         "if False and all(",
         "18, it is the function: functools.wraps has calls go to what it was to look like",
@@ -45,7 +45,7 @@ FAULTS = [
     ),
     Fault(
         "a-refresh-keeps-the-old-loader",
-        "_surface.Core.load_with",
+        "surface.Core.load_with",
         "self.miss, self.late = self._loading(loader)",
         'self.miss, self.late = self._loading(loader)[0], getattr(self, "late", '
         "self._loading(self.loader)[1])",
@@ -54,7 +54,7 @@ FAULTS = [
     ),
     Fault(
         "attributes-are-set-on-the-loader",
-        "_function._Unbound.__setattr__",
+        "function._Unbound.__setattr__",
         "            own[name] = value\n        if",
         "            super().__setattr__(name, value)\n        if",
         "18, it is the function: a builtin takes no attributes; one loader decorated twice has one",
@@ -62,7 +62,7 @@ FAULTS = [
     ),
     Fault(
         "a-static-method-is-none",
-        "_function.decorated",
+        "function.decorated",
         "return _StaticMethod(function)",
         "return function",
         "18, it is the function: a mock of the class takes an argument too few",
@@ -70,7 +70,7 @@ FAULTS = [
     ),
     Fault(
         "implicit-class-methods-are-methods",
-        "_function._Unbound.__set_name__",
+        "function._Unbound.__set_name__",
         'if name in ("__init_subclass__", "__class_getitem__"):',
         "if False:",
         "18, it is the function: __init_subclass__ is called without the class",
@@ -78,7 +78,7 @@ FAULTS = [
     ),
     Fault(
         "refresh-is-no-coroutine-function",
-        "_function._bases",
+        "function._bases",
         "if core.spec.cached and core.spec.is_async",
         "if False",
         "18, it is the function: a background task calls refresh and awaits nothing",
@@ -86,7 +86,7 @@ FAULTS = [
     ),
     Fault(
         "the-flags-of-a-mock-are-believed",
-        "_loaders._any",
+        "loaders._any",
         'isinstance(getattr(getattr(body, "__code__", None), "co_flags", 0), int) and asks(body)',
         "asks(body)",
         "18, it is the function: a mock with a spec is taken for a generator function",
@@ -94,7 +94,7 @@ FAULTS = [
     ),
     Fault(
         "a-keyword-is-written-as-a-name",
-        "_template._spelled.spelled",
+        "template._spelled.spelled",
         "return prefix + name if iskeyword(name) else name",
         "return name",
         "12, keys are the bound arguments: a SyntaxError at decoration",
@@ -102,7 +102,7 @@ FAULTS = [
     ),
     Fault(
         "counts-go-on",
-        "_surface.CachedSurface.cache_clear",
+        "surface.CachedSurface.cache_clear",
         "critical(self._core.table.lock, self._core.count_anew)",
         "pass",
         "as in functools: who clears first cannot count",
@@ -110,7 +110,7 @@ FAULTS = [
     ),
     Fault(
         "an-instance-ends-the-counts-of-all",
-        "_function.BoundCachedFunction",
+        "function.BoundCachedFunction",
         "        self.clear()\n",
         "        super().cache_clear()\n",
         "one instance's cache_clear() makes the counts of all others begin anew",
@@ -118,7 +118,7 @@ FAULTS = [
     ),
     Fault(
         "advice-that-cannot-be-followed",
-        "_instances._advice",
+        "instances._advice",
         "if cls.__itemsize__ or",
         "if",
         "13, methods: a NamedTuple is told to have __weakref__ among its __slots__",

@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "ttl-from-the-start",
-        "_load.loaded",
+        "landing.loaded",
         "shelf.policy.entry(value, now, flight.took)",
         "shelf.policy.entry(value, now - flight.took, flight.took)",
         "3, hand-over: what took longer to load than its ttl is never served from the cache",
@@ -34,7 +34,7 @@ FAULTS = [
     ),
     Fault(
         "invalidate-fences-only-last",
-        "_fences._invalidate",
+        "fences._invalidate",
         "    fenced = table.take_off(key) is not None\n    try:",
         "    fenced = False\n    try:",
         "7, the fence: a load lands in the middle of invalidate() and its value is served after it",
@@ -42,7 +42,7 @@ FAULTS = [
     ),
     Fault(
         "invalidate-fences-only-first",
-        "_fences._invalidate",
+        "fences._invalidate",
         "        fenced = table.take_off(key) is not None or fenced",
         "        pass",
         "7, the fence: who claims in the middle of invalidate() hands on the old entry after it",
@@ -50,7 +50,7 @@ FAULTS = [
     ),
     Fault(
         "put-fences-only-last",
-        "_fences._put",
+        "fences._put",
         "    table.take_off(key)\n    try:",
         "    try:",
         "7, the fence: a load lands in the middle of put() and its value wins",
@@ -58,7 +58,7 @@ FAULTS = [
     ),
     Fault(
         "put-fences-only-first",
-        "_fences._put",
+        "fences._put",
         """\
     finally:
         table.take_off(key)
@@ -74,7 +74,7 @@ FAULTS = [
     ),
     Fault(
         "clear-fences-only-last",
-        "_fences._clear",
+        "fences._clear",
         "    table.take_all_off()\n    try:",
         "    try:",
         "7, the fence: a load lands in the middle of clear() and its value is served after it",
@@ -82,7 +82,7 @@ FAULTS = [
     ),
     Fault(
         "clear-fences-only-first",
-        "_fences._clear",
+        "fences._clear",
         """\
     finally:
         table.take_all_off()
@@ -104,7 +104,7 @@ FAULTS = [
     ),
     Fault(
         "a-fenced-load-holds-off",
-        "_load._held_off",
+        "landing._held_off",
         "if table.flights.has(flight):",
         "if True:",
         "7, the fence: a load from before put() fails, and what was put is not refreshed in time",
@@ -112,7 +112,7 @@ FAULTS = [
     ),
     Fault(
         "no-value-in-place-of-an-error",
-        "_serving.instead_of",
+        "serving.instead_of",
         "    if error.stale is None:\n",
         "    if True:\n",
         "the surface, stale_if_error: a reload that fails is an error though there is a value",
@@ -120,7 +120,7 @@ FAULTS = [
     ),
     Fault(
         "impatient-refresh-returns-what-is-stale",
-        "_serving.out_of_patience",
+        "serving.out_of_patience",
         "    if not look or table.shelf is None",
         "    if table.shelf is None",
         "the surface, refresh(): at its wait_timeout it returns the old value as if it were new",
@@ -128,7 +128,7 @@ FAULTS = [
     ),
     Fault(
         "an-impatient-caller-ends-the-load",
-        "_serving.out_of_patience",
+        "serving.out_of_patience",
         "    (mine.following or mine).unattended = True\n",
         "",
         "6, leaving: where every task gets the stale value for its patience, none ever loads",
@@ -136,7 +136,7 @@ FAULTS = [
     ),
     Fault(
         "old-flights-are-joined",
-        "_hanging.Hanging.is_due",
+        "overdue.Hanging.is_due",
         "now - flight.since >= self._max_age",
         "now - flight.since < 0",
         "the surface, max_flight_age: a load that hangs owns its key for ever",
@@ -144,7 +144,7 @@ FAULTS = [
     ),
     Fault(
         "any-number-may-hang",
-        "_hanging.Hanging.is_full",
+        "overdue.Hanging.is_full",
         "return len(self.of(flight)) >= self._max_abandoned",
         "return False",
         "the surface, max_abandoned: an origin that hangs gets one load more each max_flight_age",
@@ -152,7 +152,7 @@ FAULTS = [
     ),
     Fault(
         "an-option-that-fails-holds-nothing-off",
-        "_load.spoilt",
+        "landing.spoilt",
         "    if flight.unattended and table.shelf is not None:",
         "    if False:",
         "the surface, retry_after: where ttl() fails, each caller starts a refresh, unheard",
@@ -160,7 +160,7 @@ FAULTS = [
     ),
     Fault(
         "stale-hits-are-not-noted",
-        "_serving.at_once",
+        "serving.at_once",
         "    table.shelf.note(key)\n",
         "    next(table.shelf.ring.counter)\n",
         "16, a hit is cheap, but counts: the hottest key is evicted while it is stale",
@@ -168,7 +168,7 @@ FAULTS = [
     ),
     Fault(
         "a-callable-of-stale-if-error-leaves-a-ring",
-        "_load._held_off",
+        "landing._held_off",
         "del table, shelf, flight, error, raised",
         "pass",
         "8, nothing is left behind: what hides an error raises, and the callers' frames stay",
@@ -176,7 +176,7 @@ FAULTS = [
     ),
     Fault(
         "a-timer-leaves-a-ring",
-        "_load._ended",
+        "landing._ended",
         "del table, flight",
         "pass",
         "8, nothing is left behind: a timer raises, and the callers' frames stay",
@@ -184,7 +184,7 @@ FAULTS = [
     ),
     Fault(
         "a-stack-is-shared",
-        "_for_one",
+        "for_one",
         "(closing, aclosing, ExitStack, AsyncExitStack)",
         "(closing, aclosing)",
         "15, refuse what cannot work: an ExitStack is entered and left by each of its callers",

@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "keys-of-one-hash-are-one",
-        "_flights.Flights.enter",
+        "by_key.Flights.enter",
         "flight = _of_key(found, mine.key)",
         "flight = _each(found)[0]",
         "1, one flight: a call gets the value of another key that has the same hash",
@@ -13,7 +13,7 @@ FAULTS = [
     ),
     Fault(
         "no-look-after-the-comparison",
-        "_flights.Flights._beside",
+        "by_key.Flights._beside",
         "        if self._by_hash.get(mine.hash) is not found:\n",
         "        if False:\n",
         "1, one flight: threads that switch in a key's __eq__ both load, and forget() fences one",
@@ -21,7 +21,7 @@ FAULTS = [
     ),
     Fault(
         "what-came-meanwhile-is-lost",
-        "_flights.Flights._beside",
+        "by_key.Flights._beside",
         "(*_each(found), mine)",
         "mine",
         "1, one flight: a flight of another key goes off the table, and a second one begins",
@@ -29,7 +29,7 @@ FAULTS = [
     ),
     Fault(
         "off-by-hash",
-        "_flights.Flights.remove",
+        "by_key.Flights.remove",
         "        if found is flight:\n",
         "        if type(found) is not tuple and found is not None:\n",
         "1, one flight: who lands late takes off a flight of another key, or its successor",
@@ -37,7 +37,7 @@ FAULTS = [
     ),
     Fault(
         "a-landing-asks-the-key",
-        "_flights.Flights.remove",
+        "by_key.Flights.remove",
         "        found = self._by_hash.get(flight.hash)\n",
         "        found = self._by_hash.get(hash(flight.key))\n",
         "8, nothing is left behind: a flight stays, with its value, whose key changed its hash",
@@ -45,7 +45,7 @@ FAULTS = [
     ),
     Fault(
         "a-key-equals-itself-by-eq",
-        "_flights._of_key",
+        "by_key._of_key",
         "flight.key is key or flight.key == key",
         "flight.key == key",
         "1, one flight: each call with a NaN loads, and none of them can be forgotten",
@@ -53,7 +53,7 @@ FAULTS = [
     ),
     Fault(
         "old-flights-go-by-hash",
-        "_hanging.Hanging.of",
+        "overdue.Hanging.of",
         "return [other for other in found if other.key is key or other.key == key]",
         "return list(found)",
         "the surface, max_abandoned: loads that hang stand in the way of other keys of their hash",
@@ -61,7 +61,7 @@ FAULTS = [
     ),
     Fault(
         "no-successor-is-noted",
-        "_table.FlightTable._succeed",
+        "table.FlightTable._succeed",
         "flight = abandoned.successor = self.flights.enter(mine)",
         "flight = self.flights.enter(mine)",
         "5, interruptions are personal: of those aboard, each that wakes late loads once more",
@@ -69,7 +69,7 @@ FAULTS = [
     ),
     Fault(
         "who-leads-anew-has-no-successor",
-        "_table.FlightTable.claim",
+        "table.FlightTable.claim",
         "abandoned, mine.following = mine.following, None",
         "abandoned = mine.following = None",
         "5, interruptions are personal: of those aboard, each that wakes late loads once more",
@@ -85,7 +85,7 @@ FAULTS = [
     ),
     Fault(
         "a-task-that-refreshes-takes-a-hit",
-        "_tasks.call",
+        "tasks.call",
         "if flight.loop is not here or not look:",
         "if flight.loop is not here:",
         "10, refresh is a flight: a task's refresh() that follows a hit after all loads nothing",
@@ -93,7 +93,7 @@ FAULTS = [
     ),
     Fault(
         "what-is-over-succeeds-itself",
-        "_table.FlightTable._succeed",
+        "table.FlightTable._succeed",
         "        self._clean(abandoned)",
         "        pass",
         "5, interruptions are personal: after an interrupted landing, who leads anew does for ever",

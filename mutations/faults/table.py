@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "remove-before-store",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         """\
                         stored = entry
                         flight.outcome = outcome
@@ -18,7 +18,7 @@ FAULTS = [
     ),
     Fault(
         "no-second-look",
-        "_table.FlightTable.claim",
+        "table.FlightTable.claim",
         "if look and self.shelf is not None:",
         "if False:",
         "2, order of landing: who missed just before a load ended loads once more",
@@ -26,7 +26,7 @@ FAULTS = [
     ),
     Fault(
         "second-look-keeps-the-key",
-        "_table.FlightTable._hit",
+        "table.FlightTable._hit",
         """\
         self.land(mine, None if isinstance(found, Error) else Found(found.value))
 """,
@@ -36,7 +36,7 @@ FAULTS = [
     ),
     Fault(
         "off-by-key",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "fenced = not flights.remove(flight)",
         "fenced = not flights.remove(flights.get(key) or flight)",
         "1, one flight: a forgotten flight takes its successor off; a third load starts beside it",
@@ -44,7 +44,7 @@ FAULTS = [
     ),
     Fault(
         "over-before-removal",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "            try:\n                fenced = not flights.remove(flight)",
         """\
             try:
@@ -58,7 +58,7 @@ FAULTS = [
     ),
     Fault(
         "wake-before-removal",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "            try:\n                fenced = not flights.remove(flight)",
         """\
             try:
@@ -74,7 +74,7 @@ FAULTS = [
     ),
     Fault(
         "over-before-outcome",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         """\
                     flight.outcome = outcome
                     flight.over = True
@@ -88,7 +88,7 @@ FAULTS = [
     ),
     Fault(
         "land-is-not-idempotent",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         """\
                 if not flight.over:
                     flight.outcome = outcome
@@ -102,7 +102,7 @@ FAULTS = [
     ),
     Fault(
         "emptied-before-woken",
-        "_table.FlightTable.land",
+        "table.FlightTable.land",
         """\
                 for waiters in list(flight.waiters.values()):
                     waiters.wake()
@@ -116,7 +116,7 @@ FAULTS = [
     ),
     Fault(
         "board-what-is-over",
-        "_table.FlightTable._follow",
+        "table.FlightTable._follow",
         """\
         if not flight.over:
             board(flight, mine)
@@ -132,7 +132,7 @@ FAULTS = [
     ),
     Fault(
         "errors-stay-on-the-table",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "fenced = not flights.remove(flight)",
         "fenced = type(outcome) is not Error and not flights.remove(flight)",
         "4, errors are never cached: who tries again gets the old error without a load",
@@ -140,7 +140,7 @@ FAULTS = [
     ),
     Fault(
         "recovery-forgets-the-follower",
-        "_table.FlightTable.recover",
+        "table.FlightTable.recover",
         """\
             self.leave(mine.following, mine)
         elif""",
@@ -152,7 +152,7 @@ FAULTS = [
     ),
     Fault(
         "recovery-loses-the-outcome",
-        "_table.FlightTable.recover",
+        "table.FlightTable.recover",
         "                self.land(mine, outcome)\n            finally:",
         "                self.land(mine, None)\n            finally:",
         "5, interruptions are personal: a Ctrl-C right after a load throws away what was loaded",
@@ -160,7 +160,7 @@ FAULTS = [
     ),
     Fault(
         "a-leaver-ends-the-flight",
-        "_table.FlightTable.recover",
+        "table.FlightTable.recover",
         """\
             self.leave(mine.following, mine)
         elif""",
@@ -172,7 +172,7 @@ FAULTS = [
     ),
     Fault(
         "the-starter-takes-its-load-along",
-        "_table.FlightTable._leave",
+        "table.FlightTable._leave",
         "flight.unattended or flight.aboard():",
         "flight.unattended or (flight.aboard() and mine is not flight):",
         "5, no caller owns the load: cancelling the first caller makes the others load again",
@@ -180,7 +180,7 @@ FAULTS = [
     ),
     Fault(
         "a-waiter-is-kept",
-        "_table.FlightTable._leave",
+        "table.FlightTable._leave",
         "            waiters.callers.pop(mine, None)",
         "            pass",
         "6, leaving: an async load is never cancelled, and in_flight() counts who has left",
@@ -188,7 +188,7 @@ FAULTS = [
     ),
     Fault(
         "the-load-runs-on",
-        "_table.FlightTable.leave",
+        "table.FlightTable.leave",
         """\
         if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
             flight.load.cancel()
@@ -199,7 +199,7 @@ FAULTS = [
     ),
     Fault(
         "newcomers-board-a-dying-flight",
-        "_table.FlightTable._leave",
+        "table.FlightTable._leave",
         """\
         self._off(flight, None)
         return True
@@ -212,7 +212,7 @@ FAULTS = [
     ),
     Fault(
         "a-fenced-load-displaces",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "if shelf is not None and not flight.over and flights.has(flight):",
         "if shelf is not None and not flight.over:",
         "7, the fence: a load from before put() or invalidate() throws out what came after it",
@@ -220,7 +220,7 @@ FAULTS = [
     ),
     Fault(
         "forget-leaves-it-on-the-table",
-        "_table.FlightTable.fence",
+        "table.FlightTable.fence",
         "if not self.flights.remove(flight):",
         "if not self.flights.has(flight):",
         "7, the fence: a call after forget() or invalidate() joins the load from before it",
@@ -228,7 +228,7 @@ FAULTS = [
     ),
     Fault(
         "a-fence-leaves-no-mark",
-        "_table.FlightTable.fence",
+        "table.FlightTable.fence",
         "        flight.fenced = True\n",
         "",
         "7, the fence: what user code fenced while its entry was shown is put into the cache",
@@ -236,7 +236,7 @@ FAULTS = [
     ),
     Fault(
         "clear-leaves-no-mark",
-        "_table.FlightTable.take_all_off",
+        "table.FlightTable.take_all_off",
         "self.fence(flight)",
         "self.flights.remove(flight)",
         "7, the fence: what user code cleared while its entry was shown is put into the cache",
@@ -244,7 +244,7 @@ FAULTS = [
     ),
     Fault(
         "forget-leaves-what-is-landing",
-        "_table.FlightTable._forget",
+        "table.FlightTable._forget",
         "if self.shelf is not None and self.shelf.find(key) is stored is not None:",
         "if False:",
         "7, the fence: what was forgotten in the middle of its store is served afterwards",
@@ -252,7 +252,7 @@ FAULTS = [
     ),
     Fault(
         "refresh-takes-what-is-there",
-        "_table.FlightTable.claim",
+        "table.FlightTable.claim",
         "if look and self.shelf is not None:",
         "if self.shelf is not None:",
         "10, refresh is a flight: refresh() returns the old value and loads nothing",
@@ -260,7 +260,7 @@ FAULTS = [
     ),
     Fault(
         "two-refreshes",
-        "_table.FlightTable.claim_behind",
+        "table.FlightTable.claim_behind",
         "flight = self.flights.enter(mine)\n        if",
         "flight = self.flights._by_hash[mine.hash] = mine\n        if",
         "10, refresh is a flight: whoever finds a stale value starts a refresh, all at once",
@@ -268,7 +268,7 @@ FAULTS = [
     ),
     Fault(
         "a-refresh-of-what-was-replaced",
-        "_table.FlightTable.claim_behind",
+        "table.FlightTable.claim_behind",
         "if self.shelf.find(mine.key) is not served or self",
         "if self",
         "10, refresh is a flight: what was refreshed a moment ago is refreshed again",
@@ -276,7 +276,7 @@ FAULTS = [
     ),
     Fault(
         "a-needless-refresh-keeps-the-key",
-        "_table.FlightTable.claim_behind",
+        "table.FlightTable.claim_behind",
         """\
             self.land(mine, None)
             return False
@@ -289,7 +289,7 @@ FAULTS = [
     ),
     Fault(
         "a-refresh-knows-no-hold-off",
-        "_table.FlightTable.claim_behind",
+        "table.FlightTable.claim_behind",
         " is not served or self.timer() < served.calm_until:",
         " is not served:",
         "the surface, retry_after: who found a value stale before a refresh failed tries at once",
@@ -297,7 +297,7 @@ FAULTS = [
     ),
     Fault(
         "a-load-on-a-thread-ends-with-its-callers",
-        "_table.FlightTable._leave",
+        "table.FlightTable._leave",
         "flight.load is None or flight.loop is None or",
         "flight.load is None or",
         "6, leaving: a load in an executor whose callers have left is thrown away, and done again",
@@ -305,7 +305,7 @@ FAULTS = [
     ),
     Fault(
         "what-has-ended-still-hangs",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "                        self.hanging.remove(flight)",
         "                        pass",
         "8, nothing is left behind: after a few loads that hung for a while, nobody loads any more",
@@ -313,7 +313,7 @@ FAULTS = [
     ),
     Fault(
         "an-exception-is-no-entry",
-        "_table.FlightTable._off",
+        "table.FlightTable._off",
         "entry = outcome.entry if type(outcome) is Error else outcome",
         "entry = outcome",
         "the surface, error_ttl: each caller asks anew for what does not exist",
@@ -321,7 +321,7 @@ FAULTS = [
     ),
     Fault(
         "forget-leaves-an-exception-that-is-landing",
-        "_table.FlightTable._forget",
+        "table.FlightTable._forget",
         "stored = outcome.entry if type(outcome) is Error else outcome",
         "stored = outcome",
         "7, the fence: an exception that was forgotten in the middle of its store is raised",
@@ -329,7 +329,7 @@ FAULTS = [
     ),
     Fault(
         "a-child-has-its-parents-flights",
-        "_table.FlightTable.forked",
+        "table.FlightTable.forked",
         "        self.flights.clear()\n",
         "",
         "14, fork: a child waits for a load that nobody runs",

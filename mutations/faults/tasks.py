@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "wait-for-what-is-over",
-        "_tasks.call",
+        "tasks.call",
         "                if not flight.over:\n                    alone",
         "                if True:\n                    alone",
         "9, no hangs: a task that comes when its flight has just landed waits for nothing",
@@ -13,7 +13,7 @@ FAULTS = [
     ),
     Fault(
         "the-other-loop-is-not-woken",
-        "_tasks.LoopWaiters.wake",
+        "tasks.LoopWaiters.wake",
         "loop.call_soon_threadsafe(self._ring)",
         "loop.call_soon(self._ring)",
         "11, any caller: a task of another loop hears of the landing when its loop wakes by itself",
@@ -21,7 +21,7 @@ FAULTS = [
     ),
     Fault(
         "a-task-that-left-stops-the-bell",
-        "_tasks.LoopWaiters._ring",
+        "tasks.LoopWaiters._ring",
         "if signal is not None and not signal.done():",
         "if signal is not None:",
         "6, leaving: a task that was cancelled as the flight landed leaves the others waiting",
@@ -29,7 +29,7 @@ FAULTS = [
     ),
     Fault(
         "interruptions-land-in-tasks",
-        "_task_loads._run",
+        "task_loads._run",
         "            except Exception as error:\n                failure",
         "            except BaseException as error:\n                failure",
         "5, interruptions are personal: one CancelledError is raised in every task aboard",
@@ -37,7 +37,7 @@ FAULTS = [
     ),
     Fault(
         "interruption-for-a-follower",
-        "_tasks.call",
+        "tasks.call",
         "if outcome is None and flight is mine:\n                    raise_interruption(mine)",
         "if outcome is None and flight.load is not None:\n"
         "                    raise_interruption(flight)",
@@ -46,7 +46,7 @@ FAULTS = [
     ),
     Fault(
         "one-future-for-all",
-        "_tasks.board",
+        "tasks.board",
         "    waiters.callers[mine] = ref(signal)",
         """\
     mine.signal = next((other() for other in waiters.callers.values()), signal)
@@ -56,7 +56,7 @@ FAULTS = [
     ),
     Fault(
         "no-recovery-in-tasks",
-        "_tasks.call",
+        "tasks.call",
         """\
     except BaseException:
         table.recover(mine, outcome)
@@ -71,7 +71,7 @@ FAULTS = [
     ),
     Fault(
         "nobody-lands-a-task-that-never-ran",
-        "_task_loads.start",
+        "task_loads.start",
         """\
         task.add_done_callback(never_ran)
 """,
@@ -81,7 +81,7 @@ FAULTS = [
     ),
     Fault(
         "tasks-have-no-edges",
-        "_tasks.wait",
+        "tasks.wait",
         "with nullcontext() if runner is None else Edge((runner,), flight):",
         "with nullcontext():",
         "9, no hangs: two async loads that wait for each other hang",
@@ -89,7 +89,7 @@ FAULTS = [
     ),
     Fault(
         "tasks-do-not-look-for-closed-loops",
-        "_tasks.wait",
+        "tasks.wait",
         "                waiters.watch(table, flight)",
         "                pass",
         "11, any caller: a task that follows a load whose loop was closed waits for ever",
@@ -97,7 +97,7 @@ FAULTS = [
     ),
     Fault(
         "a-refresh-ends-with-its-followers",
-        "_tasks.behind",
+        "tasks.behind",
         "    mine.unattended = True\n",
         "",
         "6, leaving: a refresh is cancelled with the last task that happened to wait for it",
@@ -105,7 +105,7 @@ FAULTS = [
     ),
     Fault(
         "nobody-holds-the-task-of-a-refresh",
-        "_task_loads._run",
+        "task_loads._run",
         "        held.tasks[task] = flight\n",
         "        held.tasks.clear()\n",
         "9, no hangs: a load whose future nobody else holds is collected, with its task",
@@ -113,7 +113,7 @@ FAULTS = [
     ),
     Fault(
         "loads-hold-their-tasks",
-        "_task_loads._run",
+        "task_loads._run",
         "        load.task = ref(task)\n",
         "        load.task = partial(lambda task: task, task)\n",
         "11, any caller: an event loop that is dropped keeps its keys for ever",
@@ -121,7 +121,7 @@ FAULTS = [
     ),
     Fault(
         "first-steps-nest",
-        "_task_loads.start",
+        "task_loads.start",
         "if plain and eager and not thread.eager:",
         "if plain and eager:",
         "9, no hangs: async loads that need each other fill the stack at a tenth of its depth",
@@ -129,7 +129,7 @@ FAULTS = [
     ),
     Fault(
         "the-main-task-has-no-edge",
-        "_tasks._runner",
+        "tasks._runner",
         "    return ref(outer) if any(",
         "    return ref(outer) if False and any(",
         "9, no hangs: a cycle round a loop that a loader runs waits for ever",
@@ -137,7 +137,7 @@ FAULTS = [
     ),
     Fault(
         "any-task-is-the-main-task",
-        "_tasks._runner",
+        "tasks._runner",
         'any("run_until_complete" in end for end in ends)',
         "True",
         "9, no false alarms: a task that was merely started in a loader's loop is accused",
@@ -145,7 +145,7 @@ FAULTS = [
     ),
     Fault(
         "no-main-task-has-a-loader",
-        "_tasks.call",
+        "tasks.call",
         "me.local.thread.flight is None and current_task() not in held.tasks",
         "current_task() not in held.tasks",
         "9, no hangs: a loop that a loader runs waits for a load of its own that needs the loader",
@@ -153,7 +153,7 @@ FAULTS = [
     ),
     Fault(
         "nobody-holds-who-waits",
-        "_tasks.call",
+        "tasks.call",
         "                        held.signals.add(signal)\n",
         "                        pass\n",
         "11, any caller: a task that waits, and that nobody holds, is collected meanwhile",

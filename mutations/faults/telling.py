@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "told-before-the-landing",
-        "_load._tell",
+        "landing._tell",
         '    """Have it logged once the flight has landed."""\n',
         """\
     from ._locks import log
@@ -34,7 +34,7 @@ FAULTS = [
     ),
     Fault(
         "nobody-tells",
-        "_table.FlightTable.land",
+        "table.FlightTable.land",
         """\
             if thread.untold:
                 tell_all()
@@ -45,7 +45,7 @@ FAULTS = [
     ),
     Fault(
         "told-again-and-again",
-        "_table.FlightTable.tell_once",
+        "table.FlightTable.tell_once",
         "            self.told.add(text)\n",
         "",
         "the surface, executor: one that was shut down fills the log, a line for each stale hit",

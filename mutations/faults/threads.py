@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "only-one-follower-wakes",
-        "_threads._wait",
+        "threads._wait",
         """\
                 waiters.wake()
                 return
@@ -18,7 +18,7 @@ FAULTS = [
     ),
     Fault(
         "follower-looks-at-the-cache",
-        "_threads.call",
+        "threads.call",
         "outcome = handed_over(flight.outcome, look)",
         "outcome = table.shelf and table.shelf.look(key) or handed_over(None, look)",
         "3, hand-over: a value that the cache refuses is loaded once for every follower",
@@ -26,7 +26,7 @@ FAULTS = [
     ),
     Fault(
         "nobody-leads-anew",
-        "_threads.call",
+        "threads.call",
         "outcome = handed_over(flight.outcome, look)",
         "outcome = flight.outcome or Error(WaitTimeout('abandoned'), None)",
         "5, interruptions are personal: a Ctrl-C in the leader is an error of all who follow",
@@ -34,7 +34,7 @@ FAULTS = [
     ),
     Fault(
         "interruptions-land-in-threads",
-        "_threads.load",
+        "threads.load",
         "        except Exception as error:\n            # Without",
         "        except BaseException as error:\n            # Without",
         "5, interruptions are personal: one Ctrl-C or SystemExit is raised in every thread aboard",
@@ -42,7 +42,7 @@ FAULTS = [
     ),
     Fault(
         "no-recovery-in-threads",
-        "_threads.call",
+        "threads.call",
         """\
     except BaseException:
         table.recover(mine, outcome)
@@ -57,7 +57,7 @@ FAULTS = [
     ),
     Fault(
         "a-new-deadline-for-each-wait",
-        "_threads.call",
+        "threads.call",
         "wait(table, flight, mine.signal, deadline, runs)",
         "wait(table, flight, mine.signal, "
         "None if wait_timeout is None else monotonic() + wait_timeout, runs)",
@@ -66,7 +66,7 @@ FAULTS = [
     ),
     Fault(
         "threads-do-not-look-for-closed-loops",
-        "_threads._wait",
+        "threads._wait",
         """\
             if table.abandon_gone(flight):
                 return
@@ -77,7 +77,7 @@ FAULTS = [
     ),
     Fault(
         "load-under-the-lock",
-        "_threads.call",
+        "threads.call",
         "if is_held(mine.thread.lock):",
         "if False:",
         "9, no hangs: a destructor that loads holds up every caller of the function it ended in",
@@ -85,7 +85,7 @@ FAULTS = [
     ),
     Fault(
         "wait-under-the-lock",
-        "_threads.wait",
+        "threads.wait",
         "if is_held(thread.lock):",
         "if False:",
         "9, no hangs: a destructor that follows a flight keeps that from landing",
@@ -93,7 +93,7 @@ FAULTS = [
     ),
     Fault(
         "refresh-returns-what-is-stale",
-        "_threads.call",
+        "threads.call",
         "if look and type(outcome) is Error else outcome",
         "if type(outcome) is Error else outcome",
         "the surface, refresh(): a load that failed returns the old value as if it were new",
@@ -101,7 +101,7 @@ FAULTS = [
     ),
     Fault(
         "taken-over-before-it-leads",
-        "_executor.take_over",
+        "executor.take_over",
         " and flight.since is not None:",
         ":",
         "10, refresh is a flight: a follower runs a refresh that its starter then finds needless",
@@ -109,7 +109,7 @@ FAULTS = [
     ),
     Fault(
         "a-load-runs-twice",
-        "_executor.ThreadLoad._take",
+        "executor.ThreadLoad._take",
         "return self._taken.setdefault(None, who) is who",
         "return True",
         "1, one flight: a follower and a thread of the executor run one load both",
@@ -117,7 +117,7 @@ FAULTS = [
     ),
     Fault(
         "cancelled-in-a-queue",
-        "_executor.start",
+        "executor.start",
         "        future.add_done_callback(partial(_never_ran, table, waiting))",
         "        pass",
         "9, no hangs: a load that was cancelled in its executor's queue leaves its callers waiting",
@@ -125,7 +125,7 @@ FAULTS = [
     ),
     Fault(
         "no-thread-of-an-executor-helps",
-        "_threads.call",
+        "threads.call",
         " or submit is None or me.local.thread.works\n",
         " or submit is None\n",
         "9, no hangs: loads on one executor that need each other wait for its only thread",
@@ -133,7 +133,7 @@ FAULTS = [
     ),
     Fault(
         "a-refused-refresh-keeps-the-key",
-        "_threads.behind",
+        "threads.behind",
         "            table.recover(mine, None)\n            table.tell_once",
         "            table.tell_once",
         "8, nothing is left behind: when an executor refused once, nobody refreshes any more",
@@ -141,7 +141,7 @@ FAULTS = [
     ),
     Fault(
         "a-refresh-has-no-context",
-        "_executor.ThreadLoad.__init__",
+        "executor.ThreadLoad.__init__",
         "partial(copy_context().run, load)",
         "load",
         "10, refresh is a flight: a refresh knows nothing of the tenant or the trace of its caller",
@@ -149,7 +149,7 @@ FAULTS = [
     ),
     Fault(
         "a-queue-costs",
-        "_executor.ThreadLoad.run",
+        "executor.ThreadLoad.run",
         "            flight.since = table.timer()\n",
         "",
         "the surface, early_refresh: where an executor is busy, all is refreshed far too early",
@@ -157,7 +157,7 @@ FAULTS = [
     ),
     Fault(
         "an-old-ticket-keeps-itself",
-        "_threads.call",
+        "threads.call",
         "                mine.signal = None  # it holds that ticket\n",
         "",
         "8, nothing is left behind: a load that was cancelled keeps its arguments in a cycle",
@@ -165,7 +165,7 @@ FAULTS = [
     ),
     Fault(
         "a-thread-of-the-pool-is-used-once",
-        "_executor.Pool._work",
+        "executor.Pool._work",
         "            self._idle.append(None)\n",
         "            pass\n",
         "10, refresh is a flight: after eight refreshes the pool's threads are made for nothing",
@@ -173,7 +173,7 @@ FAULTS = [
     ),
     Fault(
         "a-turn-is-lost",
-        "_executor.Line.turn_over",
+        "executor.Line.turn_over",
         "        self._turns.append(None)\n        if self._jobs:",
         "        if self._jobs:",
         "10, refresh is a flight: after six refreshes a function has no more",
@@ -181,7 +181,7 @@ FAULTS = [
     ),
     Fault(
         "what-waits-is-not-looked-for",
-        "_executor.Line.turn_over",
+        "executor.Line.turn_over",
         "        if self._jobs:\n",
         "        if False:\n",
         "10, refresh is a flight: what found no turn left is queued for good",
@@ -189,7 +189,7 @@ FAULTS = [
     ),
     Fault(
         "a-function-takes-all-threads",
-        "_executor.Line.begin",
+        "executor.Line.begin",
         "self._turns = deque([None] * TURNS)",
         "self._turns = deque([None] * THREADS)",
         "10, refresh is a flight: hanging refreshes of one function stop those of all others",
@@ -197,7 +197,7 @@ FAULTS = [
     ),
     Fault(
         "a-line-is-its-parents",
-        "_executor.Pool.begin",
+        "executor.Pool.begin",
         """\
         for line in list(self.lines):
             line.begin()
@@ -208,7 +208,7 @@ FAULTS = [
     ),
     Fault(
         "a-thread-does-not-know-what-it-loads",
-        "_threads.load",
+        "threads.load",
         "        thread.flight = flight\n",
         "",
         "9, no hangs: a cycle round a loop that a loader runs waits for ever",
@@ -216,7 +216,7 @@ FAULTS = [
     ),
     Fault(
         "the-pool-has-the-queue-of-threads",
-        "_executor.Pool.begin",
+        "executor.Pool.begin",
         "| None = None\n",
         "| None = queue.SimpleQueue()\n",
         "9, no hangs: where gevent patches after the import, a refresh blocks all greenlets",
@@ -224,15 +224,15 @@ FAULTS = [
     ),
     Fault(
         "nobody-hurries",
-        "_serving.at_once",
-        "            _executor.hurry(table, flight)\n",
+        "serving.at_once",
+        "            executor.hurry(table, flight)\n",
         "            pass\n",
         "10, refresh is a flight: eight hanging refreshes anywhere stop those of the process",
         "executor::refreshes_of_many_functions_that_hang_stop_no_other_for_long",
     ),
     Fault(
         "a-long-wait-is-not-told",
-        "_executor.hurry",
+        "executor.hurry",
         "    table.tell_once(\n",
         "    (lambda *_: None)(\n",
         "10, refresh is a flight: an executor that hangs stops all refreshes, in silence",
@@ -240,7 +240,7 @@ FAULTS = [
     ),
     Fault(
         "who-hangs-hurries-as-well",
-        "_executor.Line.hurry",
+        "executor.Line.hurry",
         """\
         if len(self._running) >= TURNS:
             return
@@ -251,7 +251,7 @@ FAULTS = [
     ),
     Fault(
         "what-a-caller-has-run-is-queued",
-        "_executor.ThreadLoad.run",
+        "executor.ThreadLoad.run",
         "                self._leave_the_queue()\n",
         "                pass\n",
         "8, nothing is left behind: a refresh that a caller has run stays queued, with its key",
@@ -259,7 +259,7 @@ FAULTS = [
     ),
     Fault(
         "handlers-end-the-threads-of-the-pool",
-        "_executor.Line.serve",
+        "executor.Line.serve",
         """\
         except BaseException:
             pass

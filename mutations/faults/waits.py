@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "no-look-for-a-cycle",
-        "_waits.Edge.__enter__",
+        "waits.Edge.__enter__",
         """\
             self.check()
         except""",
@@ -17,7 +17,7 @@ FAULTS = [
     ),
     Fault(
         "look-before-the-edge",
-        "_waits.Edge.__enter__",
+        "waits.Edge.__enter__",
         """\
             for runner in self._runners:
                 _waiting[runner] = ref(self._flight)
@@ -33,7 +33,7 @@ FAULTS = [
     ),
     Fault(
         "no-look-at-the-path-again",
-        "_waits.Edge.check",
+        "waits.Edge.check",
         "if path is not None and _cycle(self._runners, self._flight) == path:",
         "if path is not None:",
         "9, no false alarms: waits that did not exist at the same time are called a deadlock",
@@ -41,7 +41,7 @@ FAULTS = [
     ),
     Fault(
         "an-edge-stays",
-        "_waits.Edge.__exit__",
+        "waits.Edge.__exit__",
         "                _waiting.pop(runner, None)",
         "                pass",
         "9, no false alarms: a thread that gave up waiting is accused as long as that flight flies",
@@ -49,7 +49,7 @@ FAULTS = [
     ),
     Fault(
         "a-blocked-loop-is-no-runner",
-        "_waits._cycle",
+        "waits._cycle",
         "last.thread if last.loop is None else last.loop",
         "last.thread if last.loop is None else None",
         "9, no hangs: a thread that blocks the loop which must run its leader hangs",
@@ -57,7 +57,7 @@ FAULTS = [
     ),
     Fault(
         "a-closed-loop-waits",
-        "_waits._cycle",
+        "waits._cycle",
         " or last.is_gone():",
         ":",
         "9, no false alarms: a cycle through a task whose loop was closed is called a deadlock",
@@ -65,7 +65,7 @@ FAULTS = [
     ),
     Fault(
         "an-edge-hides-the-outer-one",
-        "_waits.Edge.__exit__",
+        "waits.Edge.__exit__",
         "                _waiting[runner] = outer",
         "                _waiting.pop(runner, None)",
         "9, no hangs: a signal handler that waits in the middle of a wait hides that one's cycle",
@@ -73,7 +73,7 @@ FAULTS = [
     ),
     Fault(
         "a-cycle-is-looked-for-once",
-        "_threads._wait",
+        "threads._wait",
         "            edge.check()\n",
         "",
         "9, no hangs: a cycle that was hidden by a signal handler's wait is never seen",
@@ -81,7 +81,7 @@ FAULTS = [
     ),
     Fault(
         "a-loop-stays-in-its-thread",
-        "_waits._cycle",
+        "waits._cycle",
         "last.thread if last.loop is None else last.loop",
         "last.thread",
         "9, no false alarms: a thread that ran a loop before it moved is accused",
@@ -89,7 +89,7 @@ FAULTS = [
     ),
     Fault(
         "greenlets-are-one-thread",
-        "_threads.call",
+        "threads.call",
         """\
     if threading.local is not me.kind:
         me.adapt()  # before a ticket says whose it is

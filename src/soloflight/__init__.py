@@ -16,12 +16,12 @@ time. The function is the *loader*; a call's arguments make its *key*; what is c
 one load in progress is a *flight*, which its *leader* started and its *followers* joined.
 """
 
+from ._calls.function import BoundCachedFunction, BoundFunction, CachedFunction, Function
+from ._calls.surface import Clearable
 from ._decorators import cached_singleflight, singleflight
-from ._entry import Entry
-from ._flight import FlightInfo
-from ._function import BoundCachedFunction, BoundFunction, CachedFunction, Function
-from ._stats import CacheInfo, Stats
-from ._surface import Clearable
+from ._entries.entry import Entry
+from ._flights.flight import FlightInfo
+from ._flights.stats import CacheInfo, Stats
 from .exceptions import FlightDeadlock, FlightError, WaitTimeout
 from .group import Group
 

@@ -8,14 +8,20 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from . import _caches, _executor, _keys, _loaders, _options, _serving, _tasks, _threads, _unknown
-from ._function import CachedFunction, Function, decorated
-from ._options import UNSET, CallOptions, LoadOptions
-from ._shelf import Shelf
+from ._calls import keys, loaders
+from ._calls import options as _options
+from ._calls import unknown as _unknown
+from ._calls.function import CachedFunction, Function, decorated
+from ._calls.options import UNSET, CallOptions, LoadOptions
+from ._calls.surface import Core, Loading
+from ._calls.template import Spec
+from ._entries import caches
+from ._entries.shelf import Shelf
+from ._flights import serving
+from ._flights.table import FlightTable
 from ._shown import shown
-from ._surface import Core, Loading
-from ._table import FlightTable
-from ._template import Spec
+from ._worlds import executor as _executor
+from ._worlds import tasks, threads
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -242,7 +248,7 @@ def cached_singleflight(
             "no meaning without stale_while_revalidate, early_refresh or wait_timeout"
         )
     make_shelf = partial(
-        _caches.shelf,
+        caches.shelf,
         policy=policy,
         cache=cache,
         maxsize=maxsize,
@@ -270,11 +276,11 @@ def _decorate(
         loader = loader.__func__
     if not callable(loader):
         raise TypeError(f"the decorator takes a function, not {shown(loader)}")
-    qualname, module = _loaders.qualname(loader), _loaders.module(loader)
+    qualname, module = loaders.qualname(loader), loaders.module(loader)
     name = options.name or f"{module}.{qualname}"
-    is_async = _loaders.is_async(loader, name)
-    params = _keys.parameters(loader, name)
-    _keys.check_ignore(params, options.ignore, name)
+    is_async = loaders.is_async(loader, name)
+    params = keys.parameters(loader, name)
+    keys.check_ignore(params, options.ignore, name)
     if is_async and loads.executor is not None:
         raise ValueError(f"{name} is an async def, which loads in tasks: leave executor out")
     shelf = None if make_shelf is None else make_shelf(name)
@@ -310,12 +316,12 @@ def _decorate(
     if options.key is not None:
         # Whether it is a method may show only at the first call: any way that is possible will do
         # here. `generate` checks the one that it is.
-        ways = [params, _keys.without_self(params)]
+        ways = [params, keys.without_self(params)]
         if kind is staticmethod or not (core.for_methods or core.defined_in_class()):
             del ways[1]
         elif kind is classmethod or core.for_methods or (params and params[0].name in SELF):
             del ways[0]
-        _keys.check_key(options.key, ways, name)
+        keys.check_key(options.key, ways, name)
     return decorated(core, kind)
 
 
@@ -331,12 +337,12 @@ def _loading(
     miss: Callable[..., Any]
     behind: Callable[..., bool | None]
     if is_async:
-        miss = partial(_tasks.call, table, loader, options.wait_timeout)
-        behind = partial(_tasks.behind, table, loader)
+        miss = partial(tasks.call, table, loader, options.wait_timeout)
+        behind = partial(tasks.behind, table, loader)
     else:
         # Callers that lead are to be patient, too: only an executor can see to that.
         patient = loads.executor is not None and options.wait_timeout is not None
         elsewhere = submit if patient else None
-        miss = partial(_threads.call, table, loader, options.wait_timeout, elsewhere)
-        behind = partial(_threads.behind, table, loader, submit)
-    return miss, partial(_serving.at_once, table, behind)
+        miss = partial(threads.call, table, loader, options.wait_timeout, elsewhere)
+        behind = partial(threads.behind, table, loader, submit)
+    return miss, partial(serving.at_once, table, behind)

@@ -212,10 +212,15 @@ def _unpickled(cls: Any, args: tuple[Any, ...], state: dict[str, Any]) -> Error:
     return Error(exception, None)
 
 
+def _is_ours(traceback: TracebackType) -> bool:
+    package = traceback.tb_frame.f_globals.get("__package__")
+    return package == __package__ or str(package).startswith(f"{__package__}._")
+
+
 def without_us(exception: Exception) -> Error:
     """The error of a loader, or of an option: its traceback starts where the user's code does."""
     traceback = exception.__traceback__
-    while traceback is not None and traceback.tb_frame.f_globals.get("__package__") == __package__:
+    while traceback is not None and _is_ours(traceback):
         traceback = traceback.tb_next
     return Error(exception, traceback)
 

@@ -13,13 +13,14 @@ from threading import Lock, Thread
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from . import _locks, _tasks, _threads
-from ._flight import Flight, FlightInfo, Outcome
+from . import _locks
+from ._flights.flight import Flight, FlightInfo, Outcome
+from ._flights.table import FlightTable
+from ._flights.waits import check_frozen
 from ._locks import tell, tell_all
 from ._outcome import Error, handed_over
 from ._shown import shown
-from ._table import FlightTable
-from ._waits import check_frozen
+from ._worlds import tasks, threads
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,7 +52,7 @@ class Group:
         a wait that ends, use ``submit(...).result(timeout)``.
         """
         _check(fn, "do")
-        outcome = _threads.call(self._table, fn, None, None, key, args, kwargs)
+        outcome = threads.call(self._table, fn, None, None, key, args, kwargs)
         try:
             return cast("R", outcome.value)
         except BaseException as error:
@@ -69,7 +70,7 @@ class Group:
         """
         _check(fn, "do_async")
         load = partial(_awaitable, fn)
-        outcome = await _tasks.call(self._table, load, None, key, args, kwargs)
+        outcome = await tasks.call(self._table, load, None, key, args, kwargs)
         try:
             return cast("R", outcome.value)
         except BaseException as error:
@@ -143,7 +144,7 @@ def _awaitable(fn: Callable[..., Awaitable[R]], /, *args: Any, **kwargs: Any) ->
     return made
 
 
-class _Crew(_threads.ThreadWaiters):
+class _Crew(threads.ThreadWaiters):
     """The futures that wait for one flight, and the one thread that waits for all of them."""
 
     __slots__ = ("manned",)
@@ -229,7 +230,7 @@ class _SubmitFuture(Future[R]):
             elif crew is own:
                 self.landed(flight.outcome)  # it was over before this one could board
             elif crew.manned.acquire(False):
-                crew.start(table.name, flight, partial(_threads.wait, table, flight, crew, None))
+                crew.start(table.name, flight, partial(threads.wait, table, flight, crew, None))
         except BaseException:  # no thread could be started, say
             flight, crew = mine.following or mine, mine.signal
             table.leave(flight, mine)
@@ -311,7 +312,7 @@ def _lead(
     mine.thread = _locks.me.local.thread
     outcome: Outcome | None = None
     try:
-        outcome = _threads.load(table, load, (), {}, mine)
+        outcome = threads.load(table, load, (), {}, mine)
     except BaseException as interruption:  # SystemExit: it is that of the caller who started it
         assert interruption.__traceback__ is not None
         future.finish(Error(interruption, interruption.__traceback__.tb_next))

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from greenlet import getcurrent
 
-from soloflight import _flights
-from soloflight._flight import Flight
+from soloflight._flights import by_key
+from soloflight._flights.flight import Flight
+from soloflight._flights.table import FlightTable
 from soloflight._locks import is_held
 from soloflight._outcome import Error, Found
-from soloflight._table import FlightTable
 
 if TYPE_CHECKING:
     from .model import World
@@ -38,7 +38,7 @@ def pause() -> None:
         actor.parent.switch()
 
 
-class Flights(_flights.Flights):
+class Flights(by_key.Flights):
     """Going on the table takes no lock."""
 
     def enter(self, mine: Flight) -> Flight:

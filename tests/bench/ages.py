@@ -13,12 +13,14 @@ from typing import Any
 
 from greenlet import getcurrent
 
-from soloflight import WaitTimeout, _fences, _load, _serving
-from soloflight._entry import Aging, Raising
-from soloflight._flight import Flight
+from soloflight import WaitTimeout
+from soloflight._entries.entry import Aging, Raising
+from soloflight._entries.policy import Policy
+from soloflight._flights import fences as _fences
+from soloflight._flights import landing, serving
+from soloflight._flights.flight import Flight
+from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
-from soloflight._policy import Policy
-from soloflight._table import FlightTable
 
 from .actors import Action, Brought, Caller, Load, Task, brought, law, pause
 from .model import World
@@ -108,7 +110,7 @@ class Ages(World):
             self.served[caller] = entry
             outcome = entry
             if not now < entry.calm_until:
-                outcome = _serving.at_once(self.table, self.behind, entry, now, caller.key, (), {})
+                outcome = serving.at_once(self.table, self.behind, entry, now, caller.key, (), {})
             del self.served[caller]
             if outcome is not None:
                 self.hits(caller, outcome)
@@ -162,7 +164,7 @@ class Ages(World):
     def is_served_instead(self, caller: Caller) -> None:
         """Of a load that it has no patience for."""
         there = caller.look and self.alive(caller.key) is not None
-        outcome = _serving.out_of_patience(self.table, caller.mine, caller.look)
+        outcome = serving.out_of_patience(self.table, caller.mine, caller.look)
         law(6, (outcome is not None) is there, "who has no patience gets what there is")
         if outcome is not None:
             self.hits(caller, outcome)
@@ -179,13 +181,13 @@ class Ages(World):
 
     def land(self, number: int) -> None:
         load = self.loads[number]
-        self.outcomes[load] = _load.loaded(self.table, load.flight, self.brings(load))
+        self.outcomes[load] = landing.loaded(self.table, load.flight, self.brings(load))
 
     def fail(self, number: int) -> None:
         load = self.loads[number]
         error = Error(Exception(*self.brings(load)), None)
         entry: Any = self.alive(load.flight.key)
-        self.outcomes[load] = outcome = _load.failed(self.table, load.flight, error)
+        self.outcomes[load] = outcome = landing.failed(self.table, load.flight, error)
         if outcome.entry is not None:
             return
         there = type(entry) is Aging

@@ -15,12 +15,13 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
-from soloflight import _caches, _fences
-from soloflight._entry import Entry
-from soloflight._flight import Flight, Outcome
+from soloflight._entries import caches
+from soloflight._entries.entry import Entry
+from soloflight._entries.policy import Policy
+from soloflight._flights import fences as _fences
+from soloflight._flights.flight import Flight, Outcome
+from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
-from soloflight._policy import Policy
-from soloflight._table import FlightTable
 
 from .actors import Action, Brought, Caller, Flights, Load, Task, board, brought, law, pause
 
@@ -36,7 +37,7 @@ class World:
         self.steps = steps
         self.fences = fences
         self.keys = "abcd"[:keys]
-        self.shelf = _caches.shelf(
+        self.shelf = caches.shelf(
             "f",
             self.policy,
             cache=None,

@@ -16,18 +16,14 @@ from weakref import ref
 import pytest
 
 from soloflight import (
-    _executor,
-    _load,
     _locks,
     _loops,
-    _policy,
-    _store,
-    _table,
-    _tasks,
-    _threads,
     group,
 )
-from soloflight._flight import Flight
+from soloflight._entries import policy, store
+from soloflight._flights import landing, table
+from soloflight._flights.flight import Flight
+from soloflight._worlds import executor, tasks, threads
 
 from .schedule import Dismissed, Place, Scheduler
 
@@ -189,16 +185,16 @@ def _random() -> float:
 
 
 PATCHES: list[tuple[Any, str, Any]] = [
-    *((module, "monotonic", _monotonic) for module in (_locks, _loops, _table, _tasks, _threads)),
-    *((module, "RLock", RLock) for module in (_locks, _store, _table)),
-    *((module, "Flight", flight) for module in (_executor, _tasks, _threads)),
+    *((module, "monotonic", _monotonic) for module in (_locks, _loops, table, tasks, threads)),
+    *((module, "RLock", RLock) for module in (_locks, store, table)),
+    *((module, "Flight", flight) for module in (executor, tasks, threads)),
     (_locks, "_RLock", RLock),
-    (_threads, "new_lock", Lock),
+    (threads, "new_lock", Lock),
     (group, "Thread", Thread),
-    (_executor, "Thread", Daemon),
-    (_executor, "queue", SimpleNamespace(SimpleQueue=Jobs)),
-    (_policy, "random", _random),
-    *((module, "tell", _tell) for module in (_executor, _load, _table)),
+    (executor, "Thread", Daemon),
+    (executor, "queue", SimpleNamespace(SimpleQueue=Jobs)),
+    (policy, "random", _random),
+    *((module, "tell", _tell) for module in (executor, landing, table)),
 ]
 
 
@@ -207,10 +203,10 @@ def scheduled(seed: int, holds: Iterable[Place] | None = None) -> Iterator[Sched
     """What is decorated in here can be run under the scheduler."""
     global _active
     before = [(module, name, getattr(module, name)) for module, name, _ in PATCHES]
-    before.append((_executor, "pool", _executor.pool))
+    before.append((executor, "pool", executor.pool))
     for module, name, replacement in PATCHES:
         setattr(module, name, replacement)
-    _executor.pool = _executor.Pool()
+    executor.pool = executor.Pool()
     _active = Scheduler(seed, holds)
     collects = gc.isenabled()
     gc.disable()  # it would run anywhere; and nothing should need it

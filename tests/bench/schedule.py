@@ -22,8 +22,9 @@ from typing import Any
 from weakref import ref
 
 import soloflight
-from soloflight import _locks, _waits
-from soloflight._flight import Flight
+from soloflight import _locks
+from soloflight._flights import waits
+from soloflight._flights.flight import Flight
 
 OURS = str(Path(soloflight.__file__).parent)
 Place = tuple[str, int]
@@ -130,7 +131,7 @@ class Scheduler:
             # The threads that hang stay where they are; nothing of theirs is left to others.
             for table in _locks.tables():
                 table.flights.clear()  # type: ignore[attr-defined]
-            _waits._waiting.clear()
+            waits._waiting.clear()
             raise self.failure
 
     def spawn(self, body: Callable[[], object], *, daemon: bool = False) -> None:

@@ -15,7 +15,8 @@ from bench.loops import Awaits, Loop
 from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.replaced import each_seed, scheduled, seeds
 from bench.schedule import Scheduler
-from soloflight import WaitTimeout, _task_loads
+from soloflight import WaitTimeout
+from soloflight._worlds import task_loads
 
 Place = tuple[int, int]
 """The number of a caller, and that of one of its operations."""
@@ -102,7 +103,7 @@ class Tasks(Program):
         loop.close()
         assert not loop.errors, loop.errors
         self.left()
-        assert not _task_loads.loads, "a load is still known of"
+        assert not task_loads.loads, "a load is still known of"
         self.history.check()
 
 

@@ -20,7 +20,8 @@ from bench.loops import Awaits, Loop
 from bench.programs import Failed, Mix, Operation, Program
 from bench.replaced import each_seed
 from bench.schedule import Scheduler
-from soloflight import FlightDeadlock, Group, _task_loads
+from soloflight import FlightDeadlock, Group
+from soloflight._worlds import task_loads
 
 MIXES = {
     "values": Mix({"call": 5, "forget": 1}, keys="ab"),
@@ -151,7 +152,7 @@ class Mixture(Program):
         )
         assert self.scheduler.now == 0, "somebody was not woken, and looked at last"
         assert not self.group.in_flight(), "something is left on the table"
-        assert not _task_loads.loads, "a load is still known of"
+        assert not task_loads.loads, "a load is still known of"
 
 
 @pytest.mark.parametrize("mix", MIXES)

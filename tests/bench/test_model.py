@@ -16,7 +16,8 @@ import pytest
 from bench.actors import Action, BrokenLaw
 from bench.ages import STEP, Ages
 from bench.model import World
-from soloflight import _locks, _policy
+from soloflight import _locks
+from soloflight._entries import policy
 
 PROGRESS = {"go_on", "land", "fail", "abandon", "settle", "call", "refresh", "resume"}
 
@@ -113,7 +114,7 @@ def test_the_laws_hold_as_time_passes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(_locks.log, "disabled", True)
-    monkeypatch.setattr(_policy, "random", lambda: 0.0)
+    monkeypatch.setattr(policy, "random", lambda: 0.0)
     for *bounds, steps in (AGES_FULL if thorough else AGES_QUICK)[callers]:
         make = partial(Ages, *bounds, tasks=callers == "tasks", steps=steps, **OPTIONS[options])
         states = explore(make)

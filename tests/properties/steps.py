@@ -24,8 +24,8 @@ from properties.reference import (
 )
 from properties.subjects import CACHES, Aim, Subject, number
 from soloflight import WaitTimeout
+from soloflight._entries.store import BURIED
 from soloflight._outcome import SHARED
-from soloflight._store import BURIED
 
 FEW = 6
 """Refreshes at a time; the pool has a few threads more than that."""

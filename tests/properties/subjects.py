@@ -17,8 +17,8 @@ from conftest import Clock
 from properties import reference
 from properties.reference import PLAIN, UNSET, Arguments, Boom, Config, Copy, Freshness, Model
 from soloflight import cached_singleflight, singleflight
-from soloflight._entry import Raising
-from soloflight._index import Scoped
+from soloflight._entries.entry import Raising
+from soloflight._entries.index import Scoped
 from soloflight._outcome import GIL
 
 CACHES: dict[str, Any] = {

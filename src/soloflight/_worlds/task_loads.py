@@ -14,13 +14,13 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from . import _load
-from ._flight import Flight, Outcome
-from ._load import raise_interruption
-from ._locks import me
-from ._loops import Held, Home, held_by
-from ._outcome import Error, without_us
-from ._table import FlightTable
+from .._flights import landing
+from .._flights.flight import Flight, Outcome
+from .._flights.landing import raise_interruption
+from .._flights.table import FlightTable
+from .._locks import me
+from .._loops import Held, Home, held_by
+from .._outcome import Error, without_us
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
 EAGER_FACTORY: Any = getattr(asyncio, "eager_task_factory", None)
@@ -166,14 +166,14 @@ async def _run(
             except Exception as error:
                 failure = without_us(error)  # the traceback starts at the loader
             else:
-                outcome = _load.loaded(table, flight, value)
+                outcome = landing.loaded(table, flight, value)
             if failure is not None:
-                outcome = _load.failed(table, flight, failure)
+                outcome = landing.failed(table, flight, failure)
                 # From Python 3.11 on; what it raised stands for its cancellation.
                 if flight.unattended and getattr(task, "cancelling", int)():
                     table.lost_in(load.loop)
         except Exception as error:  # of an option
-            outcome = _load.spoilt(table, flight, without_us(error))
+            outcome = landing.spoilt(table, flight, without_us(error))
         except BaseException as interruption:
             load.interruption = interruption
             # It goes to the caller that started the load; where that has left, to the event loop.

@@ -7,17 +7,18 @@ from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMappi
 from math import inf
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
-from . import _fences, _keys, _loaders
-from ._entry import Entry
-from ._flight import FlightInfo
-from ._for_one import refusal
-from ._index import Scoped
-from ._instances import Instances
-from ._locks import critical
-from ._shelf import Shelf
-from ._stats import CacheInfo, Stats
-from ._table import FlightTable
-from ._template import Face, Spec, generate, is_owner_alone
+from .._entries.entry import Entry
+from .._entries.index import Scoped
+from .._entries.shelf import Shelf
+from .._flights import fences
+from .._flights.flight import FlightInfo
+from .._flights.stats import CacheInfo, Stats
+from .._flights.table import FlightTable
+from .._locks import critical
+from .._sources.for_one import refusal
+from . import keys, loaders
+from .instances import Instances
+from .template import Face, Spec, generate, is_owner_alone
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # what a call returns: of an ``async def``, a coroutine
@@ -122,22 +123,22 @@ class Core:
                 def of_instance(key: Hashable) -> bool:
                     return isinstance(key, Scoped) and key.of is index
 
-                _fences.clear(self.table, of_instance, index)
+                fences.clear(self.table, of_instance, index)
         elif callable(per_instance):
             owner = per_instance(instance)
             try:
                 owners = {owner}
             except TypeError as error:
-                _keys.explain(self.spec.name, error, {}, {"per_instance": owner})
+                keys.explain(self.spec.name, error, {}, {"per_instance": owner})
             alone = is_owner_alone(self.spec)
 
             def belongs(key: Any) -> bool:
                 short = key.key if self.spec.scoped or type(key) is Scoped else key
                 return (short if alone else short[0]) in owners
 
-            _fences.clear(self.table, belongs)
+            fences.clear(self.table, belongs)
         else:
-            _fences.clear(self.table)
+            fences.clear(self.table)
 
     def face(self, face: Face) -> tuple[Any, Callable[..., Bound]]:
         """The generated wrapper and binder of one way of calling."""
@@ -154,7 +155,7 @@ class Core:
 
     def defined_in_class(self) -> bool:
         owner = self.spec.qualname.rpartition(".")[0]
-        return bool(owner) and not owner.endswith("<locals>") and _loaders.binds(self.loader)
+        return bool(owner) and not owner.endswith("<locals>") and loaders.binds(self.loader)
 
     def faced(self, args: tuple[Any, ...]) -> Face:
         """Whether a call of the unbound function with `args` has an instance in front.
@@ -259,11 +260,11 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         A call that starts after this has returned neither sees nor joins a load that began before.
         Callers already aboard get their value; it is not stored.
         """
-        return _fences.invalidate(self._core.table, self._bind(args, kwargs)[0])
+        return fences.invalidate(self._core.table, self._bind(args, kwargs)[0])
 
     def clear(self) -> None:
         """`invalidate` for every key of the function, those of all instances included."""
-        _fences.clear(self._core.table)
+        fences.clear(self._core.table)
 
     def cache_clear(self) -> None:
         """`clear`, and the counts of `stats` and `cache_info` begin anew, as in functools.
@@ -298,7 +299,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
             raise refused
         key = self._bind(args, kwargs)[0]
         policy, now = core.shelf.policy, core.shelf.timer()
-        _fences.put(core.table, key, policy.entry(core.copy(value), now, core.mean_cost()))
+        fences.put(core.table, key, policy.entry(core.copy(value), now, core.mean_cost()))
 
     @overload
     def peek(

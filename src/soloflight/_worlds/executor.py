@@ -14,9 +14,9 @@ from time import monotonic
 from typing import Any
 from weakref import WeakSet
 
-from ._flight import Flight, Outcome
-from ._locks import NOBODY, me, outside, tell, tell_all
-from ._table import FlightTable
+from .._flights.flight import Flight, Outcome
+from .._flights.table import FlightTable
+from .._locks import NOBODY, me, outside, tell, tell_all
 
 THREADS = 8
 """The most that the pool has, but for those that `Line.hurry` adds."""

@@ -14,15 +14,15 @@ from weakref import WeakValueDictionary, ref
 
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
-from ._durations import is_number, lifetime, size, told
-from ._entry import Entry, Raising
-from ._interruptions import is_interruption
-from ._mending import mend
-from ._options import UNSET, check_callable, check_ttl
-from ._policy import Policy, fixed
-from ._shelf import Shelf
-from ._shown import shown
-from ._store import SizeError, Store
+from .._calls.options import UNSET, check_callable, check_ttl
+from .._durations import is_number, lifetime, size, told
+from .._interruptions import is_interruption
+from .._shown import shown
+from .entry import Entry, Raising
+from .mending import mend
+from .policy import Policy, fixed
+from .shelf import Shelf
+from .store import SizeError, Store
 
 _stores: WeakValueDictionary[int, Store] = WeakValueDictionary()
 """The stores of given caches, by id of the cache, which the store keeps alive. Under `_lock`."""

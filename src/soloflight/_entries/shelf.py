@@ -18,15 +18,15 @@ from collections.abc import Callable, Hashable
 from math import inf
 from typing import Any
 
-from ._durations import number
-from ._entry import Aging, Entry
-from ._flight import Flight
-from ._index import DROPPED, GONE, Index, Ref, Scoped
-from ._interruptions import is_interruption, users_errors
-from ._locks import RLock, tell
-from ._policy import Policy
-from ._stats import Tally
-from ._store import ALL, NONE, SIZE, Cache, Store
+from .._durations import number
+from .._flights.flight import Flight
+from .._flights.stats import Tally
+from .._interruptions import is_interruption, users_errors
+from .._locks import RLock, tell
+from .entry import Aging, Entry
+from .index import DROPPED, GONE, Index, Ref, Scoped
+from .policy import Policy
+from .store import ALL, NONE, SIZE, Cache, Store
 
 
 class Shelf:

@@ -23,8 +23,8 @@ from textwrap import indent
 from types import CodeType
 from typing import Any, Literal, NamedTuple
 
-from . import _keys
-from ._index import GONE, Scoped
+from .._entries.index import GONE, Scoped
+from . import keys
 
 Face = Literal["plain", "method", "bound"]
 
@@ -65,14 +65,14 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     spec = _spelled(spec, prefix)
     params, rest, me = _receiver(spec, face, prefix)
     if spec.key is not None:
-        _keys.check_key(spec.key, [rest], spec.name)
+        keys.check_key(spec.key, [rest], spec.name)
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
         "scope": tuple.__new__,
         "Scoped": Scoped,
         "type": type,
         "frozenset": frozenset,
-        "typed_items": _keys.typed_items,
+        "typed_items": keys.typed_items,
         "id": id,
         "hash": hash,
         "next": next,
@@ -81,7 +81,7 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         "name": spec.name,
         "key_of": spec.key,
         "owner_of": spec.per_instance,
-        "explain": _keys.explain,
+        "explain": keys.explain,
         **names,
     }
     scope = {prefix + name: value for name, value in helpers.items()}
@@ -130,7 +130,7 @@ def is_owner_alone(spec: Spec) -> bool:
     """Whether the key of a call is what a callable `per_instance` returned, and no tuple."""
     rest = _receiver(spec, "bound", "_")[1]
     kept = [p for p in rest if p.name not in spec.ignore]
-    return spec.key is None and not _keys.derived(kept, spec.typed, "")
+    return spec.key is None and not keys.derived(kept, spec.typed, "")
 
 
 def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], list[Parameter], str]:
@@ -138,7 +138,7 @@ def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], lis
     params = spec.params
     if face == "plain":
         return params, params, ""
-    first, rest = Parameter(prefix + "self", Parameter.POSITIONAL_ONLY), _keys.without_self(params)
+    first, rest = Parameter(prefix + "self", Parameter.POSITIONAL_ONLY), keys.without_self(params)
     if rest is not params:
         first = params[0]
         if first.name in spec.ignore:
@@ -161,22 +161,22 @@ def _source(
     arguments = "{}"
     if spec.key is not None:
         parts = [f"{sf}made"]
-        calls.append(("key", parts[0], _keys.as_call(f"{sf}key_of", rest)))
+        calls.append(("key", parts[0], keys.as_call(f"{sf}key_of", rest)))
     else:
-        parts = _keys.derived(kept, spec.typed, sf)
+        parts = keys.derived(kept, spec.typed, sf)
         var = Parameter.VAR_KEYWORD
-        arguments = _keys.as_dict(
+        arguments = keys.as_dict(
             [("" if p.kind is var else _named(p.name, sf), p.name) for p in kept]
         )
     if face != "plain" and callable(spec.per_instance):
         parts.insert(0, f"{sf}owner")
         calls.append(("per_instance", parts[0], f"{sf}owner_of({me})"))
     made = "".join(f"{variable} = {call}\n" for _, variable, call in calls)
-    returned = _keys.as_dict([(option, variable) for option, variable, _ in calls])
-    key = parts[0] if len(parts) == 1 else _keys.as_tuple(parts)
-    args = _keys.as_tuple([me, *_keys.positional(rest)] if me else _keys.positional(rest))
-    pairs = _keys.keywords(rest)
-    kwargs = _keys.as_dict(pairs) if pairs else f"{sf}nothing"
+    returned = keys.as_dict([(option, variable) for option, variable, _ in calls])
+    key = parts[0] if len(parts) == 1 else keys.as_tuple(parts)
+    args = keys.as_tuple([me, *keys.positional(rest)] if me else keys.positional(rest))
+    pairs = keys.keywords(rest)
+    kwargs = keys.as_dict(pairs) if pairs else f"{sf}nothing"
 
     look = f"{sf}hash({sf}key)"
     if spec.cached:
@@ -248,7 +248,7 @@ def _source(
         "finally:\n"
         f"    {sf}outcome = None\n"
     )
-    declared = _keys.declaration(params)
+    declared = keys.declaration(params)
     return (
         f"{'async ' if spec.is_async else ''}def call({declared}):\n"
         f"{indent(looking(look) + hit + miss, '    ')}\n"

@@ -20,7 +20,7 @@ from operator import attrgetter
 from typing import Any
 from weakref import ref
 
-from ._index import Index
+from .._entries.index import Index
 
 
 class Watch(ref):  # type: ignore[type-arg]

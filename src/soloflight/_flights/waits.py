@@ -19,10 +19,10 @@ import os
 from collections.abc import Hashable
 from weakref import ref
 
-from ._flight import Flight
-from ._locks import me
-from ._loops import held_by
-from .exceptions import FlightDeadlock
+from .._locks import me
+from .._loops import held_by
+from ..exceptions import FlightDeadlock
+from .flight import Flight
 
 # Single dict operations only; an edge is written by its runner alone. The references are weak for
 # the edge that an interruption did not let its runner take back: it ends with its flight.

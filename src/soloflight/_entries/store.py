@@ -12,10 +12,10 @@ from types import CodeType
 from typing import Any, Protocol
 from weakref import ref
 
-from ._entry import Entry
-from ._index import DROPPED, GONE, RING, Index, Ref, Scoped
-from ._interruptions import is_interruption, is_raised_by
-from ._locks import RLock, tell
+from .._interruptions import is_interruption, is_raised_by
+from .._locks import RLock, tell
+from .entry import Entry
+from .index import DROPPED, GONE, RING, Index, Ref, Scoped
 
 Cache = MutableMapping[Any, Any]
 

@@ -10,10 +10,10 @@ from math import inf
 from sys import float_info
 from typing import Any
 
-from ._durations import lifetime, number, seconds
-from ._policy import ByClass, Policy, keep
-from ._shown import shown
-from .exceptions import FlightError
+from .._durations import lifetime, number, seconds
+from .._entries.policy import ByClass, Policy, keep
+from .._shown import shown
+from ..exceptions import FlightError
 
 UNSET: Any = type("UNSET", (), {"__repr__": lambda self: "<unset>"})()
 """The default of options for which ``None`` has a meaning, or that have none without others."""

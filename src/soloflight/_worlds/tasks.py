@@ -10,18 +10,18 @@ from time import monotonic
 from typing import Any
 from weakref import ref
 
-from . import _serving
-from ._entry import Aging
-from ._flight import Flight, Outcome
-from ._load import raise_interruption
-from ._locks import me
-from ._loops import Held, Home, held_by
-from ._outcome import Error, handed_over
-from ._table import FlightTable
-from ._task_loads import start
-from ._threads import POLL
-from ._waits import Edge, check_frozen
-from .exceptions import WaitTimeout
+from .._entries.entry import Aging
+from .._flights import serving
+from .._flights.flight import Flight, Outcome
+from .._flights.landing import raise_interruption
+from .._flights.table import FlightTable
+from .._flights.waits import Edge, check_frozen
+from .._locks import me
+from .._loops import Held, Home, held_by
+from .._outcome import Error, handed_over
+from ..exceptions import WaitTimeout
+from .task_loads import start
+from .threads import POLL
 
 
 class LoopWaiters:
@@ -130,14 +130,14 @@ async def call(
                     outcome = handed_over(outcome, look)
                 if outcome is None and flight is mine:
                     raise_interruption(mine)
-        return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
+        return serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
     except WaitTimeout as late:
         try:
-            instead = _serving.out_of_patience(table, mine, look)
+            instead = serving.out_of_patience(table, mine, look)
         finally:
             table.recover(mine, outcome)
         if instead is None:
-            _serving.explain(late, mine, wait_timeout)
+            serving.explain(late, mine, wait_timeout)
             raise
         return instead
     except BaseException:

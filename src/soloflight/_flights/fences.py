@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from ._entry import Entry
-from ._index import Index
-from ._locks import critical
-from ._outcome import Value
-from ._table import FlightTable
+from .._entries.entry import Entry
+from .._entries.index import Index
+from .._locks import critical
+from .._outcome import Value
+from .table import FlightTable
 
 
 def invalidate(table: FlightTable, key: Hashable) -> bool:

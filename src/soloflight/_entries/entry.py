@@ -15,8 +15,8 @@ from enum import Enum
 from functools import partial
 from typing import Any, TypeVar, cast
 
-from ._outcome import GIL, Error, Value
-from ._shown import shown
+from .._outcome import GIL, Error, Value
+from .._shown import shown
 
 V = TypeVar("V")
 E = TypeVar("E", bound="Entry[Any]")

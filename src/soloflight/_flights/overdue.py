@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ._durations import told
-from ._flight import Flight
-from .exceptions import WaitTimeout
+from .._durations import told
+from ..exceptions import WaitTimeout
+from .flight import Flight
 
 
 class Hanging:

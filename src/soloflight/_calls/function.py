@@ -16,9 +16,10 @@ from typing import (
     overload,
 )
 
-from . import _loaders, _looks
-from ._shown import shown
-from ._surface import (
+from .._shown import shown
+from . import loaders
+from . import looks as _looks
+from .surface import (
     NOT_FOR_FUNCTIONS,
     AwaitedSurface,
     Bound,
@@ -26,7 +27,7 @@ from ._surface import (
     Core,
     FlightSurface,
 )
-from ._template import Face
+from .template import Face
 
 if TYPE_CHECKING:  # wrapt has no types
 
@@ -183,7 +184,7 @@ class _Unbound(BaseObjectProxy):
         if instance is None:
             return self
         cls: Any = type(self)
-        if self._core.for_methods or _loaders.binds(self._core.loader):
+        if self._core.for_methods or loaders.binds(self._core.loader):
             if self._face is None:
                 _settle(cls, "method")
             cls.__get__ = _binder(self)

@@ -6,8 +6,8 @@ from collections.abc import Hashable
 from typing import NamedTuple
 from weakref import ref
 
-from ._entry import Entry
-from ._shown import shown
+from .._shown import shown
+from .entry import Entry
 
 RING = 8
 """How many hits are remembered for the replay: each costs the next miss half a microsecond."""

@@ -6,10 +6,10 @@ from collections.abc import Hashable
 from sys import is_finalizing
 from typing import Any, NamedTuple, Protocol
 
-from ._locks import NOBODY, me
-from ._loops import Home
-from ._outcome import Error, Value
-from ._shown import shown
+from .._locks import NOBODY, me
+from .._loops import Home
+from .._outcome import Error, Value
+from .._shown import shown
 
 Outcome = Value[Any] | Error
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._entry import Aging
-from ._flight import Flight, Outcome
-from ._for_one import PLAIN, refusal
-from ._interruptions import users_errors
-from ._locks import tell
-from ._outcome import Error, Value
-from ._shelf import Shelf
-from ._table import FlightTable
+from .._entries.entry import Aging
+from .._entries.shelf import Shelf
+from .._interruptions import users_errors
+from .._locks import tell
+from .._outcome import Error, Value
+from .._sources.for_one import PLAIN, refusal
+from .flight import Flight, Outcome
+from .table import FlightTable
 
 
 def loaded(table: FlightTable, flight: Flight, value: Any) -> Outcome:

@@ -13,7 +13,7 @@ from functools import partial
 from types import MethodType
 from typing import Any
 
-from ._shown import shown
+from .._shown import shown
 
 _BOUND = (MethodType,) if sys.version_info >= (3, 14) else (MethodType, partial)
 """What has a ``__get__`` that binds nothing (from Python 3.14 on, that of a partial does)."""

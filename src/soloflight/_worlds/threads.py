@@ -9,15 +9,16 @@ from sys import is_finalizing
 from time import monotonic
 from typing import Any
 
-from . import _executor, _load, _serving
-from ._entry import Aging
-from ._executor import Submit
-from ._flight import Flight, Outcome
-from ._locks import is_held, locked, me, released
-from ._outcome import Error, handed_over, without_us
-from ._table import FlightTable
-from ._waits import Edge, check_frozen, this_thread
-from .exceptions import WaitTimeout
+from .._entries.entry import Aging
+from .._flights import landing, serving
+from .._flights.flight import Flight, Outcome
+from .._flights.table import FlightTable
+from .._flights.waits import Edge, check_frozen, this_thread
+from .._locks import is_held, locked, me, released
+from .._outcome import Error, handed_over, without_us
+from ..exceptions import WaitTimeout
+from . import executor
+from .executor import Submit
 
 POLL = 0.5
 """Seconds between two looks at whether a flight is over unnoticed, or nothing runs its load."""
@@ -86,7 +87,7 @@ def call(
             if submit is not None and (mine.load is None or mine.over):
                 mine.signal = None  # it holds that ticket
                 run = partial(load, table, loader, args, kwargs)
-                mine = _executor.queued(mine.again() if mine.over else mine, run)
+                mine = executor.queued(mine.again() if mine.over else mine, run)
                 del run  # what the loader raises holds this frame
             outcome = table.claim(mine, board, look=look, aboard=False)
             if outcome is None:
@@ -102,28 +103,28 @@ def call(
                         assert submit is not None
                         flight = mine
                         locked(table.lock, _board_own, mine)
-                        _executor.start(table, mine, submit)
+                        executor.start(table, mine, submit)
                     # Who would run the load itself need not wait for a thread; nor may a thread
                     # of an executor wait for one of the same.
                     runs = deadline is None or submit is None or me.local.thread.works
                     if runs:
-                        _executor.take_over(table, flight)
+                        executor.take_over(table, flight)
                     wait(table, flight, mine.signal, deadline, runs)
                     outcome = handed_over(flight.outcome, look)
                     if outcome is None and flight is mine:
-                        _load.raise_interruption(mine)
+                        landing.raise_interruption(mine)
                         if cancelled:  # again: this thread will do
                             submit, mine.signal = None, None
                             mine = mine.again()
                         cancelled = True
-        return _serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
+        return serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
     except WaitTimeout as late:
         try:
-            instead = _serving.out_of_patience(table, mine, look)
+            instead = serving.out_of_patience(table, mine, look)
         finally:
             table.recover(mine, outcome)
         if instead is None:
-            _serving.explain(late, mine, wait_timeout)
+            serving.explain(late, mine, wait_timeout)
             raise
         return instead
     except BaseException:
@@ -148,14 +149,14 @@ def behind(
     if is_finalizing():
         return False  # there are no threads any more
     run = partial(load, table, loader, args, kwargs)
-    mine = _executor.queued(Flight(key, table.name), run)
+    mine = executor.queued(Flight(key, table.name), run)
     del run  # what the loader raises holds this frame
     mine.unattended = True
     try:
         try:
             if not table.claim_behind(mine, served):
                 return False
-            _executor.start(table, mine, submit)
+            executor.start(table, mine, submit)
             return True
         except Exception as error:
             mine.unattended = False  # it has not failed: the next caller tries again
@@ -193,10 +194,10 @@ def load(
             assert error.__traceback__ is not None
             failure = Error(error, error.__traceback__.tb_next)
         else:
-            return _load.loaded(table, flight, value)
-        return _load.failed(table, flight, failure)
+            return landing.loaded(table, flight, value)
+        return landing.failed(table, flight, failure)
     except Exception as error:  # of an option
-        return _load.spoilt(table, flight, without_us(error))
+        return landing.spoilt(table, flight, without_us(error))
     finally:
         thread.flight = outer
         # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
@@ -246,7 +247,7 @@ def _wait(
                 return
             edge.check()
             if runs:
-                _executor.take_over(table, flight)  # who leads it was not that far before
+                executor.take_over(table, flight)  # who leads it was not that far before
     except BaseException:
         if flight.over:  # perhaps interrupted between the two lines above
             waiters.wake()

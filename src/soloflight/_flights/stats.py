@@ -6,7 +6,7 @@ from dataclasses import astuple, dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
-from ._entry import Entry, Raising
+from .._entries.entry import Entry, Raising
 
 
 class Tally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import ChainMap
 from typing import Any
 
-from . import _loaders
+from . import loaders
 
 OWN = {"__qualname__", "__type_params__", "__annotate__"}
 """What `functools.wraps` sets besides what is in `UNBOUND`."""
@@ -41,7 +41,7 @@ def _load_with(function: Any, loader: object) -> None:
     face = {name: getattr(loader, name) for name in _WRAPS if hasattr(loader, name)}
     if face and all(name in own and own[name] == face[name] for name in face):
         core.load_with(core.loader)  # this is `functools.wraps`: it is to look like that one
-    elif _loaders.is_async(loader, f"{core.spec.name}.__wrapped__") is core.spec.is_async:
+    elif loaders.is_async(loader, f"{core.spec.name}.__wrapped__") is core.spec.is_async:
         core.load_with(loader)
     else:
         kind = "an async def" if core.spec.is_async else "a plain function"

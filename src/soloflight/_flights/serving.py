@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
-from . import _executor
-from ._durations import told
-from ._entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
-from ._flight import Flight, Outcome
-from ._outcome import Error
-from ._table import FlightTable
-from .exceptions import WaitTimeout
+from .._durations import told
+from .._entries.entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
+from .._outcome import Error
+from .._worlds import executor
+from ..exceptions import WaitTimeout
+from .flight import Flight, Outcome
+from .table import FlightTable
 
 Behind = Callable[[Aging[Any], Hashable, tuple[Any, ...], Mapping[str, Any]], bool | None]
 """Start a refresh behind an entry that is served; whether it started.
@@ -39,7 +39,7 @@ def at_once(
     if what is EARLY or what is STALE:
         flight = table.refreshing(key)
         if flight is not None:
-            _executor.hurry(table, flight)
+            executor.hurry(table, flight)
         else:
             started = behind(entry, key, args, kwargs)
             if started:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from ._flight import Flight
-from ._locks import RLock, locked
+from .._locks import RLock, locked
+from .flight import Flight
 
 Found = Flight | tuple[Flight, ...]
 """What is there under one hash; usually one flight."""

@@ -12,10 +12,10 @@ from math import inf, log
 from random import random
 from typing import Any, TypeVar, cast
 
-from ._durations import lifetime, seconds
-from ._entry import Aging, Raising, blank, new_entry
-from ._outcome import Error, Value
-from .exceptions import FlightError
+from .._durations import lifetime, seconds
+from .._outcome import Error, Value
+from ..exceptions import FlightError
+from .entry import Aging, Raising, blank, new_entry
 
 A = TypeVar("A", bound=Aging[Any])
 

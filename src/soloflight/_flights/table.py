@@ -37,17 +37,17 @@ from collections.abc import Callable, Hashable
 from time import monotonic
 from typing import Any
 
-from ._entry import Aging, Entry
-from ._flight import Flight, FlightInfo, Outcome
-from ._flights import Flights
-from ._hanging import Hanging
-from ._interruptions import users_errors
-from ._locks import NOBODY, RLock, critical, exiting, is_held, locked, me, register, tell, tell_all
-from ._loops import Home
-from ._outcome import Error, Found, Value
-from ._shelf import Shelf
-from ._stats import Counts
-from .exceptions import FlightError, WaitTimeout
+from .._entries.entry import Aging, Entry
+from .._entries.shelf import Shelf
+from .._interruptions import users_errors
+from .._locks import NOBODY, RLock, critical, exiting, is_held, locked, me, register, tell, tell_all
+from .._loops import Home
+from .._outcome import Error, Found, Value
+from ..exceptions import FlightError, WaitTimeout
+from .by_key import Flights
+from .flight import Flight, FlightInfo, Outcome
+from .overdue import Hanging
+from .stats import Counts
 
 Board = Callable[[Flight, Flight], None]
 """``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""

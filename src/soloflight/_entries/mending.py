@@ -14,7 +14,7 @@ from operator import attrgetter
 from types import FrameType, TracebackType
 from typing import Any
 
-from ._interruptions import is_interruption
+from .._interruptions import is_interruption
 
 _KEYED = [
     f"_{part}"

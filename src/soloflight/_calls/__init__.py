@@ -1,0 +1,1 @@
+"""What the user holds: decorated functions, bound and not, and how their calls become keys."""

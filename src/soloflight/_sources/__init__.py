@@ -1,0 +1,1 @@
+"""What a leader does between its flight and the loader."""

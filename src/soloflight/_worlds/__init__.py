@@ -1,0 +1,1 @@
+"""Threads, tasks and futures: how each leads and waits, and what runs their loads."""
