@@ -20,6 +20,7 @@ PUBLIC = {"__init__", "__main__", "_decorators", "group"}
 OWED = {
     ("_entries.caches", "_calls.options"),
     ("_entries.shelf", "_flights.flight"),
+    ("_entries.shelf", "_flights.stats"),
     ("_flights.landing", "_sources.for_one"),
     ("_flights.serving", "_worlds.executor"),
 }
