@@ -29,7 +29,7 @@ ever. · not offered: the library has no such feature, or its documentation says
 this; that counts neither way. A ✗ says what happens, not that a promise was broken: few libraries
 promise anything for most of these cases, and the laws are ours. We wrote the cases, so that we pass
 them is no surprise. Each of them is failed by a library in these tables or by one of those in
-`tests/test_conformance.py`, which are what everybody writes first.
+`tests/parts/test_conformance.py`, which are what everybody writes first.
 
 The order is that of the ✓. A library for one world only, or one that shares loads and caches
 nothing, is offered fewer cases: compare its ✓ with its ✗ and ∞, not with another library's.

@@ -8,7 +8,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -111,6 +112,24 @@ class Gate:
         self._open.set()
 
 
+class AsyncGate:
+    """Holds a load until the test opens it; knows how often a load arrived."""
+
+    def __init__(self) -> None:
+        self.arrivals = 0
+        self.open_ = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.arrivals += 1
+        await self.open_.wait()
+
+    async def arrived(self, number: int = 1) -> None:
+        await until_async(lambda: self.arrivals >= number)
+
+    def open(self) -> None:
+        self.open_.set()
+
+
 def until(condition: Callable[[], object]) -> None:
     """Wait for a condition that another thread brings about."""
     deadline = time.monotonic() + PATIENCE
@@ -124,6 +143,23 @@ async def until_async(condition: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition never came true"
         await asyncio.sleep(0.001)
+
+
+def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test in a loop of its own; what hangs, fails."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        async def patiently() -> None:
+            await asyncio.wait_for(test(*args, **kwargs), PATIENCE)
+
+        asyncio.run(patiently())
+
+    return run
+
+
+def in_tasks(number: int, call: Any, *args: Any) -> list[asyncio.Task[Any]]:
+    return [asyncio.ensure_future(call(*args)) for _ in range(number)]
 
 
 def waiters(function: Any) -> int:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from both_worlds import Tasks, counted
-from conftest import Clock, until, until_async
+from conftest import AsyncGate, Clock, in_loop, until, until_async
 from soloflight import cached_singleflight
 from soloflight._loops import held_by
-from test_tasks import AsyncGate, in_loop
 
 OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,36 +13,9 @@ import pytest
 import interpreters
 from conftest import PATIENCE, Caller, until, until_async, waiters
 from soloflight import Group, cached_singleflight, singleflight
-from soloflight._locks import me
 from soloflight._worlds import tasks as _tasks
 from soloflight._worlds import threads
-
-DEPTH = 200  # frames; deeper than any other thread here
-
-
-def with_room(frames: int, call: Callable[[], Any]) -> Any:
-    """Call where the stack has room for so many more frames."""
-
-    def descend(levels: int) -> Any:
-        if levels:
-            return descend(levels - 1)
-        try:
-            sys.setrecursionlimit(depth() + frames)
-            return call()
-        finally:
-            sys.setrecursionlimit(limit)
-
-    assert me.local.thread, "made at its first use, which needs room as well"
-    limit = sys.getrecursionlimit()
-    return descend(DEPTH)
-
-
-def depth() -> int:
-    frame: Any = sys._getframe()
-    count = 0
-    while frame is not None:
-        frame, count = frame.f_back, count + 1
-    return count
+from stack import with_room
 
 
 class Loader:
@@ -135,7 +107,7 @@ def test_a_task_without_room_on_the_stack_leaves_the_key_free() -> None:
         import asyncio, logging, sys
         from conftest import Caller
         from soloflight import cached_singleflight
-        from test_limits import with_room
+        from stack import with_room
 
         logging.disable()
         sys.unraisablehook = id  # any that takes no frame

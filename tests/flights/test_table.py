@@ -16,13 +16,13 @@ import cachetools
 import pytest
 
 from conftest import Caller, Clock, Gate, follows_late, in_child, needs_fork, until, waiters
+from interrupter import Interrupter
 from soloflight import Group, cached_singleflight, singleflight
 from soloflight._flights import by_key
 from soloflight._flights.flight import Flight
 from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
 from soloflight._worlds import threads
-from test_interrupts import Interrupter
 
 
 class Boom(Exception):

@@ -9,13 +9,24 @@ import threading
 import traceback
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import wraps
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
 
-from conftest import PATIENCE, Caller, Clock, Gate, follows_late, until, until_async, waiters
+from conftest import (
+    PATIENCE,
+    AsyncGate,
+    Caller,
+    Clock,
+    Gate,
+    follows_late,
+    in_loop,
+    in_tasks,
+    until,
+    until_async,
+    waiters,
+)
 from soloflight import (
     FlightDeadlock,
     Group,
@@ -30,41 +41,6 @@ from soloflight._worlds import tasks as _tasks
 
 class Boom(Exception):
     pass
-
-
-def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Run an async test in a loop of its own; what hangs, fails."""
-
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        async def patiently() -> None:
-            await asyncio.wait_for(test(*args, **kwargs), PATIENCE)
-
-        asyncio.run(patiently())
-
-    return run
-
-
-class AsyncGate:
-    """Holds a load until the test opens it; knows how often a load arrived."""
-
-    def __init__(self) -> None:
-        self.arrivals = 0
-        self.open_ = asyncio.Event()
-
-    async def __call__(self) -> None:
-        self.arrivals += 1
-        await self.open_.wait()
-
-    async def arrived(self, number: int = 1) -> None:
-        await until_async(lambda: self.arrivals >= number)
-
-    def open(self) -> None:
-        self.open_.set()
-
-
-def in_tasks(number: int, call: Any, *args: Any) -> list[asyncio.Task[Any]]:
-    return [asyncio.ensure_future(call(*args)) for _ in range(number)]
 
 
 # Law 1 and 2: one flight, order of landing
