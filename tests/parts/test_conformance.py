@@ -11,7 +11,7 @@ import pytest
 
 from conftest import Clock, needs_fork
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "conformance"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks/scoreboard"))
 
 import board
 import run

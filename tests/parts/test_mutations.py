@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "mutations"))
+sys.path.append(str(Path(__file__).parents[1] / "mutations"))
 
 from fault import Fault
 from faults import FAULTS

@@ -1,6 +1,6 @@
 """Put one fault at a time into a copy of soloflight, and see which test notices.
 
-    python mutations/run.py [--check] [--list] [--fault NAME ...] [--workers N]
+    python tests/mutations/run.py [--check] [--list] [--fault NAME ...] [--workers N]
 
 First each fault of `faults/` must still apply; ``--check`` ends there, in a blink, and needs Python
 alone. The tests that are known to kill a fault must pass without one. Then each fault is applied to
@@ -33,7 +33,7 @@ from typing import NamedTuple
 from fault import Fault
 from faults import FAULTS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WORKERS = 4
 """More than there may be processors: most of the tests wait."""
 PATIENCE = 5.0
@@ -76,7 +76,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         no_bytecode = shutil.ignore_patterns("__pycache__")
-        for name in ("src", "tests", "conformance"):
+        for name in ("src", "tests", "benchmarks/scoreboard"):
             shutil.copytree(ROOT / name, folder / name, ignore=no_bytecode)
         shutil.copy(ROOT / "pyproject.toml", folder)
         conftest = folder / "tests/conftest.py"

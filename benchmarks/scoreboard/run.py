@@ -1,6 +1,6 @@
 """Run every case against every library and write the scoreboard.
 
-    python conformance/run.py [--library NAME ...] [--case NAME ...] [--out DIR]
+    python benchmarks/scoreboard/run.py [--library NAME ...] [--case NAME ...] [--out DIR]
 
 Each case of each library runs in a process of its own with a time limit, so that a hang is a
 result; two processes run at a time. What fails or hangs runs once more, and the second result

@@ -14,7 +14,7 @@ from adapters import Library
 from kit import Case, Options
 from worlds import WORLDS
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 SIGNS = {"pass": "✓", "fail": "✗", "hang": "∞", "not offered": "·"}
 
 HEAD = """\
@@ -22,7 +22,7 @@ HEAD = """\
 
 What libraries that share loads do in the cases that our [laws](../README.md#what-you-can-rely-on)
 are about. Made by `python -m tox run -e scoreboard`; the cases and the adapters are in
-`conformance/`, and each case is a few lines that anybody can check.
+`benchmarks/scoreboard/`, and each case is a few lines that anybody can check.
 
 How to read it. ✓ the library does it. ✗ it does something else. ∞ somebody was left waiting for
 ever. · not offered: the library has no such feature, or its documentation says that it does not do
