@@ -38,10 +38,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="the only one for tests that have many")
 
 
-def pytest_collection_finish() -> None:
-    gc.freeze()  # what was imported need not be looked through after each test
-
-
 @pytest.fixture
 def thorough(request: pytest.FixtureRequest) -> bool:
     """Whether a test that could go on for ever may take minutes."""
@@ -241,13 +237,40 @@ def world(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield world
 
 
+@pytest.fixture(autouse=True, scope="module")
+def only_of_this_module() -> None:
+    """What was imported, and what pytest keeps, need not be looked through after each test."""
+    gc.collect()
+    gc.freeze()
+
+
 OF_FLIGHTS = (Flight, Edge, ThreadWaiters, LoopWaiters, TaskLoad, ThreadLoad)
+
+
+def in_progress() -> bool:
+    """Whether there is a flight, somebody who waits for one, or a load."""
+    tables, edges = _locks.tables(), waits._waiting.values()
+    return (
+        any(table.flights for table in tables)
+        or any(edge() for edge in edges)
+        or bool(task_loads.loads)
+    )
 
 
 def of_flights() -> list[Any]:
     """What was made for flights and is still there; what waits for a `Group.submit` as well."""
-    gc.collect()
     return [thing for thing in gc.get_objects() if isinstance(thing, OF_FLIGHTS)]
+
+
+def until_gone(there: Callable[[], object]) -> None:
+    """Wait for the end of what is there. Only where something is, there may be garbage."""
+
+    def gone() -> bool:
+        if there():
+            gc.collect()
+        return not there()
+
+    until(gone)
 
 
 FAILED = pytest.StashKey[bool]()
@@ -274,12 +297,9 @@ def nothing_left_behind(
     assert sys.exc_info()[1] is handled, "still inside an `except`: interrupt a thread of its own"
     logged = [record.name for record in caplog.get_records("call") if record.levelname == "ERROR"]
     caplog.get_records("call").clear()  # an exception holds its traceback, and that its frames
+    until_gone(in_progress)
     gc.collect()
-    until(lambda: not any(table.flights for table in _locks.tables()))
-    until(lambda: not any(edge() for edge in waits._waiting.values()))
-    until(lambda: not task_loads.loads)
     if GIL:  # CPython 3.13 without it keeps functions, and all that they refer to, for ever
-        until(lambda: not of_flights())
-        gc.freeze()  # nor need the next test look through what is left: pytest's reports, imports
+        until_gone(of_flights)
     logged += [record.name for record in caplog.records]  # what the collection brought about
     assert "asyncio" not in logged
