@@ -14,12 +14,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from conftest import PATIENCE, Caller, Gate, until
+from conftest import PATIENCE, Boom, Caller, Gate, until
 from soloflight import cached_singleflight
-
-
-class Boom(Exception):
-    pass
 
 
 class Origin:

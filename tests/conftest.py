@@ -44,6 +44,10 @@ def thorough(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--thorough"))
 
 
+class Boom(Exception):
+    """What a loader raises."""
+
+
 class Clock:
     """A ``timer`` that stands still until it is told."""
 
@@ -152,6 +156,10 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         asyncio.run(patiently())
 
     return run
+
+
+def in_threads(number: int, call: Any, *args: Any) -> list[Caller]:
+    return [Caller(call, *args) for _ in range(number)]
 
 
 def in_tasks(number: int, call: Any, *args: Any) -> list[asyncio.Task[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from math import inf
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 from cachetools import LRUCache, TTLCache
 
-from both_worlds import Boom, World, counted, landed
-from conftest import HIGHEST, Clock
+from both_worlds import World, counted, landed
+from conftest import HIGHEST, Boom, Caller, Clock
 from soloflight import cached_singleflight
 
 
@@ -125,3 +126,23 @@ def test_no_limit_shows_as_in_functools(options: Any, expected: float | None) ->
     load()
     assert load.cache_info().maxsize == expected
     assert lru_cache(maxsize=None)(lambda: 1).cache_info().maxsize is None
+
+
+def test_hits_are_counted_exactly_over_threads() -> None:
+    @cached_singleflight(ttl=60)
+    def load() -> int:
+        return 1
+
+    load()
+    start = threading.Barrier(8)
+
+    def many() -> None:
+        start.wait()
+        for _ in range(1000):
+            load()
+
+    for caller in [Caller(many) for _ in range(8)]:
+        caller.result()
+    stats = load.stats()
+    assert (stats.hits, stats.misses) == (8000, 1)
+    assert load.stats() == stats

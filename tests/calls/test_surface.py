@@ -9,13 +9,11 @@ from typing import Any
 
 import pytest
 
+from both_worlds import World
+from conftest import Boom, Clock, until, waiters
 from soloflight import Clearable, Group, cached_singleflight, singleflight
 from soloflight._calls.instances import Instances
 from soloflight._outcome import Error
-
-
-class Boom(Exception):
-    pass
 
 
 def test_an_instance_that_is_enrolled_twice_at_once_has_one_index() -> None:
@@ -236,3 +234,48 @@ def test_what_has_entries_is_clearable(of: Any, name: str) -> None:
 @pytest.mark.parametrize("thing", [Cleared.uncached, Cleared().uncached, Group(), {}])
 def test_nothing_else_is_clearable(thing: object) -> None:
     assert not isinstance(thing, Clearable)
+
+
+def test_invalidate_says_whether_there_was_anything(world: World, clock: Clock) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=10, timer=clock)
+    assert load.invalidate("k") is False
+    world.call(load, "k")
+    assert load.invalidate("k") is True
+    assert load.invalidate("k") is False
+    world.call(load, "k")
+    clock.advance(10)
+    assert load.invalidate("k") is False
+    gate = origin.hold()
+    slow = world.start(load, "slow")
+    gate.arrived()
+    assert load.invalidate("slow") is True
+    gate.open()
+    slow.result()
+
+
+def test_put_stores_as_if_just_loaded(world: World, clock: Clock) -> None:
+    load = world.cached(world.origin(), ttl=lambda value: value, timer=clock)
+    load.put(5.0, "k")
+    assert world.call(load, "k") == 5.0
+    clock.advance(5)
+    assert world.call(load, "k") == 1
+    load.put(0.0, "k")  # over at once: there is no entry now
+    assert load.peek("k") is None
+
+
+def test_in_flight_shows_the_key_the_age_and_the_waiters(world: World) -> None:
+    origin = world.origin()
+    load = singleflight(world.loader(origin))
+    gate = origin.hold()
+    callers = [world.start(load, "k") for _ in range(3)]
+    wait = 2 if world.name == "threads" else 3  # a thread that leads runs the load itself
+    until(lambda: waiters(load) == wait)
+    (info,) = load.in_flight()
+    assert info.key == load.cache_key("k")
+    assert 0 <= info.age < 20
+    assert info.waiters == wait
+    gate.open()
+    for caller in callers:
+        caller.result()
+    assert load.in_flight() == ()

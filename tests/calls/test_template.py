@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 import soloflight
+from both_worlds import World
+from conftest import Boom
 from soloflight import cached_singleflight, singleflight
-
-
-class Boom(Exception):
-    pass
 
 
 def test_a_type_error_of_a_key_function_is_its_own() -> None:
@@ -99,3 +97,14 @@ def test_the_source_of_a_wrapper_is_shown() -> None:
     load(1)
     code = load._core.face("plain")[0].__code__
     assert linecache.getline(code.co_filename, code.co_firstlineno).startswith("def call(n)")
+
+
+@pytest.mark.parametrize("value", [1, None])
+def test_a_hit_takes_no_lock(world: World, value: int | None) -> None:
+    origin = world.origin()
+    origin.answer = lambda number: value
+    load = world.cached(origin, ttl=60)
+    world.call(load)
+    with load._core.table.lock:
+        assert world.start(load).result() == value
+    assert origin.loads == 1

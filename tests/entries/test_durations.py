@@ -15,8 +15,8 @@ from typing import Any
 import cachetools
 import pytest
 
-from both_worlds import Boom, World
-from conftest import Clock
+from both_worlds import World
+from conftest import Boom, Clock
 from soloflight import cached_singleflight, singleflight
 from soloflight._durations import number, seconds, size
 

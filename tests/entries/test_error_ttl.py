@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from both_worlds import Boom, World, counted, landed
-from conftest import Clock, until
+from both_worlds import World, counted, landed
+from conftest import Boom, Clock, until
 
 
 class NotFound(LookupError):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from cachetools import TTLCache
 
-from both_worlds import Boom, World, counted, landed
-from conftest import Clock, until
+from both_worlds import World, counted, landed
+from conftest import Boom, Clock, until
 from soloflight import WaitTimeout, cached_singleflight
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from both_worlds import Boom, World, landed
-from conftest import Clock, until
+from both_worlds import World, landed
+from conftest import Boom, Clock, until
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import concurrent.futures
 
 import pytest
 
-from both_worlds import Boom, World, counted, landed
-from conftest import Clock, until
+from both_worlds import World, counted, landed
+from conftest import Boom, Clock, until
 
 
 def test_the_leader_and_all_who_follow_get_the_old_value(world: World, clock: Clock) -> None:

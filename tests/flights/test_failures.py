@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from both_worlds import Boom, Threads, World, landed
-from conftest import HIGHEST, Clock, until
+from both_worlds import Threads, World, landed
+from conftest import HIGHEST, Boom, Clock, until
 from soloflight._flights.table import FlightTable
 
 BEHIND = {"stale_while_revalidate": 1000}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import traceback
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from conftest import Caller, Gate, until, waiters
+from conftest import Caller, Gate, in_threads, until, waiters
 from soloflight import Group, _outcome, singleflight
 from soloflight._outcome import Error
 
@@ -232,3 +234,45 @@ def test_the_members_of_a_group_are_copied_without_their_frames() -> None:
     assert copy is not member
     assert (repr(copy), copy.__traceback__) == ("LookupError('k')", None)
     assert member.__traceback__ is not None
+
+
+def test_an_error_that_refuses_assignments_is_shared_as_any_other(gate: Gate) -> None:
+    @singleflight
+    def load() -> None:
+        gate()
+        raise Frozen(1)
+
+    def submitted() -> None:
+        Group().submit("k", load.__wrapped__).result(20)
+
+    callers = in_threads(3, load)
+    until(lambda: waiters(load) == 2)
+    gate.open()
+    for caller in (*callers, Caller(submitted)):
+        with pytest.raises(Frozen):
+            caller.result()
+
+
+def test_an_attribute_error_stays_as_it_was_raised_and_keeps_no_frame() -> None:
+    """The interpreter names, on an `AttributeError`, the attribute whose reading raised it."""
+    seen: list[weakref.ref[Any]] = []
+
+    class Big:
+        pass
+
+    @singleflight
+    def load() -> None:
+        big = Big()
+        seen.append(weakref.ref(big))
+        raise AttributeError("mine")
+
+    gc.disable()
+    try:
+        for _ in range(3):
+            with pytest.raises(AttributeError, match=r"^mine$") as raised:
+                load()
+            assert (raised.value.name, raised.value.obj) == (None, None)
+            del raised
+        assert [big() for big in seen] == [None] * 3
+    finally:
+        gc.enable()

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from both_worlds import Threads, World, counted, landed
-from conftest import Clock, until
-from soloflight import WaitTimeout
+from conftest import Caller, Clock, Gate, until, waiters
+from soloflight import WaitTimeout, cached_singleflight
+from soloflight._worlds import threads
 
 
 @pytest.fixture
@@ -176,3 +177,50 @@ def test_a_caller_that_waits_for_a_refresh_has_patience_too(
         "timeouts": 1,
         "load_seconds": 10.0,
     }
+
+
+def test_a_wait_timeout_may_be_as_long_as_one_likes(world: World) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=60, wait_timeout=float("inf"))
+    gate = origin.hold()
+    callers = [world.start(load) for _ in range(2)]
+    until(lambda: load.stats().joined == 1)
+    gate.open()
+    assert [caller.result() for caller in callers] == [1, 1]
+
+
+def test_wait_timeout_is_one_deadline_for_all_the_flights_of_a_call(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One deadline for the whole call, however many flights it waits for."""
+    clock, second = Clock(), Gate()
+    monkeypatch.setattr(threads, "monotonic", clock)
+    monkeypatch.setattr(threads, "POLL", 0.001)
+    loads: list[int] = []
+
+    @cached_singleflight(ttl=60, wait_timeout=10)
+    def load() -> int:
+        loads.append(1)
+        if len(loads) == 1:
+            gate()
+            raise KeyboardInterrupt
+        second()
+        return 2
+
+    leader = Caller(load)
+    gate.arrived()
+    followers = [Caller(load) for _ in range(2)]
+    until(lambda: waiters(load) == 2)
+    clock.advance(9)
+    gate.open()
+    with pytest.raises(KeyboardInterrupt):
+        leader.result()
+    second.arrived()
+    until(lambda: waiters(load) == 1)
+    clock.advance(2)
+    try:
+        until(lambda: not all(follower.is_alive() for follower in followers))
+    finally:
+        second.open()
+    errors = [follower.error for follower in followers if not follower.is_alive()]
+    assert any(isinstance(error, WaitTimeout) for error in errors)

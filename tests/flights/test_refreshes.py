@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from cachetools import LRUCache
 
-from both_worlds import Boom, Origin, Tasks, Threads, World, counted, landed
-from conftest import Clock, in_child, needs_fork, until
+from both_worlds import Origin, Tasks, Threads, World, counted, landed
+from conftest import Boom, Caller, Clock, Gate, in_child, needs_fork, until, waiters
+from soloflight import cached_singleflight
 
 OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
 
@@ -212,3 +213,27 @@ def test_a_child_starts_a_refresh_of_its_own(world: World, clock: Clock) -> None
     gate.open()
     landed(load)
     assert world.call(load) == (parent, 1)
+
+
+def test_a_refresh_loads_though_the_flight_it_joined_only_found_an_entry(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call that missed, and then finds what was stored meanwhile, has loaded nothing."""
+    loads: list[int] = []
+
+    @cached_singleflight(ttl=60)
+    def load() -> int:
+        loads.append(1)
+        return len(loads)
+
+    assert load() == 1
+    shelf, late = load._core.shelf, Gate()
+    look = shelf.look
+    monkeypatch.setattr(shelf, "look", lambda key: late() or look(key))
+    call = Caller(load._core.miss, load.cache_key(), (), {})  # it missed before that was stored
+    late.arrived()
+    refresher = Caller(load.refresh)
+    until(lambda: waiters(load) == 1)
+    late.open()
+    assert call.result().value == 1
+    assert refresher.result() == 2

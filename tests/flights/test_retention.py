@@ -18,12 +18,9 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Clock, Gate, until, until_async
-from soloflight import cached_singleflight
+from conftest import Boom, Caller, Clock, Gate, until, until_async, waiters
+from soloflight import cached_singleflight, singleflight
 from soloflight._outcome import GIL
-
-
-class Boom(Exception): ...
 
 
 class Mark:
@@ -319,3 +316,38 @@ def test_a_key_function_that_is_refused_keeps_nothing_alive(marks: Marks) -> Non
 
     decorate(marks.new("caller's"))
     assert marks.alive() == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_followers_keep_nothing_alive(fails: bool) -> None:
+    class Value:
+        pass
+
+    gate = Gate()
+    values: list[weakref.ref[Value]] = []
+
+    @singleflight
+    def load() -> Value:
+        value = Value()
+        values.append(weakref.ref(value))
+        gate()
+        if fails:
+            raise Boom
+        return value
+
+    def call() -> None:
+        try:
+            load()
+        except Boom:
+            pass
+
+    gc.disable()
+    try:
+        callers = [Caller(call) for _ in range(3)]
+        until(lambda: waiters(load) == 2)
+        gate.open()
+        for caller in callers:
+            caller.result()
+        until(lambda: values[0]() is None)
+    finally:
+        gc.enable()

@@ -15,7 +15,7 @@ from typing import Any
 import cachetools
 import pytest
 
-from conftest import Caller, Clock, Gate, follows_late, in_child, needs_fork, until, waiters
+from conftest import Boom, Caller, Clock, Gate, follows_late, in_child, needs_fork, until, waiters
 from interrupter import Interrupter
 from soloflight import Group, cached_singleflight, singleflight
 from soloflight._flights import by_key
@@ -23,10 +23,6 @@ from soloflight._flights.flight import Flight
 from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
 from soloflight._worlds import threads
-
-
-class Boom(Exception):
-    pass
 
 
 @pytest.mark.parametrize("fence", ["invalidate", "clear", "put"])

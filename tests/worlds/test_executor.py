@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from both_worlds import Boom, Threads, counted, landed
-from conftest import Caller, Clock, in_child, needs_fork, until
+from both_worlds import Threads, counted, landed
+from conftest import Boom, Caller, Clock, in_child, needs_fork, until
 from soloflight import WaitTimeout, _locks
 from soloflight._worlds import executor as _executor
 

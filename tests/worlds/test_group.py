@@ -15,17 +15,13 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Gate, follows_late, until, until_async, waiters
+from conftest import Boom, Caller, Gate, follows_late, until, until_async, waiters
 from soloflight import FlightDeadlock, Group, _locks
 from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
 from soloflight._worlds import task_loads, threads
 
 OUR_FRAMES = 0 if sys.version_info >= (3, 11) else 2
-
-
-class Boom(Exception):
-    pass
 
 
 # do

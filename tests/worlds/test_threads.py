@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import sys
 import threading
 import traceback
 import weakref
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from conftest import Caller, Clock, Gate, until, waiters
+from conftest import Boom, Caller, Clock, Gate, in_threads, until, waiters
 from soloflight import (
     FlightDeadlock,
-    Group,
     WaitTimeout,
     cached_singleflight,
     singleflight,
 )
-from soloflight._flights.flight import Flight
-from soloflight._flights.table import FlightTable
-from soloflight._flights.waits import Edge
-from soloflight._locks import me
-from soloflight._outcome import SHARED, Value
-from soloflight._worlds import threads
-
-
-class Boom(Exception):
-    pass
-
-
-def in_thread(number: int, call: Any, *args: Any) -> list[Caller]:
-    return [Caller(call, *args) for _ in range(number)]
-
+from soloflight._outcome import SHARED
 
 # Law 1 and 2: one flight, order of landing
 
@@ -46,7 +29,7 @@ def test_concurrent_identical_calls_share_one_load(gate: Gate) -> None:
         gate()
         return object()
 
-    callers = in_thread(10, load, "k")
+    callers = in_threads(10, load, "k")
     until(lambda: waiters(load) == 9)
     gate.open()
 
@@ -125,7 +108,7 @@ def test_followers_get_a_value_that_is_not_stored(gate: Gate) -> None:
         gate()
         return object()
 
-    callers = in_thread(3, load)
+    callers = in_threads(3, load)
     until(lambda: waiters(load) == 2)
     gate.open()
 
@@ -198,7 +181,7 @@ def test_an_error_is_shared_and_not_cached(gate: Gate) -> None:
         gate()
         raise Boom
 
-    callers = in_thread(5, load)
+    callers = in_threads(5, load)
     until(lambda: waiters(load) == 4)
     gate.open()
     errors = []
@@ -227,7 +210,7 @@ def test_the_key_is_free_before_anyone_wakes(gate: Gate) -> None:
             return len([*load._core.table.flights])
         return -1
 
-    callers = in_thread(5, call)
+    callers = in_threads(5, call)
     until(lambda: waiters(load) == 4)
     gate.open()
     assert [caller.result() for caller in callers] == [0] * 5
@@ -253,13 +236,13 @@ if __import__("sys").version_info < (3, 11):
     OUR_FRAMES = 2  # there a bare `raise` restores the traceback that the error was caught with
 
 
-def test_one_error_in_many_threads_does_not_grow_its_traceback(gate: Gate) -> None:
+def test_one_error_of_many_callers_does_not_grow_its_traceback(gate: Gate) -> None:
     @singleflight
     def load() -> int:
         gate()
         raise Boom
 
-    callers = in_thread(30, load)
+    callers = in_threads(30, load)
     until(lambda: waiters(load) == 29)
     gate.open()
     for caller in callers:
@@ -267,63 +250,6 @@ def test_one_error_in_many_threads_does_not_grow_its_traceback(gate: Gate) -> No
     error = callers[0].error
     assert isinstance(error, Boom)
     assert len(traceback.extract_tb(error.__traceback__)) <= 10
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_followers_keep_nothing_alive(fails: bool) -> None:
-    class Value:
-        pass
-
-    gate = Gate()
-    values: list[weakref.ref[Value]] = []
-
-    @singleflight
-    def load() -> Value:
-        value = Value()
-        values.append(weakref.ref(value))
-        gate()
-        if fails:
-            raise Boom
-        return value
-
-    def call() -> None:
-        try:
-            load()
-        except Boom:
-            pass
-
-    gc.disable()
-    try:
-        callers = [Caller(call) for _ in range(3)]
-        until(lambda: waiters(load) == 2)
-        gate.open()
-        for caller in callers:
-            caller.result()
-        until(lambda: values[0]() is None)
-    finally:
-        gc.enable()
-
-
-@dataclass(frozen=True)
-class Frozen(Exception):
-    key: str
-
-
-def test_an_error_that_refuses_assignments_is_shared_as_any_other(gate: Gate) -> None:
-    @singleflight
-    def load() -> None:
-        gate()
-        raise Frozen("k")
-
-    def submitted() -> None:
-        Group().submit("k", load.__wrapped__).result(20)
-
-    callers = in_thread(3, load)
-    until(lambda: waiters(load) == 2)
-    gate.open()
-    for caller in (*callers, Caller(submitted)):
-        with pytest.raises(Frozen):
-            caller.result()
 
 
 # Law 5: interruptions
@@ -347,7 +273,7 @@ def test_an_interruption_is_personal_and_one_follower_leads_anew(
 
     leader = Caller(load)
     gate.arrived()
-    followers = in_thread(4, load)
+    followers = in_threads(4, load)
     until(lambda: waiters(load) == 4)
     gate.open()
     with pytest.raises(interruption):
@@ -360,7 +286,7 @@ def test_an_interruption_is_personal_and_one_follower_leads_anew(
     assert len(loads) == 2
 
 
-def test_an_interrupted_follower_leaves_and_nobody_else_notices(gate: Gate) -> None:
+def test_an_interrupted_caller_changes_nothing_for_the_rest(gate: Gate) -> None:
     @cached_singleflight(ttl=60)
     def load() -> int:
         gate()
@@ -440,27 +366,6 @@ def test_a_load_that_began_before_the_fence_is_neither_seen_nor_joined(
     assert load("k") == "new"
     entry = load.peek("k")
     assert entry is not None and entry.value == "new"
-
-
-def test_invalidate_says_whether_there_was_anything(gate: Gate, clock: Clock) -> None:
-    @cached_singleflight(ttl=10, timer=clock)
-    def load(key: str) -> str:
-        if key == "slow":
-            gate()
-        return key
-
-    assert load.invalidate("k") is False
-    load("k")
-    assert load.invalidate("k") is True
-    assert load.invalidate("k") is False
-    load("k")
-    clock.advance(10)
-    assert load.invalidate("k") is False
-    slow = Caller(load, "slow")
-    gate.arrived()
-    assert load.invalidate("slow") is True
-    gate.open()
-    slow.result()
 
 
 # Law 8: nothing is left behind
@@ -549,7 +454,7 @@ def test_a_cycle_of_two_loads_gets_a_deadlock_error() -> None:
     assert not a.in_flight() and not b.in_flight()
 
 
-def test_a_background_thread_that_a_loader_started_is_not_accused(gate: Gate) -> None:
+def test_a_call_in_the_background_of_a_loader_is_not_accused(gate: Gate) -> None:
     children: list[Caller] = []
 
     @cached_singleflight(ttl=60)
@@ -592,208 +497,3 @@ def test_refresh_joins_a_flight_in_progress(gate: Gate) -> None:
     gate.open()
     assert leader.result() is refresher.result()
     assert gate.arrivals == 1
-
-
-def test_put_stores_as_if_just_loaded(clock: Clock) -> None:
-    @cached_singleflight(ttl=lambda value: value, timer=clock)
-    def load(key: str) -> float:
-        return 1.0
-
-    load.put(5.0, "k")
-    assert load("k") == 5.0
-    clock.advance(5)
-    assert load("k") == 1.0
-    load.put(0.0, "k")  # over at once: there is no entry now
-    assert load.peek("k") is None
-
-
-def test_in_flight_shows_the_key_the_age_and_the_waiters(gate: Gate) -> None:
-    @singleflight
-    def load(key: str) -> str:
-        gate()
-        return key
-
-    callers = in_thread(3, load, "k")
-    until(lambda: waiters(load) == 2)
-    (info,) = load.in_flight()
-    assert info.key == load.cache_key("k")
-    assert 0 <= info.age < 20
-    assert info.waiters == 2
-    gate.open()
-    for caller in callers:
-        caller.result()
-    assert load.in_flight() == ()
-
-
-@pytest.mark.parametrize("value", [1, None])
-def test_a_hit_takes_no_lock(value: int | None) -> None:
-    @cached_singleflight(ttl=60)
-    def load() -> int | None:
-        return value
-
-    load()
-    with load._core.table.lock:
-        assert Caller(load).result() == value
-
-
-def test_hits_are_counted_exactly_over_threads() -> None:
-    @cached_singleflight(ttl=60)
-    def load() -> int:
-        return 1
-
-    load()
-    start = threading.Barrier(8)
-
-    def many() -> None:
-        start.wait()
-        for _ in range(1000):
-            load()
-
-    for caller in [Caller(many) for _ in range(8)]:
-        caller.result()
-    stats = load.stats()
-    assert (stats.hits, stats.misses) == (8000, 1)
-    assert load.stats() == stats
-
-
-def test_a_wait_timeout_may_be_as_long_as_one_likes(gate: Gate) -> None:
-    @cached_singleflight(ttl=60, wait_timeout=float("inf"))
-    def load() -> int:
-        gate()
-        return 1
-
-    callers = in_thread(2, load)
-    until(lambda: waiters(load) == 1)
-    gate.open()
-    assert [caller.result() for caller in callers] == [1, 1]
-
-
-def test_followers_are_woken_and_need_not_look_by_themselves(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whoever comes through the turnstile opens it for the next; the poll is no substitute."""
-    monkeypatch.setattr(threads, "POLL", 1000.0)
-
-    @singleflight
-    def load() -> int:
-        gate()
-        return 1
-
-    callers = [Caller(load) for _ in range(6)]
-    until(lambda: waiters(load) == 5)
-    gate.open()
-    assert [caller.result() for caller in callers] == [1] * 6
-
-
-def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
-    """An interruption between coming through and opening it for the next."""
-    table = FlightTable("f")
-    leader, mine = Flight("k", "f"), Flight("k", "f")
-    for flight in (leader, mine):
-        table.claim(flight, threads.board, look=False, aboard=False)
-    turnstile = mine.signal.turnstile
-
-    def local(frame: Any, event: str, arg: object) -> Any:
-        if event == "line":
-            if leader.over and turnstile.locked():
-                sys.settrace(None)
-                raise KeyboardInterrupt
-            if "left" in frame.f_locals and not leader.over:
-                table.land(leader, Value(1))
-        return local
-
-    def wait() -> None:
-        sys.settrace(
-            lambda frame, event, arg: local if frame.f_code is threads._wait.__code__ else None
-        )
-        threads._wait(table, leader, mine.signal, None, Edge((me.local.thread,), leader), False)
-
-    with pytest.raises(KeyboardInterrupt):
-        Caller(wait).result()
-    assert not turnstile.locked()
-
-
-def test_wait_timeout_is_one_deadline_for_all_the_flights_of_a_call(
-    gate: Gate, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One deadline for the whole call, however many flights it waits for."""
-    clock, second = Clock(), Gate()
-    monkeypatch.setattr(threads, "monotonic", clock)
-    monkeypatch.setattr(threads, "POLL", 0.001)
-    loads: list[int] = []
-
-    @cached_singleflight(ttl=60, wait_timeout=10)
-    def load() -> int:
-        loads.append(1)
-        if len(loads) == 1:
-            gate()
-            raise KeyboardInterrupt
-        second()
-        return 2
-
-    leader = Caller(load)
-    gate.arrived()
-    followers = [Caller(load) for _ in range(2)]
-    until(lambda: waiters(load) == 2)
-    clock.advance(9)
-    gate.open()
-    with pytest.raises(KeyboardInterrupt):
-        leader.result()
-    second.arrived()
-    until(lambda: waiters(load) == 1)
-    clock.advance(2)
-    try:
-        until(lambda: not all(follower.is_alive() for follower in followers))
-    finally:
-        second.open()
-    errors = [follower.error for follower in followers if not follower.is_alive()]
-    assert any(isinstance(error, WaitTimeout) for error in errors)
-
-
-def test_a_refresh_loads_though_the_flight_it_joined_only_found_an_entry(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A call that missed, and then finds what was stored meanwhile, has loaded nothing."""
-    loads: list[int] = []
-
-    @cached_singleflight(ttl=60)
-    def load() -> int:
-        loads.append(1)
-        return len(loads)
-
-    assert load() == 1
-    shelf, late = load._core.shelf, Gate()
-    look = shelf.look
-    monkeypatch.setattr(shelf, "look", lambda key: late() or look(key))
-    call = Caller(load._core.miss, load.cache_key(), (), {})  # it missed before that was stored
-    late.arrived()
-    refresher = Caller(load.refresh)
-    until(lambda: waiters(load) == 1)
-    late.open()
-    assert call.result().value == 1
-    assert refresher.result() == 2
-
-
-def test_an_attribute_error_stays_as_it_was_raised_and_keeps_no_frame() -> None:
-    """The interpreter names, on an `AttributeError`, the attribute whose reading raised it."""
-    seen: list[weakref.ref[Any]] = []
-
-    class Big:
-        pass
-
-    @singleflight
-    def load() -> None:
-        big = Big()
-        seen.append(weakref.ref(big))
-        raise AttributeError("mine")
-
-    gc.disable()
-    try:
-        for _ in range(3):
-            with pytest.raises(AttributeError, match=r"^mine$") as raised:
-                load()
-            assert (raised.value.name, raised.value.obj) == (None, None)
-            del raised
-        assert [big() for big in seen] == [None] * 3
-    finally:
-        gc.enable()

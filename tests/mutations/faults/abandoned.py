@@ -9,7 +9,7 @@ FAULTS = [
         "elif now is not None and flight.unattended and flight.thread is not NOBODY:",
         "elif False:",
         "10, an abandoned refresh is a failed one: each stale hit asks the origin, and none lands",
-        "serving_async::a_refresh_that_is_cancelled_leaves_the_table_and_the_next_attempt_is_held_off",
+        "task_refreshes::a_refresh_that_is_cancelled_leaves_the_table_and_the_next_attempt_is_held_off",
     ),
     Fault(
         "what-has-not-begun-holds-off",
@@ -33,7 +33,7 @@ FAULTS = [
         "        if ends_early:\n",
         "        if False:\n",
         "10, refresh is a flight: where each call has its own loop, no stale value is replaced",
-        "serving_async::a_refresh_whose_loop_was_merely_closed_is_abandoned",
+        "task_refreshes::a_refresh_whose_loop_was_merely_closed_is_abandoned",
     ),
     Fault(
         "what-is-cancelled-may-raise-something-else",
@@ -100,6 +100,6 @@ FAULTS = [
         " and loop.age() < self.proven",
         "",
         "10, refresh is a flight: after one lost refresh, every other loop loads in the foreground",
-        "serving_async::loops_that_live_on_refresh_behind_whatever_became_of_another",
+        "task_refreshes::loops_that_live_on_refresh_behind_whatever_became_of_another",
     ),
 ]

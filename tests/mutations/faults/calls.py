@@ -9,7 +9,7 @@ FAULTS = [
         'f"if {sf}entry is not None{fresh}:\\n"',
         'f"if {sf}entry is not None and {sf}entry.value is not None{fresh}:\\n"',
         "16, a hit is cheap: a loader that returns None pays a miss for every call",
-        "threads::a_hit_takes_no_lock",
+        "template::a_hit_takes_no_lock",
     ),
     Fault(
         "keywords-have-an-order",

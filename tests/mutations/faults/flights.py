@@ -30,7 +30,7 @@ FAULTS = [
         "if isinstance(error, AttributeError) and error.obj is self:",
         "if False:",
         "8, nothing is left behind: a loader's AttributeError keeps its frames, and is renamed",
-        "threads::an_attribute_error_stays_as_it_was_raised_and_keeps_no_frame",
+        "outcome::an_attribute_error_stays_as_it_was_raised_and_keeps_no_frame",
     ),
     Fault(
         "invalidate-fences-only-last",

@@ -176,7 +176,7 @@ FAULTS = [
         "flight.unattended or flight.aboard():",
         "flight.unattended or (flight.aboard() and mine is not flight):",
         "5, no caller owns the load: cancelling the first caller makes the others load again",
-        "tasks::cancelling_any_caller_changes_nothing_for_the_rest",
+        "tasks::an_interrupted_caller_changes_nothing_for_the_rest",
     ),
     Fault(
         "a-waiter-is-kept",
@@ -195,7 +195,7 @@ FAULTS = [
 """,
         "        critical(self.lock, self._leave, flight, mine)\n",
         "6, leaving: an async load that nobody wants any more runs to its end",
-        "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
+        "task_loads::when_the_last_caller_leaves_the_load_is_cancelled",
     ),
     Fault(
         "newcomers-board-a-dying-flight",
@@ -208,7 +208,7 @@ FAULTS = [
         return True
 """,
         "6, leaving: a newcomer waits for the clean-up of a cancelled load before it loads",
-        "tasks::a_newcomer_never_joins_a_dying_flight",
+        "task_loads::a_newcomer_never_joins_a_dying_flight",
     ),
     Fault(
         "a-fenced-load-displaces",

@@ -9,7 +9,7 @@ FAULTS = [
         "                if not flight.over:\n                    alone",
         "                if True:\n                    alone",
         "9, no hangs: a task that comes when its flight has just landed waits for nothing",
-        "tasks::a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed",
+        "task_loads::a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed",
     ),
     Fault(
         "the-other-loop-is-not-woken",
@@ -25,7 +25,7 @@ FAULTS = [
         "if signal is not None and not signal.done():",
         "if signal is not None:",
         "6, leaving: a task that was cancelled as the flight landed leaves the others waiting",
-        "tasks::a_caller_that_is_cancelled_as_the_flight_lands_keeps_nobody_waiting",
+        "task_loads::a_caller_that_is_cancelled_as_the_flight_lands_keeps_nobody_waiting",
     ),
     Fault(
         "interruptions-land-in-tasks",
@@ -42,7 +42,7 @@ FAULTS = [
         "if outcome is None and flight.load is not None:\n"
         "                    raise_interruption(flight)",
         "5, interruptions are personal: who wakes first gets what the load was interrupted by",
-        "tasks::an_interruption_goes_to_its_starter_though_another_one_wakes_first",
+        "task_loads::an_interruption_goes_to_its_starter_though_another_one_wakes_first",
     ),
     Fault(
         "one-future-for-all",
@@ -52,7 +52,7 @@ FAULTS = [
     mine.signal = next((other() for other in waiters.callers.values()), signal)
     waiters.callers[mine] = ref(mine.signal)""",
         "5, interruptions are personal: cancelling one task cancels every task that waits with it",
-        "tasks::cancelling_any_caller_changes_nothing_for_the_rest",
+        "tasks::an_interrupted_caller_changes_nothing_for_the_rest",
     ),
     Fault(
         "no-recovery-in-tasks",
@@ -67,7 +67,7 @@ FAULTS = [
     finally:
 """,
         "6, leaving: a load goes on when every task that wanted it was cancelled",
-        "tasks::when_the_last_caller_leaves_the_load_is_cancelled",
+        "task_loads::when_the_last_caller_leaves_the_load_is_cancelled",
     ),
     Fault(
         "nobody-lands-a-task-that-never-ran",
@@ -77,7 +77,7 @@ FAULTS = [
 """,
         "",
         "9, no hangs: a load cancelled before its first step leaves its callers waiting for ever",
-        "tasks::a_task_that_is_cancelled_before_its_first_step_is_abandoned",
+        "task_loads::a_task_that_is_cancelled_before_its_first_step_is_abandoned",
     ),
     Fault(
         "tasks-have-no-edges",
@@ -93,7 +93,7 @@ FAULTS = [
         "                waiters.watch(table, flight)",
         "                pass",
         "11, any caller: a task that follows a load whose loop was closed waits for ever",
-        "tasks::the_flight_of_a_loop_that_was_merely_closed_is_abandoned",
+        "task_loads::the_flight_of_a_loop_that_was_merely_closed_is_abandoned",
     ),
     Fault(
         "a-refresh-ends-with-its-followers",
@@ -101,7 +101,7 @@ FAULTS = [
         "    mine.unattended = True\n",
         "",
         "6, leaving: a refresh is cancelled with the last task that happened to wait for it",
-        "serving_async::a_follower_that_leaves_a_refresh_does_not_end_it",
+        "task_refreshes::a_follower_that_leaves_a_refresh_does_not_end_it",
     ),
     Fault(
         "nobody-holds-the-task-of-a-refresh",
@@ -109,7 +109,7 @@ FAULTS = [
         "        held.tasks[task] = flight\n",
         "        held.tasks.clear()\n",
         "9, no hangs: a load whose future nobody else holds is collected, with its task",
-        "serving_async::a_refresh_is_held_although_asyncio_holds_tasks_weakly",
+        "task_refreshes::a_refresh_is_held_although_asyncio_holds_tasks_weakly",
     ),
     Fault(
         "loads-hold-their-tasks",

@@ -14,7 +14,7 @@ FAULTS = [
                 return
 """,
         "3, hand-over: the second thread behind the turnstile waits for ever",
-        "threads::followers_are_woken_and_need_not_look_by_themselves",
+        "turnstile::followers_are_woken_and_need_not_look_by_themselves",
     ),
     Fault(
         "follower-looks-at-the-cache",
@@ -62,7 +62,7 @@ FAULTS = [
         "wait(table, flight, mine.signal, "
         "None if wait_timeout is None else monotonic() + wait_timeout, runs)",
         "the surface, one deadline for the whole call: wait_timeout starts anew with each flight",
-        "threads::wait_timeout_is_one_deadline_for_all_the_flights_of_a_call",
+        "patience::wait_timeout_is_one_deadline_for_all_the_flights_of_a_call",
     ),
     Fault(
         "threads-do-not-look-for-closed-loops",
