@@ -85,6 +85,14 @@ class World:
         """A cached ``load(key="k")``."""
         return cached_singleflight(**options)(self.loader(origin))
 
+    def aged(self, age: float, **options: Any) -> tuple[Origin, Any]:
+        """An origin, and a cached ``load`` of it whose first value, 1, is so many seconds old."""
+        origin = self.origin()
+        load = self.cached(origin, **options)
+        assert self.call(load) == 1
+        options["timer"].advance(age)
+        return origin, load
+
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """The value of a call, or its exception."""
         raise NotImplementedError
@@ -92,6 +100,14 @@ class World:
     def start(self, function: Callable[..., Any], *args: Any) -> Any:
         """The same as another caller, whose ``result()`` can be waited for."""
         raise NotImplementedError
+
+    def aboard(self, number: int, function: Any) -> list[Any]:
+        """So many callers of one load: one leads, where none is under way, and the rest wait."""
+        followers = number if function.in_flight() else number - 1
+        joined = function.stats().joined + followers
+        callers = [self.start(function) for _ in range(number)]
+        until(lambda: function.stats().joined == joined)
+        return callers
 
     def loader(self, origin: Origin) -> Callable[..., Any]:
         raise NotImplementedError

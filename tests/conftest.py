@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Any
 
@@ -20,7 +21,7 @@ from soloflight._flights import table as _table
 from soloflight._flights import waits
 from soloflight._flights.flight import Flight
 from soloflight._flights.waits import Edge
-from soloflight._outcome import GIL
+from soloflight._outcome import GIL, Error
 from soloflight._worlds import task_loads
 from soloflight._worlds.executor import ThreadLoad
 from soloflight._worlds.task_loads import TaskLoad
@@ -172,6 +173,15 @@ def waiters(function: Any) -> int:
     return int(flights[0].waiters) if flights else 0
 
 
+def herd(followers: int, load: Any, gate: Gate, *args: Any) -> tuple[Caller, list[Caller]]:
+    """A thread that leads a load, which comes to its gate, and so many that follow it."""
+    leader = Caller(load, *args)
+    gate.arrived()
+    callers = in_threads(followers, load, *args)
+    until(lambda: waiters(load) == followers)
+    return leader, callers
+
+
 def follows_late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
     """From now on, something happens between finding a flight and boarding it."""
     locked = _locks.locked
@@ -182,6 +192,24 @@ def follows_late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object
         return locked(lock, section, *args)
 
     monkeypatch.setattr(_table, "locked", late)
+
+
+def logged(function: Any) -> Any:
+    """A decorator of the user's, as there are many."""
+
+    @wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
+def failure(exception: Exception) -> Error:
+    """The outcome of a load that raised."""
+    try:
+        raise exception
+    except Exception as error:
+        return Error(error, error.__traceback__)
 
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
@@ -234,6 +262,13 @@ def gate() -> Iterator[Gate]:
     gate = Gate()
     yield gate
     gate.open()
+
+
+@pytest.fixture
+def one() -> Iterator[ThreadPoolExecutor]:
+    """An executor with one thread."""
+    with ThreadPoolExecutor(1, "mine") as executor:
+        yield executor
 
 
 @pytest.fixture(params=["threads", "tasks"])

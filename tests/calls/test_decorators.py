@@ -10,13 +10,13 @@ import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from fractions import Fraction
-from functools import wraps
 from typing import Any, get_type_hints
 from weakref import WeakValueDictionary
 
 import pytest
 from cachetools import TTLCache
 
+from conftest import logged
 from soloflight import Group, cached_singleflight, singleflight
 
 
@@ -231,14 +231,6 @@ def test_a_cache_without_a_usable_ttl_of_its_own_has_none() -> None:
 
 
 # Law 13: methods
-
-
-def logged(function: Any) -> Any:
-    @wraps(function)
-    def wrapper(*args: Any) -> Any:
-        return function(*args)
-
-    return wrapper
 
 
 class Repo:

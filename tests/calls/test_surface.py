@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Collection, Iterable, Iterator
-from functools import wraps
 from typing import Any
 
 import pytest
 
 from both_worlds import World
-from conftest import Boom, Clock, until, waiters
+from conftest import Boom, Clock, logged, until, waiters
 from soloflight import Clearable, Group, cached_singleflight, singleflight
 from soloflight._calls.instances import Instances
 from soloflight._outcome import Error
@@ -49,13 +48,6 @@ def test_an_entry_that_somebody_peeked_at_is_gone_with_the_cache() -> None:
 
 def test_an_instance_of_a_subclass_is_seen_through_another_decorator() -> None:
     """Under another decorator, an instance of a subclass is an instance."""
-
-    def logged(function: Any) -> Any:
-        @wraps(function)
-        def wrapper(*args: Any) -> Any:
-            return function(*args)
-
-        return wrapper
 
     class Base:
         @logged
@@ -120,13 +112,6 @@ def test_classes_are_told_apart_by_identity_under_an_outer_classmethod() -> None
 
         def __hash__(cls) -> int:
             return 1
-
-    def logged(function: Any) -> Any:
-        @wraps(function)
-        def wrapper(*args: Any) -> Any:
-            return function(*args)
-
-        return wrapper
 
     class Base(metaclass=Meta):
         @classmethod

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from both_worlds import Origin, World, landed
-from conftest import HIGHEST, Clock, until
+from conftest import HIGHEST, Clock
 
 Basket = dict[str, list[int]]
 
@@ -34,8 +34,7 @@ def test_of_a_load_leader_and_followers_get_copies(world: World, clock: Clock) -
     origin = baskets(world)
     load = world.cached(origin, timer=clock, **OPTIONS)
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(5)]
-    until(lambda: load.stats().joined == 4)
+    callers = world.aboard(5, load)
     gate.open()
     assert [spoil(caller.result()) for caller in callers] == [[1]] * 5
     assert world.call(load) == {"loads": [1]}
@@ -45,8 +44,7 @@ def test_of_a_value_that_is_not_stored_everyone_gets_a_copy(world: World, clock:
     origin = baskets(world)
     load = world.cached(origin, timer=clock, cache_if=lambda value: False, **OPTIONS)
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(5)]
-    until(lambda: load.stats().joined == 4)
+    callers = world.aboard(5, load)
     gate.open()
     assert [spoil(caller.result()) for caller in callers] == [[1]] * 5
 
@@ -131,8 +129,7 @@ def test_of_a_stale_value_in_place_of_an_error(world: World, clock: Clock) -> No
     clock.advance(10)
     gate = origin.hold()
     origin.fail()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     gate.open()
     assert [spoil(caller.result()) for caller in callers] == [[1]] * 3
     assert spoil(world.call(load)) == [1]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from both_worlds import World, counted, landed
-from conftest import Boom, Clock, until
+from conftest import Boom, Clock
 
 
 class NotFound(LookupError):
@@ -75,8 +75,7 @@ def test_everyone_aboard_gets_the_loaders_exception(world: World, clock: Clock) 
     load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock)
     origin.fail(not_found)
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     gate.open()
     for caller in callers:
         with pytest.raises(NotFound, match="no k1") as info:
@@ -128,10 +127,7 @@ def test_peek_shows_an_exception_without_raising_it(world: World, clock: Clock) 
 def test_an_exception_that_is_an_answer_replaces_what_is_stale(
     world: World, clock: Clock, option: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, error_ttl={NotFound: 5}, timer=clock, **{option: 20})
-    assert world.call(load) == 1
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, error_ttl={NotFound: 5}, timer=clock, **{option: 20})
     origin.fail(not_found)
     if option == "stale_while_revalidate":
         assert world.call(load) == 1

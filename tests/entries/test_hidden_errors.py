@@ -41,15 +41,6 @@ def told(load: Any, caplog: pytest.LogCaptureFixture) -> None:
     until(lambda: caplog.records)
 
 
-def failing(world: World, clock: Clock, **options: Any) -> tuple[Any, Any]:
-    """An origin, and a function that has loaded 1 and is stale since now."""
-    origin = world.origin()
-    load = world.cached(origin, **{"ttl": 10, "timer": clock, **options})
-    assert world.call(load) == 1
-    clock.advance(10)
-    return origin, load
-
-
 @pytest.mark.parametrize(
     ("error", "seconds"),
     [
@@ -62,12 +53,11 @@ def failing(world: World, clock: Clock, **options: Any) -> tuple[Any, Any]:
 def test_what_is_named_is_hidden_for_its_time(
     world: World, clock: Clock, error: Any, seconds: float
 ) -> None:
-    origin, load = failing(world, clock, stale_if_error=HIDDEN)
+    origin, load = world.aged(10, ttl=10, timer=clock, stale_if_error=HIDDEN)
     origin.fail(error)
     clock.advance(seconds - 1)
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     gate.open()
     assert [caller.result() for caller in callers] == [1] * 3
     assert load.peek().last_error is not None
@@ -83,11 +73,10 @@ def test_what_is_named_is_hidden_for_its_time(
 def test_what_is_not_hidden_reaches_everyone_and_holds_nothing_off(
     world: World, clock: Clock, error: Any
 ) -> None:
-    origin, load = failing(world, clock, stale_if_error=HIDDEN)
+    origin, load = world.aged(10, ttl=10, timer=clock, stale_if_error=HIDDEN)
     origin.fail(error)
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     gate.open()
     for caller in callers:
         with pytest.raises((Gone, Boom, Status)):
@@ -103,7 +92,7 @@ def test_what_is_not_hidden_reaches_everyone_and_holds_nothing_off(
 
 
 def test_after_a_hidden_failure_nobody_asks_for_a_while(world: World, clock: Clock) -> None:
-    origin, load = failing(world, clock, stale_if_error=HIDDEN, retry_after=(5, 30))
+    origin, load = world.aged(10, ttl=10, timer=clock, stale_if_error=HIDDEN, retry_after=(5, 30))
     origin.fail(Down)
     assert world.call(load) == 1
     origin.fail(Gone)
@@ -116,7 +105,7 @@ def test_after_a_hidden_failure_nobody_asks_for_a_while(world: World, clock: Clo
 
 
 def test_the_pause_ends_with_the_time_that_the_error_is_hidden(world: World, clock: Clock) -> None:
-    origin, load = failing(world, clock, stale_if_error=HIDDEN, retry_after=(50, 50))
+    origin, load = world.aged(10, ttl=10, timer=clock, stale_if_error=HIDDEN, retry_after=(50, 50))
     origin.fail(lambda _: Status(3))
     assert world.call(load) == 1
     clock.advance(3)
@@ -132,7 +121,7 @@ def test_the_most_specific_class_wins(
     world: World, clock: Clock, error: type[Exception], hidden: float
 ) -> None:
     by_class = MappingProxyType({OSError: 5, ConnectionError: 0, Down: lambda error: 20, Boom: 50})
-    origin, load = failing(world, clock, stale_if_error=by_class)
+    origin, load = world.aged(10, ttl=10, timer=clock, stale_if_error=by_class)
     origin.fail(error)
     if hidden:
         clock.advance(hidden - 1)
@@ -145,7 +134,9 @@ def test_the_most_specific_class_wins(
 def test_where_there_are_only_callables_entries_are_kept_for_an_hour(
     world: World, clock: Clock
 ) -> None:
-    origin, load = failing(world, clock, stale_if_error={Exception: lambda error: 10_000})
+    origin, load = world.aged(
+        10, ttl=10, timer=clock, stale_if_error={Exception: lambda error: 10_000}
+    )
     assert load.peek().error_until == clock.now + 3600
     origin.fail(Boom)
     clock.advance(3599)
@@ -159,8 +150,13 @@ def test_a_refresh_that_fails_is_held_off_while_the_value_is_served_anyway(
     world: World, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """``stale_while_revalidate`` promises that, whatever the error; the rest is not hidden."""
-    origin, load = failing(
-        world, clock, stale_while_revalidate=20, stale_if_error=HIDDEN, retry_after=(50, 50)
+    origin, load = world.aged(
+        10,
+        ttl=10,
+        timer=clock,
+        stale_while_revalidate=20,
+        stale_if_error=HIDDEN,
+        retry_after=(50, 50),
     )
     origin.fail(Gone)
     assert world.call(load) == 1
@@ -177,13 +173,14 @@ def test_a_refresh_that_fails_is_held_off_while_the_value_is_served_anyway(
 def test_who_waits_for_a_refresh_that_fails_gets_what_is_not_hidden(
     world: World, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    origin, load = failing(world, clock, stale_while_revalidate=5, stale_if_error=HIDDEN)
+    origin, load = world.aged(
+        10, ttl=10, timer=clock, stale_while_revalidate=5, stale_if_error=HIDDEN
+    )
     gate = origin.hold()
     assert world.call(load) == 1
     gate.arrived()
     clock.advance(5)
-    late = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 3)
+    late = world.aboard(3, load)
     origin.fail(Gone)
     gate.open()
     for caller in late:
@@ -218,7 +215,9 @@ def test_an_early_refresh_that_fails_harms_no_fresh_value(
 
 
 def test_who_runs_out_of_patience_is_served_what_is_kept(world: World, clock: Clock) -> None:
-    origin, load = failing(world, clock, stale_if_error={Status: lambda e: 1}, wait_timeout=0.01)
+    origin, load = world.aged(
+        10, ttl=10, timer=clock, stale_if_error={Status: lambda e: 1}, wait_timeout=0.01
+    )
     gate = origin.hold()
     clock.advance(3599)
     leader = world.start(load)
@@ -233,7 +232,9 @@ def test_who_runs_out_of_patience_is_served_what_is_kept(world: World, clock: Cl
 
 
 def test_what_is_cached_as_an_answer_is_not_hidden(world: World, clock: Clock) -> None:
-    origin, load = failing(world, clock, stale_if_error={Exception: 100}, error_ttl={Gone: 5})
+    origin, load = world.aged(
+        10, ttl=10, timer=clock, stale_if_error={Exception: 100}, error_ttl={Gone: 5}
+    )
     origin.fail(Gone)
     with pytest.raises(Gone):
         world.call(load)
@@ -243,7 +244,7 @@ def test_an_error_of_the_callable_reaches_the_callers(world: World, clock: Clock
     def wrong(error: Exception) -> float:
         raise ValueError("no header")
 
-    origin, load = failing(world, clock, stale_if_error={Exception: wrong})
+    origin, load = world.aged(10, ttl=10, timer=clock, stale_if_error={Exception: wrong})
     origin.fail(Boom)
     with pytest.raises(ValueError, match="no header") as caught:
         world.call(load)
@@ -259,8 +260,8 @@ def test_an_error_of_the_callable_fails_a_refresh_once(
         asked.append(error)
         raise ValueError("no header")
 
-    origin, load = failing(
-        world, clock, stale_while_revalidate=50, stale_if_error={Exception: wrong}
+    origin, load = world.aged(
+        10, ttl=10, timer=clock, stale_while_revalidate=50, stale_if_error={Exception: wrong}
     )
     origin.fail(Boom)
     assert world.call(load) == 1
@@ -272,7 +273,7 @@ def test_an_error_of_the_callable_fails_a_refresh_once(
 
 
 def test_a_callable_that_gives_no_duration_says_so(world: World, clock: Clock) -> None:
-    origin, load = failing(world, clock, stale_if_error=HIDDEN)
+    origin, load = world.aged(10, ttl=10, timer=clock, stale_if_error=HIDDEN)
     origin.fail(lambda _: Status("soon"))
     with pytest.raises(TypeError, match="what a callable of stale_if_error returns must be sec"):
         world.call(load)
@@ -280,7 +281,7 @@ def test_a_callable_that_gives_no_duration_says_so(world: World, clock: Clock) -
 
 def test_our_own_errors_may_be_named(world: World, clock: Clock) -> None:
     """A loader that waits for another flight is as good as any other that is late."""
-    origin, load = failing(world, clock, stale_if_error={TimeoutError: 100})
+    origin, load = world.aged(10, ttl=10, timer=clock, stale_if_error={TimeoutError: 100})
     origin.fail(lambda _: WaitTimeout("late"))
     assert world.call(load) == 1
 

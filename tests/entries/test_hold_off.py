@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from conftest import HIGHEST
+from conftest import HIGHEST, failure
 from soloflight._entries.policy import Policy
-from soloflight._outcome import Error
 
 NOW, COST = 1000.0, 2.0
 
@@ -19,13 +18,6 @@ NOW, COST = 1000.0, 2.0
 def entry(value: object = "value", **options: Any) -> Any:
     """The entry of a value that was loaded just now: fresh for 10 s."""
     return Policy(ttl=10.0, **options).entry(value, NOW, COST)
-
-
-def failure(exception: Exception) -> Error:
-    try:
-        raise exception
-    except Exception as error:
-        return Error(error, error.__traceback__)
 
 
 def held_off(made: Any, now: float, times: int = 1, **options: Any) -> float:

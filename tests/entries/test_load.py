@@ -26,13 +26,9 @@ from conftest import Boom, Clock, until
 def test_what_is_not_to_be_stored_is_handed_over_and_displaces_what_is_older(
     world: World, clock: Clock, options: Any, stale: float
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, timer=clock, stale_if_error=stale, **options)
-    assert world.call(load) == 1
-    clock.advance(10)
+    origin, load = world.aged(10, timer=clock, stale_if_error=stale, **options)
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     gate.open()
     assert [caller.result() for caller in callers] == [2] * 3
     assert load.peek() is None
@@ -64,15 +60,11 @@ def test_an_error_of_an_option_reaches_everyone_as_it_is(
 ) -> None:
     """Also where there is a stale value: it is no failure of the origin."""
     options: dict[str, Any] = {"ttl": 10, option: {Boom: wrong} if option == "error_ttl" else wrong}
-    origin = world.origin()
-    load = world.cached(origin, timer=clock, stale_if_error=20, **options)
-    assert world.call(load) == 1
-    clock.advance(10)
+    origin, load = world.aged(10, timer=clock, stale_if_error=20, **options)
     gate = origin.hold()
     if option == "error_ttl":
         origin.fail()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     gate.open()
     for caller in callers:
         with pytest.raises(Wrong) as info:
@@ -91,10 +83,7 @@ def test_a_refresh_that_ends_in_an_error_of_an_option_is_told_and_held_off(
 ) -> None:
     """No caller hears of it; and each stale hit would start another load."""
     options: dict[str, Any] = {"ttl": 10, option: {Boom: wrong} if option == "error_ttl" else wrong}
-    origin = world.origin()
-    load = world.cached(origin, timer=clock, stale_while_revalidate=60, **options)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, timer=clock, stale_while_revalidate=60, **options)
     if option == "error_ttl":
         origin.fail()
     for _ in range(3):

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from conftest import HIGHEST
+from conftest import HIGHEST, failure
 from soloflight._entries.entry import Aging, Entry, Raising
 from soloflight._entries.policy import LONGEST, Policy
-from soloflight._outcome import Error, Value
+from soloflight._outcome import Value
 
 NOW, COST = 1000.0, 2.0
 DICE = (0.0, 0.25, 0.5, HIGHEST)
@@ -22,13 +22,6 @@ DICE = (0.0, 0.25, 0.5, HIGHEST)
 def entry(value: object = "value", **options: Any) -> Any:
     """The entry of a value that was loaded just now."""
     return Policy(**{"ttl": 10.0, **options}).entry(value, NOW, COST)
-
-
-def failure(exception: Exception) -> Error:
-    try:
-        raise exception
-    except Exception as error:
-        return Error(error, error.__traceback__)
 
 
 def error_entry(exception: Exception, error_ttl: Any, **options: Any) -> Any:

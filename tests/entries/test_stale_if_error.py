@@ -8,18 +8,14 @@ import concurrent.futures
 import pytest
 
 from both_worlds import World, counted, landed
-from conftest import Boom, Clock, until
+from conftest import Boom, Clock
 
 
 def test_the_leader_and_all_who_follow_get_the_old_value(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
-    world.call(load)
-    clock.advance(29)
+    origin, load = world.aged(29, ttl=10, stale_if_error=20, timer=clock)
     gate = origin.hold()
     origin.fail()
-    callers = [world.start(load) for _ in range(5)]
-    until(lambda: load.stats().joined == 4)
+    callers = world.aboard(5, load)
     gate.open()
     assert [caller.result() for caller in callers] == [1] * 5
     assert world.call(load) == 1
@@ -35,16 +31,12 @@ def test_the_leader_and_all_who_follow_get_the_old_value(world: World, clock: Cl
 def test_who_waits_for_a_refresh_that_fails_gets_the_old_value_as_well(
     world: World, clock: Clock
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_while_revalidate=5, stale_if_error=20, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_while_revalidate=5, stale_if_error=20, timer=clock)
     gate = origin.hold()
     assert world.call(load) == 1
     gate.arrived()
     clock.advance(5)
-    late = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 3)
+    late = world.aboard(3, load)
     origin.fail()
     gate.open()
     assert [caller.result() for caller in late] == [1] * 3
@@ -53,20 +45,14 @@ def test_who_waits_for_a_refresh_that_fails_gets_the_old_value_as_well(
 
 
 def test_only_a_reload_that_fails_is_answered_by_the_old_value(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    _, load = world.aged(10, ttl=10, stale_if_error=20, timer=clock)
     assert world.call(load) == 2
     assert counted(load) == {"misses": 2}
 
 
 def test_a_reload_that_was_interrupted_holds_nobody_off(world: World, clock: Clock) -> None:
     """That is its caller's alone, and says nothing of the origin."""
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_if_error=20, timer=clock)
 
     def answer(number: int) -> int:
         if number == 2:
@@ -81,14 +67,10 @@ def test_a_reload_that_was_interrupted_holds_nobody_off(world: World, clock: Clo
 
 @pytest.mark.parametrize("at", [30, 29], ids=["from-the-start", "by-the-end-of-the-load"])
 def test_beyond_its_last_deadline_there_is_the_error(world: World, clock: Clock, at: float) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
-    world.call(load)
-    clock.advance(at)
+    origin, load = world.aged(at, ttl=10, stale_if_error=20, timer=clock)
     gate = origin.hold()
     origin.fail()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     clock.advance(30 - at)
     gate.open()
     for caller in callers:
@@ -102,14 +84,10 @@ def test_beyond_its_last_deadline_there_is_the_error(world: World, clock: Clock,
 def test_what_was_invalidated_under_a_reload_that_fails_is_not_served(
     world: World, clock: Clock, fence: str
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_if_error=20, timer=clock)
     gate = origin.hold()
     origin.fail()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     getattr(load, fence)()
     gate.open()
     for caller in callers:
@@ -121,10 +99,7 @@ def test_what_was_invalidated_under_a_reload_that_fails_is_not_served(
 def test_what_was_merely_forgotten_under_a_reload_that_fails_is_served(
     world: World, clock: Clock
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_if_error=20, timer=clock)
     gate = origin.hold()
     leader = world.start(load)
     gate.arrived()
@@ -139,10 +114,7 @@ def test_what_was_merely_forgotten_under_a_reload_that_fails_is_served(
 def test_a_value_that_was_put_is_not_blamed_for_a_load_that_began_before(
     world: World, clock: Clock
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=20, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_if_error=20, timer=clock)
     gate = origin.hold()
     origin.fail()
     leader = world.start(load)
@@ -170,8 +142,7 @@ def test_behind_comes_first_and_instead_second(world: World, clock: Clock) -> No
 
     clock.advance(5)
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     gate.open()
     assert [caller.result() for caller in callers] == [1] * 3
     assert world.call(load) == 1  # the next attempt is held off

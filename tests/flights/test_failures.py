@@ -61,10 +61,7 @@ def test_attempts_are_held_off_twice_as_long_each_time_up_to_the_most(
     world: World, clock: Clock, options: Any, die: Callable[[float], None]
 ) -> None:
     die(1)  # no jitter
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, timer=clock, retry_after=(2, 20), **options)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, timer=clock, retry_after=(2, 20), **options)
 
     def attempts(waits: list[float]) -> None:
         world.call(load)
@@ -160,10 +157,7 @@ def test_who_comes_too_late_for_an_attempt_that_failed_is_held_off_as_well(
 ) -> None:
     """It has seen that an attempt was due; when it claims the key, another one has failed."""
     world = Threads()
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, timer=clock, **options)
-    load()
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, timer=clock, **options)
     origin.fail()
     method = "claim_behind" if options is BEHIND else "claim"
     claim = getattr(FlightTable, method)

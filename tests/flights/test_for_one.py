@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 from both_worlds import World
-from conftest import Clock, Gate, until
+from conftest import Clock, Gate
 from soloflight import Group, cached_singleflight
 
 WORDS = "which only one caller can use"
@@ -141,8 +141,7 @@ def test_it_is_refused_for_everyone_aboard(world: World, make: Callable[[], Any]
     origin.answer = lambda number: make()
     load = world.cached(origin, ttl=60)
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    callers = world.aboard(3, load)
     gate.open()
     for caller in callers:
         with pytest.raises(TypeError, match=WORDS):

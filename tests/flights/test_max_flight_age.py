@@ -46,8 +46,7 @@ def test_the_next_caller_leads_a_new_load_and_the_old_one_is_fenced(
     origin = world.origin()
     load = world.cached(origin, timer=clock, **AGING)
     gate = origin.hold()
-    aboard = [world.start(load) for _ in range(3)]
-    until(lambda: load.stats().joined == 2)
+    aboard = world.aboard(3, load)
     clock.advance(30)
     new_gate = origin.hold()
     new = [world.start(load)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Gate, in_threads, until, waiters
+from conftest import Caller, Gate, herd, in_threads, until, waiters
 from soloflight import Group, _outcome, singleflight
 from soloflight._outcome import Error
 
@@ -184,10 +184,7 @@ def test_whoever_follows_gets_a_copy_and_whoever_leads_the_original(gate: Gate) 
         gate()
         raise original
 
-    leader = Caller(load, "k")
-    gate.arrived()
-    followers = [Caller(load, "k") for _ in range(3)]
-    until(lambda: waiters(load) == 3)
+    leader, followers = herd(3, load, gate, "k")
     gate.open()
     seen = []
     for caller in (leader, *followers):

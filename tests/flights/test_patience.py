@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from both_worlds import Threads, World, counted, landed
-from conftest import Caller, Clock, Gate, until, waiters
+from conftest import Clock, Gate, herd, until, waiters
 from soloflight import WaitTimeout, cached_singleflight
 from soloflight._worlds import threads
 
@@ -25,10 +25,7 @@ def patient(world: World) -> Any:
 
 
 def test_a_follower_whose_patience_ends_gets_the_stale_value(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=60, wait_timeout=0.01, timer=clock)
-    assert world.call(load) == 1
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_if_error=60, wait_timeout=0.01, timer=clock)
     gate = origin.hold()
     leader = world.start(load)
     gate.arrived()
@@ -183,8 +180,7 @@ def test_a_wait_timeout_may_be_as_long_as_one_likes(world: World) -> None:
     origin = world.origin()
     load = world.cached(origin, ttl=60, wait_timeout=float("inf"))
     gate = origin.hold()
-    callers = [world.start(load) for _ in range(2)]
-    until(lambda: load.stats().joined == 1)
+    callers = world.aboard(2, load)
     gate.open()
     assert [caller.result() for caller in callers] == [1, 1]
 
@@ -207,10 +203,7 @@ def test_wait_timeout_is_one_deadline_for_all_the_flights_of_a_call(
         second()
         return 2
 
-    leader = Caller(load)
-    gate.arrived()
-    followers = [Caller(load) for _ in range(2)]
-    until(lambda: waiters(load) == 2)
+    leader, followers = herd(2, load, gate)
     clock.advance(9)
     gate.open()
     with pytest.raises(KeyboardInterrupt):

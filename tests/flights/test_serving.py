@@ -14,10 +14,7 @@ from conftest import Clock, until
 def test_a_stale_value_is_served_at_once_with_one_refresh_behind_it(
     world: World, clock: Clock
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_while_revalidate=5, timer=clock)
-    assert world.call(load) == 1
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_while_revalidate=5, timer=clock)
     gate = origin.hold()
 
     callers = [world.start(load) for _ in range(20)]
@@ -55,12 +52,9 @@ def test_callers_at_the_moment_of_a_landing_start_no_second_refresh(
 
 
 def test_until_a_deadline_and_no_longer(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(
-        origin, ttl=timedelta(seconds=10), stale_while_revalidate=timedelta(seconds=5), timer=clock
+    origin, load = world.aged(
+        9.875, ttl=timedelta(seconds=10), stale_while_revalidate=timedelta(seconds=5), timer=clock
     )
-    assert world.call(load) == 1
-    clock.advance(9.875)
     assert world.call(load) == 1
     assert origin.loads == 1
 
@@ -81,10 +75,7 @@ def test_until_a_deadline_and_no_longer(world: World, clock: Clock) -> None:
 def test_a_caller_that_cannot_be_served_joins_the_refresh(
     world: World, clock: Clock, how: str
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_while_revalidate=5, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_while_revalidate=5, timer=clock)
     gate = origin.hold()
     assert world.call(load) == 1
     gate.arrived()
@@ -98,10 +89,7 @@ def test_a_caller_that_cannot_be_served_joins_the_refresh(
 
 
 def test_a_load_that_a_caller_asked_for_is_a_refresh_too(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_while_revalidate=5, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_while_revalidate=5, timer=clock)
     gate = origin.hold()
     asked = world.start(load.refresh)
     gate.arrived()
@@ -141,10 +129,7 @@ def test_a_refresh_runs_in_a_copy_of_the_context_of_the_caller_that_started_it(
 
 
 def test_a_stale_value_is_read_without_a_lock(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_while_revalidate=5, timer=clock)
-    world.call(load)
-    clock.advance(10)
+    origin, load = world.aged(10, ttl=10, stale_while_revalidate=5, timer=clock)
     gate = origin.hold()
     world.call(load)
     gate.arrived()

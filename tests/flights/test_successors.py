@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Clock, Gate, until, until_async, waiters
+from conftest import Caller, Clock, Gate, herd, until, until_async, waiters
 from soloflight import Group, cached_singleflight, singleflight
 from soloflight._flights.by_key import Flights
 from soloflight._flights.flight import Flight
@@ -21,14 +21,6 @@ class Interruption(SystemExit):
 
 
 FOLLOWERS = 20
-
-
-def herd(load: Any, gate: Gate) -> tuple[Caller, list[Caller]]:
-    leader = Caller(load)
-    gate.arrived()
-    followers = [Caller(load) for _ in range(FOLLOWERS)]
-    until(lambda: waiters(load) == FOLLOWERS)
-    return leader, followers
 
 
 def outcomes(followers: list[Caller]) -> list[Any]:
@@ -56,7 +48,7 @@ def test_an_interrupted_leader_costs_one_reload(gate: Gate, ending: str) -> None
         return len(loads)
 
     load = singleflight(load) if ending == "value" else cached_singleflight(ttl=0)(load)
-    leader, followers = herd(load, gate)
+    leader, followers = herd(FOLLOWERS, load, gate)
     gate.open()
     with pytest.raises(Interruption):
         leader.result()
@@ -78,7 +70,7 @@ def test_a_leader_that_leads_anew_is_interrupted_as_well(gate: Gate) -> None:
             raise Interruption
         return len(loads)
 
-    leader, followers = herd(load, gate)
+    leader, followers = herd(FOLLOWERS, load, gate)
     gate.open()
     found = []
     for caller in (leader, *followers):
@@ -102,7 +94,7 @@ def test_a_newcomer_does_not_follow_what_has_landed(gate: Gate) -> None:
             raise Interruption
         return len(loads)
 
-    leader, followers = herd(load, gate)
+    leader, followers = herd(FOLLOWERS, load, gate)
     gate.open()
     with pytest.raises(Interruption):
         leader.result()
@@ -242,10 +234,7 @@ def test_a_flight_that_is_over_and_still_on_the_table_succeeds_nobody(
             raise Interruption
         return len(loads)
 
-    leader = Caller(load)
-    gate.arrived()
-    followers = [Caller(load) for _ in range(3)]
-    until(lambda: waiters(load) == 3)
+    leader, followers = herd(3, load, gate)
     remove, land = Flights.remove, FlightTable.land
     struck: list[Flight] = []
 

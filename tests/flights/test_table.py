@@ -15,7 +15,18 @@ from typing import Any
 import cachetools
 import pytest
 
-from conftest import Boom, Caller, Clock, Gate, follows_late, in_child, needs_fork, until, waiters
+from conftest import (
+    Boom,
+    Caller,
+    Clock,
+    Gate,
+    follows_late,
+    herd,
+    in_child,
+    needs_fork,
+    until,
+    waiters,
+)
 from interrupter import Interrupter
 from soloflight import Group, cached_singleflight, singleflight
 from soloflight._flights import by_key
@@ -160,10 +171,7 @@ def test_a_follower_of_an_abandoned_flight_is_counted_once(gate: Gate) -> None:
         second()
         return len(loads)
 
-    leader = Caller(load)
-    gate.arrived()
-    followers = [Caller(load) for _ in range(4)]
-    until(lambda: waiters(load) == 4)
+    leader, followers = herd(4, load, gate)
     gate.open()
     with pytest.raises(KeyboardInterrupt):
         leader.result()

@@ -7,7 +7,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from contextvars import ContextVar, copy_context
 from typing import Any
 
@@ -27,13 +27,6 @@ def world() -> Iterator[Threads]:
     world = Threads()
     yield world
     world.end()
-
-
-@pytest.fixture
-def one() -> Iterator[ThreadPoolExecutor]:
-    """An executor with one thread."""
-    with ThreadPoolExecutor(1, "mine") as executor:
-        yield executor
 
 
 def thread_name(number: int) -> str:
@@ -306,10 +299,7 @@ def test_an_executor_may_run_things_at_once(world: Threads, clock: Clock) -> Non
             future.set_result(call(*args, **kwargs))
             return future
 
-    origin = world.origin()
-    load = world.cached(origin, executor=AtOnce(), timer=clock, wait_timeout=20, **STALE)
-    assert load() == 1
-    clock.advance(10)
+    _, load = world.aged(10, executor=AtOnce(), timer=clock, wait_timeout=20, **STALE)
     assert [load(), load()] == [1, 2]
 
 
@@ -394,10 +384,7 @@ def test_an_interruption_of_a_load_whose_caller_has_left_is_told(
 def test_interruptions_of_refreshes_do_not_use_up_the_threads(
     world: Threads, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, timer=clock, ttl=10, stale_while_revalidate=10_000)
-    load()
-    clock.advance(10)
+    origin, load = world.aged(10, timer=clock, ttl=10, stale_while_revalidate=10_000)
 
     def answer(number: int) -> None:
         raise SystemExit

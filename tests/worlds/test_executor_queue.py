@@ -28,13 +28,6 @@ def world() -> Iterator[Threads]:
     world.end()
 
 
-@pytest.fixture
-def one() -> Iterator[ThreadPoolExecutor]:
-    """An executor with one thread."""
-    with ThreadPoolExecutor(1, "mine") as executor:
-        yield executor
-
-
 def occupied(executor: Executor, gate: Gate) -> None:
     """Its only thread does something else until the gate is opened."""
     executor.submit(gate)
@@ -84,10 +77,7 @@ def test_who_would_wait_for_ever_runs_a_refresh_that_is_queued(
     world: Threads, clock: Clock, one: Executor, gate: Gate
 ) -> None:
     user = ContextVar("user", default="nobody")
-    origin = world.origin()
-    load = world.cached(origin, executor=one, timer=clock, **STALE)
-    load()
-    clock.advance(10)
+    origin, load = world.aged(10, executor=one, timer=clock, **STALE)
     occupied(one, gate)
     context = copy_context()
     context.run(user.set, "who started it")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Boom, Caller, Clock, Gate, in_threads, until, waiters
+from conftest import Boom, Caller, Clock, Gate, herd, in_threads, until, waiters
 from soloflight import (
     FlightDeadlock,
     WaitTimeout,
@@ -271,10 +271,7 @@ def test_an_interruption_is_personal_and_one_follower_leads_anew(
         second()
         return len(loads)
 
-    leader = Caller(load)
-    gate.arrived()
-    followers = in_threads(4, load)
-    until(lambda: waiters(load) == 4)
+    leader, followers = herd(4, load, gate)
     gate.open()
     with pytest.raises(interruption):
         leader.result()
