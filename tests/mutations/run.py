@@ -53,6 +53,7 @@ HARMLESS = {
     "test_frameworks.py",
     "test_mutations.py",
     "test_readme.py",
+    "test_twins.py",
 }
 """They look at other things than the protocol."""
 
