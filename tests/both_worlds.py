@@ -85,11 +85,17 @@ class World:
         """A cached ``load(key="k")``."""
         return cached_singleflight(**options)(self.loader(origin))
 
-    def aged(self, age: float, **options: Any) -> tuple[Origin, Any]:
-        """An origin, and a cached ``load`` of it whose first value, 1, is so many seconds old."""
+    def aged(self, age: float, *, put: Any = None, **options: Any) -> tuple[Origin, Any]:
+        """An origin, and a cached ``load`` of it whose value is so many seconds old.
+
+        That is 1, as it was loaded, or what was put.
+        """
         origin = self.origin()
         load = self.cached(origin, **options)
-        assert self.call(load) == 1
+        if put is None:
+            assert self.call(load) == 1
+        else:
+            load.put(put)
         options["timer"].advance(age)
         return origin, load
 

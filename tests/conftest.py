@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from soloflight import _locks
+from soloflight import _locks, cached_singleflight
 from soloflight._entries import policy
 from soloflight._flights import table as _table
 from soloflight._flights import waits
@@ -180,6 +180,24 @@ def herd(followers: int, load: Any, gate: Gate, *args: Any) -> tuple[Caller, lis
     callers = in_threads(followers, load, *args)
     until(lambda: waiters(load) == followers)
     return leader, callers
+
+
+def in_mid_change(gate: Gate) -> tuple[Any, Caller]:
+    """A function that has cached "k", and a thread that stores "slow": at its gate, in the lock."""
+
+    def getsizeof(value: str) -> int:
+        if value == "slow":
+            gate()
+        return 1
+
+    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    def load(key: str) -> str:
+        return key
+
+    load("k")
+    slow = Caller(load, "slow")
+    gate.arrived()
+    return load, slow
 
 
 def follows_late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:

@@ -128,12 +128,9 @@ def test_when_one_of_them_has_ended_there_is_room_for_another(
 
 
 def test_a_caller_that_would_wait_for_them_gets_the_stale_value(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(
-        origin, ttl=10, stale_if_error=1000, timer=clock, max_flight_age=30, max_abandoned=1
+    origin, load = world.aged(
+        10, put="old", ttl=10, stale_if_error=1000, timer=clock, max_flight_age=30, max_abandoned=1
     )
-    load.put("old")
-    clock.advance(10)
     hung = [hang(world, clock, origin, load) for _ in range(2)]
     assert [world.call(load), world.call(load)] == ["old", "old"]
     with pytest.raises(WaitTimeout):

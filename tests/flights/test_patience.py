@@ -51,10 +51,7 @@ def test_a_follower_whose_patience_ends_gets_the_stale_value(world: World, clock
 def test_a_leader_whose_patience_ends_gets_it_too_and_the_load_goes_on(
     world: World, clock: Clock, patient: Any
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=60, timer=clock, **patient)
-    load.put("old")
-    clock.advance(10)
+    origin, load = world.aged(10, put="old", ttl=10, stale_if_error=60, timer=clock, **patient)
     gate = origin.hold()
     callers = [world.start(load) for _ in range(3)]
     assert [caller.result() for caller in callers] == ["old"] * 3
@@ -76,10 +73,7 @@ def test_a_leader_whose_patience_ends_gets_it_too_and_the_load_goes_on(
 def test_a_load_that_everyone_has_left_may_fail_as_a_refresh_does(
     world: World, clock: Clock, patient: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=60, timer=clock, **patient)
-    load.put("old")
-    clock.advance(10)
+    origin, load = world.aged(10, put="old", ttl=10, stale_if_error=60, timer=clock, **patient)
     gate = origin.hold()
     origin.fail()
     assert world.call(load) == "old"
@@ -93,10 +87,7 @@ def test_a_load_that_everyone_has_left_may_fail_as_a_refresh_does(
 
 
 def test_where_there_is_none_it_is_an_error(world: World, clock: Clock, patient: Any) -> None:
-    origin = world.origin()
-    load = world.cached(origin, ttl=10, stale_if_error=60, timer=clock, **patient)
-    load.put("old")
-    clock.advance(70)
+    origin, load = world.aged(70, put="old", ttl=10, stale_if_error=60, timer=clock, **patient)
     origin.hold()
     callers = [world.start(load) for _ in range(3)]
     for caller in callers:
@@ -108,11 +99,8 @@ def test_where_there_is_none_it_is_an_error(world: World, clock: Clock, patient:
 def test_a_value_that_expires_meanwhile_is_not_served(
     world: World, clock: Clock, patient: Any
 ) -> None:
-    origin = world.origin()
     patient["wait_timeout"] = 0.5
-    load = world.cached(origin, ttl=10, stale_if_error=60, timer=clock, **patient)
-    load.put("old")
-    clock.advance(69)
+    origin, load = world.aged(69, put="old", ttl=10, stale_if_error=60, timer=clock, **patient)
     gate = origin.hold()
     caller = world.start(load)
     gate.arrived()
@@ -133,11 +121,8 @@ def test_refresh_wants_the_new_value_or_none(world: World, clock: Clock, patient
 def test_what_was_invalidated_meanwhile_is_not_served(
     world: World, clock: Clock, patient: Any
 ) -> None:
-    origin = world.origin()
     patient["wait_timeout"] = 0.5
-    load = world.cached(origin, ttl=10, stale_if_error=60, timer=clock, **patient)
-    load.put("old")
-    clock.advance(10)
+    origin, load = world.aged(10, put="old", ttl=10, stale_if_error=60, timer=clock, **patient)
     gate = origin.hold()
     caller = world.start(load)
     gate.arrived()
@@ -149,12 +134,9 @@ def test_what_was_invalidated_meanwhile_is_not_served(
 def test_a_caller_that_waits_for_a_refresh_has_patience_too(
     world: World, clock: Clock, patient: Any
 ) -> None:
-    origin = world.origin()
-    load = world.cached(
-        origin, ttl=10, stale_while_revalidate=10, stale_if_error=60, timer=clock, **patient
+    origin, load = world.aged(
+        10, put="old", ttl=10, stale_while_revalidate=10, stale_if_error=60, timer=clock, **patient
     )
-    load.put("old")
-    clock.advance(10)
     gate = origin.hold()
     assert world.call(load) == "old"  # at once
     gate.arrived()

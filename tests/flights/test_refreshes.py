@@ -103,10 +103,7 @@ def test_a_fenced_flight_is_counted_once_however_often_it_is_fenced(
 
 
 def test_what_is_put_is_fresh_from_then_on(world: World, clock: Clock) -> None:
-    origin = world.origin()
-    load = world.cached(origin, timer=clock, **OPTIONS)
-    load.put("old")
-    clock.advance(15)
+    origin, load = world.aged(15, put="old", timer=clock, **OPTIONS)
     load.put("new")
     clock.advance(9)
     assert world.call(load) == "new"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +22,19 @@ class Interruption(SystemExit):
 
 
 FOLLOWERS = 20
+
+
+def interrupted_at(gate: Gate, loads: list[int]) -> Callable[[], int]:
+    """A loader that returns the number of its load; the first one is interrupted, at the gate."""
+
+    def load() -> int:
+        loads.append(1)
+        if len(loads) == 1:
+            gate()
+            raise Interruption
+        return len(loads)
+
+    return load
 
 
 def outcomes(followers: list[Caller]) -> list[Any]:
@@ -85,15 +99,7 @@ def test_a_leader_that_leads_anew_is_interrupted_as_well(gate: Gate) -> None:
 def test_a_newcomer_does_not_follow_what_has_landed(gate: Gate) -> None:
     """Nor does whoever was aboard, once it has an outcome: the next call is another one."""
     loads: list[int] = []
-
-    @singleflight
-    def load() -> int:
-        loads.append(1)
-        if len(loads) == 1:
-            gate()
-            raise Interruption
-        return len(loads)
-
+    load = singleflight(interrupted_at(gate, loads))
     leader, followers = herd(FOLLOWERS, load, gate)
     gate.open()
     with pytest.raises(Interruption):
@@ -107,15 +113,7 @@ def test_who_refreshes_does_not_take_what_its_successor_found_in_the_cache(
 ) -> None:
     """It takes a load, or loads itself."""
     loads: list[int] = []
-
-    @cached_singleflight(ttl=60, timer=clock)
-    def load() -> Any:
-        loads.append(1)
-        if len(loads) == 1:
-            gate()
-            raise Interruption
-        return len(loads)
-
+    load = cached_singleflight(ttl=60, timer=clock)(interrupted_at(gate, loads))
     leader = Caller(load)
     gate.arrived()
     wakes = ThreadWaiters.wake
@@ -171,14 +169,8 @@ def test_a_task_that_refreshes_does_not_take_what_its_successor_found_in_the_cac
 
 
 def test_futures_follow_the_successor_as_well(gate: Gate) -> None:
-    group, loads = Group(), []
-
-    def load() -> int:
-        loads.append(1)
-        if len(loads) == 1:
-            gate()
-            raise Interruption
-        return len(loads)
+    loads: list[int] = []
+    group, load = Group(), interrupted_at(gate, loads)
 
     leader = Caller(group.do, "k", load)
     gate.arrived()
@@ -225,15 +217,7 @@ def test_a_flight_that_is_over_and_still_on_the_table_succeeds_nobody(
 ) -> None:
     """An interruption of the landing, between waking them and taking it off, for a moment."""
     loads: list[int] = []
-
-    @singleflight
-    def load() -> int:
-        loads.append(1)
-        if len(loads) == 1:
-            gate()
-            raise Interruption
-        return len(loads)
-
+    load = singleflight(interrupted_at(gate, loads))
     leader, followers = herd(3, load, gate)
     remove, land = Flights.remove, FlightTable.land
     struck: list[Flight] = []

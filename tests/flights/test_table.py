@@ -23,6 +23,7 @@ from conftest import (
     follows_late,
     herd,
     in_child,
+    in_mid_change,
     needs_fork,
     until,
     waiters,
@@ -487,18 +488,7 @@ def test_a_child_that_was_forked_in_mid_change_stores_in_its_cache(
     monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
     gate = Gate()
 
-    def getsizeof(value: str) -> int:
-        if value == "slow":
-            gate()  # inside the lock, in mid-change
-        return 1
-
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
-    def load(key: str) -> str:
-        return key
-
-    load("k")
-    slow = Caller(load, "slow")
-    gate.arrived()
+    load, slow = in_mid_change(gate)
     in_child(lambda: load("new") == "new" and set(load.cache) == {load.cache_key("new")})
     gate.open()
     assert slow.result() == "slow"

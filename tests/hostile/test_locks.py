@@ -14,7 +14,17 @@ from typing import Any
 import pytest
 from cachetools import LRUCache, TLRUCache
 
-from conftest import Caller, Clock, Gate, in_child, needs_fork, succeeds, until, waiters
+from conftest import (
+    Caller,
+    Clock,
+    Gate,
+    in_child,
+    in_mid_change,
+    needs_fork,
+    succeeds,
+    until,
+    waiters,
+)
 from soloflight import Group, _locks, cached_singleflight, singleflight
 from soloflight._flights.table import FlightTable
 from soloflight._locks import is_held
@@ -449,18 +459,7 @@ def test_a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds(
     monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
     gate = Gate()
 
-    def getsizeof(value: str) -> int:
-        if value == "slow":
-            gate()  # inside the lock, in mid-change
-        return 1
-
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
-    def load(key: str) -> str:
-        return key
-
-    load("k")
-    slow = Caller(load, "slow")
-    gate.arrived()
+    load, slow = in_mid_change(gate)
     in_child(lambda: load("new") == "new" and load.invalidate("new") and load("k") == "k")
     gate.open()
     assert slow.result() == "slow"
@@ -580,18 +579,7 @@ def test_a_fork_waits_for_the_end_of_a_change(monkeypatch: pytest.MonkeyPatch) -
             gate.open()  # the fork has begun
         return now
 
-    def getsizeof(value: str) -> int:
-        if value == "slow":
-            gate()  # inside the lock, in mid-change
-        return 1
-
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
-    def load(key: str) -> str:
-        return key
-
-    load("k")
-    slow = Caller(load, "slow")
-    gate.arrived()
+    load, slow = in_mid_change(gate)
     monkeypatch.setattr(_locks, "monotonic", clock)
     in_child(lambda: load.peek("k") is not None and load.peek("slow") is not None)
     assert slow.result() == "slow"

@@ -179,10 +179,7 @@ def test_a_load_that_has_not_begun_makes_room_for_the_next_when_it_is_too_old(
     world: Threads, clock: Clock, one: Executor, gate: Gate
 ) -> None:
     """It does not hang: it is withdrawn, however many of them there have been."""
-    origin = world.origin()
-    load = world.cached(origin, executor=one, timer=clock, max_flight_age=1, **STALE)
-    load.put("old")
-    clock.advance(10)
+    origin, load = world.aged(10, put="old", executor=one, timer=clock, max_flight_age=1, **STALE)
     occupied(one, gate)
     for refreshes in range(1, 6):
         assert load() == "old"
