@@ -18,6 +18,9 @@ from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.replaced import Refused, each_seed, scheduled
 from bench.schedule import Actor, Place, Scheduler
 from soloflight import WaitTimeout
+from soloflight._entries import shelf
+from soloflight._flights import landing, serving, table
+from soloflight._worlds import executor, threads
 
 
 class Threads(Program):
@@ -101,10 +104,8 @@ def test_what_the_threads_saw_can_be_explained(mix: str, request: pytest.Fixture
     each_seed(request, 150, 1000, run)
 
 
-PROTOCOL = (
-    *("_table.py", "_threads.py", "_shelf.py", "_serving.py", "_load.py", "_executor.py"),
-    "the loader",
-)
+ROOMS = (table, threads, shelf, serving, landing, executor)
+PROTOCOL = {*(room.__file__ for room in ROOMS), "the loader"}
 PROGRAMS = {
     "order of landing": ("one flight", ["call call", "call call", "call"]),
     "errors": ("errors", ["call call", "call call"]),
@@ -141,7 +142,7 @@ def test_whoever_is_held_up_wherever(program: str, thorough: bool) -> None:
         new, known = found - known, known | found
         for place in new:
             found |= run((place,))
-    protocol = sorted(place for place in known if Path(place[0]).name in PROTOCOL)
+    protocol = sorted(place for place in known if place[0] in PROTOCOL)
     pairs = list(combinations_with_replacement(protocol, 2))
     for holds in Random(program).sample(pairs, 1000 if thorough else 150):
         run(holds)
