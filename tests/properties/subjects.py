@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
-import time
 import weakref
 from collections.abc import Hashable
 from datetime import timedelta
@@ -13,7 +11,7 @@ from typing import Any
 from cachetools import Cache, FIFOCache, LFUCache, LRUCache, RRCache, TLRUCache, TTLCache
 from hypothesis import strategies as st
 
-from conftest import Clock
+from conftest import Clock, until
 from properties import reference
 from properties.reference import PLAIN, UNSET, Arguments, Boom, Config, Copy, Freshness, Model
 from soloflight import cached_singleflight, singleflight
@@ -238,18 +236,7 @@ class Subject:
         self.owners[pick] = None
         if (in_rings or not GIL) and watch() is not None:
             gc.collect()
-        # What a refresh raised is told after it has landed. (Rings are `test_retention`'s.)
-        deadline = time.monotonic() + 2
-        while watch() is not None and time.monotonic() < deadline:
-            gc.collect()
-            time.sleep(0.001)
-        if watch() is not None:
-            # Seen in whole runs of a busy machine alone, and not understood yet: the next who
-            # sees it is told what holds it. It lives on.
-            self.owners[pick] = watch()
-            held_by = [type(holder).__name__ for holder in gc.get_referrers(watch())]
-            print(f"an instance that nobody should hold is held by {held_by}", file=sys.stderr)
-            return
+        until(lambda: watch() is None)  # a thread lets go of its refresh after that has landed
         self.owners[pick], self.tokens[pick] = self.owner(tenant), object()
         for key in [key for key in self.keys if key[0] is token]:
             self.graves.append(self.keys.pop(key))

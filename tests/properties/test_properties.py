@@ -4,16 +4,22 @@ Hypothesis draws a configuration and then steps: calls that stay in progress, lo
 way, callers that are cancelled, and everything that a decorated function offers. After each step
 what is there is compared with a sequential model (`reference`). The same machine runs on threads
 and on tasks (`worlds`).
+
+The steps are the same in each run, but Hypothesis also draws the constants of the modules that are
+imported: what fails in a whole run fails again with ``pytest tests -k AgingThreads``, say, which
+imports all of them, and perhaps not with this file alone.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from dataclasses import asdict
 from math import inf
 from types import MethodType
 from typing import Any
+from weakref import ref
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -30,7 +36,7 @@ import conftest
 from properties.reference import Boom, Config, Refused, Served, dice
 from properties.steps import Steps, Wish
 from properties.subjects import Aim, configs
-from properties.worlds import Tasks, Threads
+from properties.worlds import Repository, Tasks, Threads
 from soloflight import CacheInfo
 from soloflight._entries import policy
 
@@ -383,6 +389,31 @@ class AgingTasks(TaskMachine):
     @initialize(config=configs(aging=True))
     def decorated(self, config: Config) -> None:
         super().decorated(config)
+
+
+@pytest.mark.parametrize("World", [Threads, Tasks])
+def test_what_a_call_has_raised_does_not_hold_its_arguments(World: Any) -> None:
+    """Nor does what that was raised beside. (The function is not even decorated.)"""
+
+    def load(owner: Repository) -> None:
+        try:
+            raise Boom("loader")
+        except Boom:
+            raise Boom("option")  # noqa: B904  # which is the case
+
+    async def load_in_task(owner: Repository) -> None:
+        load(owner)
+
+    world, owner = World(), Repository()
+    watch = ref(owner)
+    call = world.call(load if World is Threads else load_in_task, owner)
+    del owner
+    assert call.outcome().args == ("option",)
+    del call
+    if world.leaves_rings:
+        gc.collect()
+    assert watch() is None
+    world.close()
 
 
 @pytest.mark.parametrize("machine", [ThreadMachine, TaskMachine, AgingThreads, AgingTasks])

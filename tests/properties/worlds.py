@@ -34,6 +34,18 @@ class Repository:
         return 1
 
 
+def without_frames(error: BaseException) -> BaseException:
+    """An error that holds no frames any more, nor does what it was raised beside.
+
+    A frame holds those that called it, and one of these the call, which holds its error.
+    """
+    linked: BaseException | None = error
+    while linked is not None:
+        linked.with_traceback(None)
+        linked = linked.__context__
+    return error
+
+
 class Threads:
     """Each call in a thread of its own."""
 
@@ -97,7 +109,7 @@ class ThreadCall:
         try:
             return self.thread.result()
         except BaseException as error:
-            return error.with_traceback(None)
+            return without_frames(error)
 
 
 class ThreadLoad:
@@ -200,7 +212,7 @@ class TaskCall:
         if self.task.cancelled():
             return asyncio.CancelledError()
         error = self.task.exception()
-        return self.task.result() if error is None else error.with_traceback(None)
+        return self.task.result() if error is None else without_frames(error)
 
 
 class TaskLoad:
