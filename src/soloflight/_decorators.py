@@ -11,9 +11,9 @@ from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 from ._calls import keys, loaders
 from ._calls import options as _options
 from ._calls import unknown as _unknown
+from ._calls.core import Core, Loading
 from ._calls.function import CachedFunction, Function, decorated
 from ._calls.options import UNSET, CallOptions, LoadOptions
-from ._calls.surface import Core, Loading
 from ._calls.template import Spec
 from ._entries import caches
 from ._entries.shelf import Shelf
