@@ -89,8 +89,8 @@ def decorate(options: dict[str, Any]) -> Any:
         refused(ValueError, "(1.0 is usual), but is inf", early_refresh=inf),
         refused(ValueError, "(1.0 is usual), but is nan", early_refresh=nan),
         # retry_after
-        refused(TypeError, "a pair, (base, most) in seconds, not 5", retry_after=5, **SWR),
-        refused(TypeError, "a pair, (base, most) in seconds, not None", retry_after=None, **SWR),
+        refused(TypeError, "a pair, (base, cap) in seconds, not 5", retry_after=5, **SWR),
+        refused(TypeError, "a pair, (base, cap) in seconds, not None", retry_after=None, **SWR),
         refused(
             TypeError,
             "in seconds, not (1, 2, 3)",
@@ -99,8 +99,8 @@ def decorate(options: dict[str, Any]) -> Any:
         ),
         refused(TypeError, f"each of retry_after {NO_DURATION}", retry_after=(1, None), **SWR),
         refused(ValueError, "each of retry_after must not be", retry_after=(-1, 1), **SWR),
-        refused(ValueError, "0 < base <= most, but is (30, 1)", retry_after=(30, 1), **SWR),
-        refused(ValueError, "0 < base <= most, but is (0, 1)", retry_after=(0, 1), **SWR),
+        refused(ValueError, "0 < base <= cap, but is (30, 1)", retry_after=(30, 1), **SWR),
+        refused(ValueError, "0 < base <= cap, but is (0, 1)", retry_after=(0, 1), **SWR),
         # error_ttl
         refused(TypeError, "{exception class: seconds}, not 5", error_ttl=5),
         refused(TypeError, "{exception class: seconds}, not [<class", error_ttl=[NotFound]),

@@ -190,8 +190,7 @@ if {sf}entry is not None:
     {sf}entry = None
 if {sf}outcome is None:
     """
-"""Serve what needs no thought, stale as it may be; `_flights.serving` sees to the rest. The last line
-is the start of the miss."""
+"""Serve what needs no thought, stale as it may be. It ends where the miss begins."""
 
 _MISS = """\
 {sf}outcome = {wait}{sf}core.miss({whole}, {args}, {kwargs})
