@@ -16,6 +16,7 @@ time. The function is the *loader*; a call's arguments make its *key*; what is c
 one load in progress is a *flight*, which its *leader* started and its *followers* joined.
 """
 
+from . import _public
 from ._calls.bound import BoundCachedFunction, BoundFunction
 from ._calls.function import CachedFunction, Function
 from ._calls.surface import Clearable
@@ -44,3 +45,6 @@ __all__ = (
     "singleflight",
 )
 __version__ = "0.1.0"
+
+_unpickled = _public.unpickled  # pickles name it
+_public.publish(globals()[name] for name in __all__)

@@ -79,8 +79,8 @@ FAULTS = [
     ),
     Fault(
         "keyword-only-defaults-are-lost",
-        "keys._bare",
-        "bare.__kwdefaults__ = call.__kwdefaults__",
+        "keys._unannotated",
+        "copy.__kwdefaults__ = call.__kwdefaults__",
         "pass",
         "12, keys are the bound arguments: keyword-only parameters have no defaults any more",
         "annotations::decorating_evaluates_no_annotation[def-a function-Later]",

@@ -124,4 +124,20 @@ FAULTS = [
         "13, methods: a NamedTuple is told to have __weakref__ among its __slots__",
         "instances::values_are_told_apart_by_value",
     ),
+    Fault(
+        "public-names-say-where-they-are",
+        "_public.publish",
+        "        thing.__module__ = ROOT\n",
+        "        pass\n",
+        "18, it is the function: pickles and links name files of ours, and break where one moves",
+        "public::what_is_public_is_of_the_root",
+    ),
+    Fault(
+        "pickles-name-a-file",
+        "entry.Entry.__reduce__",
+        "return unpickled, (type(self).__name__,), self.__getstate__()",
+        "return blank, (type(self),), self.__getstate__()",
+        "the surface, cache: a pickled cache cannot be read any more once a file of ours has moved",
+        "public::a_pickle_names_no_file_of_ours",
+    ),
 ]
