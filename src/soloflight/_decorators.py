@@ -290,7 +290,9 @@ def _decorate(options: Options, loader: Any) -> Any:
     submit: _executor.Submit = _executor.Line(_executor.pool)
     if options.executor is not None:
         submit = options.executor.submit
-    table = FlightTable(name, shelf, options.max_flight_age, options.max_abandoned)
+    table = FlightTable(
+        name, shelf, max_age=options.max_flight_age, max_abandoned=options.max_abandoned
+    )
     core = Core(
         spec,
         table,

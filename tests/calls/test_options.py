@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from collections import OrderedDict
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from soloflight import cached_singleflight
+from soloflight import cached_singleflight, singleflight
+from soloflight._calls.options import Options
 
 
 class NotFound(Exception): ...
@@ -219,6 +221,13 @@ def test_an_executor_is_refused_for_an_async_def() -> None:
 )
 def test_what_can_work_is_accepted(options: dict[str, Any]) -> None:
     decorate(options)
+
+
+def test_an_option_keeps_its_name() -> None:
+    """From the decorator to where it acts, each can be followed by its name."""
+    kept = {field.name for field in dataclasses.fields(Options)} - {"cached", "policy"}
+    assert kept == cached_singleflight.__kwdefaults__.keys()
+    assert kept > singleflight.__kwdefaults__.keys()
 
 
 def test_options_that_are_off_change_nothing_in_the_hit_path() -> None:

@@ -191,19 +191,15 @@ def _ttl(given: Any, what: str) -> Any:
     return ttl
 
 
-def _share(given: Any, what: str) -> float:
-    return _factor(given, what, 1.0, "from 0 to 1")
-
-
-def _beta(given: Any, what: str) -> float:
-    return _factor(given, what, float_info.max, "0 or more, and finite (1.0 is usual)")
-
-
-def _factor(given: Any, what: str, maximum: float, range_: str) -> float:
+def _share(given: Any, what: str, maximum: float = 1.0, range_: str = "from 0 to 1") -> float:
     found = number(given, what)
     if not 0 <= found <= maximum:
         raise ValueError(f"{what} must be {range_}, but is {shown(given)}")
     return found
+
+
+def _beta(given: Any, what: str) -> float:
+    return _share(given, what, float_info.max, "0 or more, and finite (1.0 is usual)")
 
 
 def _stale(given: Any, what: str) -> float:
