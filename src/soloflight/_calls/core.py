@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from .._entries.index import Scoped
 from .._entries.shelf import Shelf
@@ -49,6 +49,7 @@ class Core:
         self._names: dict[str, Any] = {"core": self}
         dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
         shelf = table.shelf
+        self.shelf = cast("Shelf", shelf)  # who has none never asks
         if shelf is not None:
             dead = shelf.dead
             self._names |= shelf.names() | {
@@ -60,12 +61,6 @@ class Core:
         self._names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
         if shelf is not None:
             shelf.instances = self.instances.indexes
-
-    @property
-    def shelf(self) -> Shelf:
-        shelf = self.table.shelf
-        assert shelf is not None
-        return shelf
 
     def load_with(self, loader: Any) -> None:
         """Have the next load, and all after it, call this loader."""
@@ -98,11 +93,6 @@ class Core:
             timeouts=counts.timeouts.total(),
             load_seconds=counts.seconds,
         )
-
-    def mean_cost(self) -> float:
-        """The seconds that a load took so far, on average; 0 where there was none."""
-        counts = self.table.counts
-        return counts.seconds / (counts.led.total() or 1)
 
     def clear_of(self, instance: object) -> None:
         """Clear what was called on an instance, or on those that share its keys."""

@@ -137,8 +137,9 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         if refused is not None:
             raise refused
         key = self._bind(*args, **kwargs)[0]
-        policy, now = core.shelf.policy, core.shelf.timer()
-        fences.put(core.table, key, policy.entry(core.copy(value), now, core.mean_cost()))
+        policy, now, counts = core.shelf.policy, core.shelf.timer(), core.table.counts
+        cost = counts.seconds / (counts.led.total() or 1)  # that of a load so far, on average
+        fences.put(core.table, key, policy.entry(core.copy(value), now, cost))
 
     @overload
     def peek(
