@@ -16,7 +16,9 @@ time. The function is the *loader*; a call's arguments make its *key*; what is c
 one load in progress is a *flight*, which its *leader* started and its *followers* joined.
 """
 
-from ._calls.function import BoundCachedFunction, BoundFunction, CachedFunction, Function
+from . import _public
+from ._calls.bound import BoundCachedFunction, BoundFunction
+from ._calls.function import CachedFunction, Function
 from ._calls.surface import Clearable
 from ._decorators import cached_singleflight, singleflight
 from ._entries.entry import Entry
@@ -43,3 +45,6 @@ __all__ = (
     "singleflight",
 )
 __version__ = "0.1.0"
+
+_unpickled = _public.unpickled  # pickles name it
+_public.publish(globals()[name] for name in __all__)

@@ -9,16 +9,16 @@ from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from ._calls import keys, loaders
-from ._calls import options as _options
 from ._calls import unknown as _unknown
+from ._calls.core import Core, Loading
 from ._calls.function import CachedFunction, Function, decorated
-from ._calls.options import UNSET, CallOptions, LoadOptions
-from ._calls.surface import Core, Loading
+from ._calls.options import Options
 from ._calls.template import Spec
 from ._entries import caches
 from ._entries.shelf import Shelf
 from ._flights import serving
 from ._flights.table import FlightTable
+from ._given import UNSET
 from ._shown import shown
 from ._worlds import executor as _executor
 from ._worlds import tasks, threads
@@ -100,7 +100,7 @@ def singleflight(
     After Go's ``golang.org/x/sync/singleflight``.
     """
     _refuse_unknown(unknown, singleflight)
-    options = CallOptions(
+    options = Options(
         key=key,
         ignore=ignore,
         typed=typed,
@@ -108,7 +108,7 @@ def singleflight(
         wait_timeout=wait_timeout,
         name=name,
     )
-    decorate = partial(_decorate, options, LoadOptions(), None)
+    decorate = partial(_decorate, options)
     return decorate if loader is None else decorate(loader)
 
 
@@ -164,9 +164,9 @@ def cached_singleflight(
             callable gets the exception; what it gives as zero, less or ``None`` is not hidden. Then
             entries are kept for the longest duration that is given, or an hour where there are only
             callables; for so long they are also served to who runs out of patience.
-        retry_after: ``(base, most)``, default ``(1, 30)``: after a reload that failed, the next
+        retry_after: ``(base, cap)``, default ``(1, 30)``: after a reload that failed, the next
             attempt has to wait while there is something to serve: between half of and all of
-            base * 2**n, at random, and never longer than ``most``. A success resets it.
+            base * 2**n, at random, and never longer than ``cap``. A success resets it.
         early_refresh: β, 1.0 say: a hit starts a refresh before the end of freshness, with a
             probability that rises with the nearness of that and with what the last load cost
             (XFetch; Vattani et al., VLDB 2015). Whoever starts it is served all the same. In one
@@ -221,15 +221,8 @@ def cached_singleflight(
             "name only"
         )
     _refuse_unknown(unknown, cached_singleflight)
-    options = CallOptions(
-        key=key,
-        ignore=ignore,
-        typed=typed,
-        per_instance=per_instance,
-        wait_timeout=wait_timeout,
-        name=name,
-    )
-    policy = _options.policy(
+    options = Options(
+        cached=True,
         ttl=ttl,
         jitter=jitter,
         stale_while_revalidate=stale_while_revalidate,
@@ -238,25 +231,23 @@ def cached_singleflight(
         early_refresh=early_refresh,
         error_ttl=error_ttl,
         cache_if=cache_if,
-    )
-    loads = LoadOptions(
-        executor=executor, max_flight_age=max_flight_age, max_abandoned=max_abandoned, copy=copy
-    )
-    if executor is not None and wait_timeout is None and not policy.refreshes:
-        raise ValueError(
-            "executor is where refreshes run, and loads whose callers have a wait_timeout: it has "
-            "no meaning without stale_while_revalidate, early_refresh or wait_timeout"
-        )
-    make_shelf = partial(
-        caches.shelf,
-        policy=policy,
+        copy=copy,
+        executor=executor,
+        max_flight_age=max_flight_age,
+        max_abandoned=max_abandoned,
         cache=cache,
         maxsize=maxsize,
         getsizeof=getsizeof,
         timer=timer,
+        key=key,
+        ignore=ignore,
+        typed=typed,
+        per_instance=per_instance,
+        wait_timeout=wait_timeout,
+        name=name,
     )
-    make_shelf(name or "cached_singleflight")  # refuse at once what cannot work
-    return partial(_decorate, options, loads, make_shelf)
+    _shelf(options, options.name or "cached_singleflight")  # refuse at once what cannot work
+    return partial(_decorate, options)
 
 
 def _refuse_unknown(given: Mapping[str, object], decorator: Callable[..., Any]) -> None:
@@ -265,12 +256,7 @@ def _refuse_unknown(given: Mapping[str, object], decorator: Callable[..., Any]) 
         _unknown.refuse(given, decorator.__name__, own, cached)
 
 
-def _decorate(
-    options: CallOptions,
-    loads: LoadOptions,
-    make_shelf: Callable[[str], Shelf] | None,
-    loader: Any,
-) -> Any:
+def _decorate(options: Options, loader: Any) -> Any:
     kind = type(loader) if isinstance(loader, (classmethod, staticmethod)) else None
     if kind is not None:
         loader = loader.__func__
@@ -281,9 +267,9 @@ def _decorate(
     is_async = loaders.is_async(loader, name)
     params = keys.parameters(loader, name)
     keys.check_ignore(params, options.ignore, name)
-    if is_async and loads.executor is not None:
+    if is_async and options.executor is not None:
         raise ValueError(f"{name} is an async def, which loads in tasks: leave executor out")
-    shelf = None if make_shelf is None else make_shelf(name)
+    shelf = _shelf(options, name) if options.cached else None
     spec = Spec(
         name=name,
         qualname=qualname,
@@ -294,40 +280,59 @@ def _decorate(
         typed=options.typed,
         key=options.key,
         per_instance=True if options.per_instance is None else options.per_instance,
-        cached=shelf is not None,
+        cached=options.cached,
         scoped=shelf is not None and shelf.shared,
         timed=shelf is not None and shelf.timed,
         aging=shelf is not None and shelf.policy.aging,
-        copied=loads.copy is not None,
+        copied=options.copy is not None,
         ordered=shelf is not None and shelf.ordered,
     )
     submit: _executor.Submit = _executor.Line(_executor.pool)
-    if loads.executor is not None:
-        submit = loads.executor.submit
-    table = FlightTable(name, shelf, loads.max_flight_age, loads.max_abandoned)
+    if options.executor is not None:
+        submit = options.executor.submit
+    table = FlightTable(
+        name, shelf, max_age=options.max_flight_age, max_abandoned=options.max_abandoned
+    )
     core = Core(
         spec,
         table,
-        partial(_loading, options, loads, table, is_async, submit),
+        partial(_loading, options, table, is_async, submit),
         loader,
         for_methods=options.per_instance is not None,
-        copy=loads.copy,
+        copy=options.copy,
     )
     if options.key is not None:
-        # Whether it is a method may show only at the first call: any way that is possible will do
-        # here. `generate` checks the one that it is.
-        ways = [params, keys.without_self(params)]
-        if kind is staticmethod or not (core.for_methods or core.defined_in_class()):
-            del ways[1]
-        elif kind is classmethod or core.for_methods or (params and params[0].name in SELF):
-            del ways[0]
-        keys.check_key(options.key, ways, name)
+        _check_key(options.key, core, kind)
     return decorated(core, kind)
 
 
+def _shelf(options: Options, name: str) -> Shelf:
+    return caches.shelf(
+        name,
+        options.policy,
+        cache=options.cache,
+        maxsize=options.maxsize,
+        getsizeof=options.getsizeof,
+        timer=options.timer,
+    )
+
+
+def _check_key(key: Callable[..., Any], core: Core, kind: type | None) -> None:
+    """Refuse a ``key=`` that fits no way in which the function may turn out to be called.
+
+    Whether it is a method may show only at the first call; `generate` checks the way that it is.
+    """
+    params = core.spec.params
+    ways = [params, keys.without_self(params)]
+    if kind is staticmethod or not (core.for_methods or core.defined_in_class()):
+        del ways[1]
+    elif kind is classmethod or core.for_methods or (params and params[0].name in SELF):
+        del ways[0]
+    keys.check_key(key, ways, core.spec.name)
+
+
 def _loading(
-    options: CallOptions,
-    loads: LoadOptions,
+    options: Options,
     table: FlightTable,
     is_async: bool,
     submit: _executor.Submit,
@@ -341,7 +346,7 @@ def _loading(
         behind = partial(tasks.behind, table, loader)
     else:
         # Callers that lead are to be patient, too: only an executor can see to that.
-        patient = loads.executor is not None and options.wait_timeout is not None
+        patient = options.executor is not None and options.wait_timeout is not None
         elsewhere = submit if patient else None
         miss = partial(threads.call, table, loader, options.wait_timeout, elsewhere)
         behind = partial(threads.behind, table, loader, submit)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from types import MemberDescriptorType, TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
+from ._public import MAKERS, unpickled
 from ._shown import shown
 
 V = TypeVar("V")
@@ -74,7 +75,7 @@ class Error:
         """Pickled as what is cached: without a traceback, and made as `copy` makes one."""
         cls = type(self.exception)
         args = _base(cls).__reduce__(self.exception)[1]
-        return _unpickled, (cls, args, vars(self.exception))
+        return unpickled, ("Error", cls, args, vars(self.exception))
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return self.__reduce__()
@@ -210,6 +211,9 @@ def _unpickled(cls: Any, args: tuple[Any, ...], state: dict[str, Any]) -> Error:
     base.__init__(exception, *args)
     vars(exception).update(state)
     return Error(exception, None)
+
+
+MAKERS["Error"] = _unpickled
 
 
 def _is_ours(traceback: TracebackType) -> bool:

@@ -184,8 +184,8 @@ def test_an_instance_dies_where_a_signal_handler_raises_in_the_callback(
 
     plain = Plain()
     plain.get()
-    looks = Plain.get._core.instances.looks
-    assert id(plain) in looks
+    getters = Plain.get._core.instances.getters
+    assert id(plain) in getters
     monkeypatch.setattr("sys.unraisablehook", lambda unraisable: None)
 
     def handler(number: int, frame: Any) -> None:
@@ -194,7 +194,7 @@ def test_an_instance_dies_where_a_signal_handler_raises_in_the_callback(
     before = signal.signal(signal.SIGINT, handler)
     try:
         # Handled where the next Python function begins: the callback's.
-        index = looks[id(plain)].__self__
+        index = getters[id(plain)].__self__
         watch = next(iter(Plain.get._core.instances._watches.values()))
         assert watch.index is index
         monkeypatch.setattr(
@@ -203,7 +203,7 @@ def test_an_instance_dies_where_a_signal_handler_raises_in_the_callback(
         del plain
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not looks
+    assert not getters
 
 
 def test_what_is_enrolled_during_a_collection_is_not_found_by_its_address() -> None:
@@ -211,17 +211,17 @@ def test_what_is_enrolled_during_a_collection_is_not_found_by_its_address() -> N
 
     def finalizer(repo: Repo) -> None:
         repo.get()
-        looks = Repo.get._core.instances.looks
-        kept.append((repo, id(repo) in looks))
+        getters = Repo.get._core.instances.getters
+        kept.append((repo, id(repo) in getters))
 
     Repo(1, finalizer)
     gc.collect()
     ((repo, during),) = kept
     kept.clear()
-    looks = Repo.get._core.instances.looks
+    getters = Repo.get._core.instances.getters
     assert not during
     repo.get()
-    assert id(repo) in looks
+    assert id(repo) in getters
     Repo.get.clear()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import re
 from collections import OrderedDict
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from soloflight import cached_singleflight
+from soloflight import cached_singleflight, singleflight
+from soloflight._calls.options import Options
 
 
 class NotFound(Exception): ...
@@ -89,8 +91,8 @@ def decorate(options: dict[str, Any]) -> Any:
         refused(ValueError, "(1.0 is usual), but is inf", early_refresh=inf),
         refused(ValueError, "(1.0 is usual), but is nan", early_refresh=nan),
         # retry_after
-        refused(TypeError, "a pair, (base, most) in seconds, not 5", retry_after=5, **SWR),
-        refused(TypeError, "a pair, (base, most) in seconds, not None", retry_after=None, **SWR),
+        refused(TypeError, "a pair, (base, cap) in seconds, not 5", retry_after=5, **SWR),
+        refused(TypeError, "a pair, (base, cap) in seconds, not None", retry_after=None, **SWR),
         refused(
             TypeError,
             "in seconds, not (1, 2, 3)",
@@ -99,8 +101,8 @@ def decorate(options: dict[str, Any]) -> Any:
         ),
         refused(TypeError, f"each of retry_after {NO_DURATION}", retry_after=(1, None), **SWR),
         refused(ValueError, "each of retry_after must not be", retry_after=(-1, 1), **SWR),
-        refused(ValueError, "0 < base <= most, but is (30, 1)", retry_after=(30, 1), **SWR),
-        refused(ValueError, "0 < base <= most, but is (0, 1)", retry_after=(0, 1), **SWR),
+        refused(ValueError, "0 < base <= cap, but is (30, 1)", retry_after=(30, 1), **SWR),
+        refused(ValueError, "0 < base <= cap, but is (0, 1)", retry_after=(0, 1), **SWR),
         # error_ttl
         refused(TypeError, "{exception class: seconds}, not 5", error_ttl=5),
         refused(TypeError, "{exception class: seconds}, not [<class", error_ttl=[NotFound]),
@@ -221,13 +223,20 @@ def test_what_can_work_is_accepted(options: dict[str, Any]) -> None:
     decorate(options)
 
 
+def test_an_option_keeps_its_name() -> None:
+    """From the decorator to where it acts, each can be followed by its name."""
+    kept = {field.name for field in dataclasses.fields(Options)} - {"cached", "policy"}
+    assert kept == cached_singleflight.__kwdefaults__.keys()
+    assert kept > singleflight.__kwdefaults__.keys()
+
+
 def test_options_that_are_off_change_nothing_in_the_hit_path() -> None:
     off: dict[str, Any] = {"stale_while_revalidate": 0, "stale_if_error": 0, "error_ttl": {}}
     off |= {"jitter": 0, "early_refresh": 0, "copy": None, "max_flight_age": None}
     functions: list[Any] = [cached_singleflight(ttl=5, **options)(len) for options in ({}, off)]
     plain, wrapper = (type(function).__call__.__code__ for function in functions)
     assert wrapper.co_code == plain.co_code
-    assert not any("calm_until" in name or "late" in name for name in wrapper.co_names)
+    assert not any("calm_until" in name or "serve_stale" in name for name in wrapper.co_names)
 
 
 @pytest.mark.parametrize("option", ["ttl", "cache_if", "copy"])

@@ -28,8 +28,8 @@ def test_an_instance_that_is_enrolled_twice_at_once_has_one_index() -> None:
     assert looks[0].__self__ is looks[1].__self__
     assert instances.indexes() == [looks[0].__self__]
     del instance
-    assert not (instances.looks or instances.indexes() or dead)
-    assert not instances.looks
+    assert not (instances.getters or instances.indexes() or dead)
+    assert not instances.getters
 
 
 def test_an_entry_that_somebody_peeked_at_is_gone_with_the_cache() -> None:

@@ -18,7 +18,6 @@ PUBLIC = {"__init__", "__main__", "_decorators", "group"}
 """At the root as well, and above all the wings."""
 
 OWED = {
-    ("_entries.caches", "_calls.options"),
     ("_entries.shelf", "_flights.flight"),
     ("_entries.shelf", "_flights.stats"),
     ("_flights.landing", "_sources.for_one"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import doctest
-import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+import soloflight
+from soloflight import Group, cached_singleflight, singleflight
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -23,8 +26,13 @@ def test_the_examples_of_the_readme_run_in_order() -> None:
         exec(compile(source, str(README), "exec", dont_inherit=True), namespace)
 
 
-@pytest.mark.parametrize("module", ["_decorators", "group"])
-def test_the_examples_of_the_docstrings_run(module: str) -> None:
-    failed, tried = doctest.testmod(importlib.import_module(f"soloflight.{module}"))
-    assert tried > 0
-    assert failed == 0
+@pytest.mark.parametrize(
+    "thing",
+    [soloflight, singleflight, cached_singleflight, Group, Group.submit],
+    ids=lambda thing: thing.__name__,
+)
+def test_the_examples_of_the_docstrings_run(thing: Any) -> None:
+    names = vars(soloflight).copy()
+    (examples,) = doctest.DocTestFinder(recurse=False).find(thing, module=False, globs=names)
+    assert examples.examples
+    assert doctest.DocTestRunner().run(examples).failed == 0

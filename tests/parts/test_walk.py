@@ -9,8 +9,8 @@ import walk
 LIMITS = {
     "miss (threads)": 24,
     "miss (tasks)": 34,  # 32 from Python 3.12 on, where its load takes its first step at once
-    "invalidate": 26,
-    "put": 36,
+    "invalidate": 22,
+    "put": 34,
     "clear": 22,
     "stale hit": 30,
     "hit": 0,

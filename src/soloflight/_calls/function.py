@@ -1,32 +1,15 @@
-"""What the user holds: the decorated function, unbound and bound; the only user of wrapt."""
+"""What the user holds: the decorated function, not bound yet; the only user of wrapt."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import MethodType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Concatenate,
-    Generic,
-    NoReturn,
-    ParamSpec,
-    TypeVar,
-    cast,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, overload
 
 from .._shown import shown
-from . import loaders
-from . import looks as _looks
-from .surface import (
-    NOT_FOR_FUNCTIONS,
-    AwaitedSurface,
-    Bound,
-    CachedSurface,
-    Core,
-    FlightSurface,
-)
+from . import loaders, looks
+from .bound import BoundCachedFunction, BoundFunction, StaticMethod, binder, class_method
+from .core import NOT_FOR_FUNCTIONS, Bound, Core
+from .surface import CachedSurface, FlightSurface, bases
 from .template import Face
 
 if TYPE_CHECKING:  # wrapt has no types
@@ -52,69 +35,6 @@ Q = ParamSpec("Q")
 R = TypeVar("R", covariant=True)
 S = TypeVar("S")
 T = TypeVar("T")
-
-
-class _BoundTo(Generic[P, R]):
-    """A decorated function bound to an instance (or, a class method, to a class).
-
-    Each function has a subclass of its own, with a generated ``__call__``.
-    """
-
-    __slots__ = ("__self__", "__weakref__")
-    __self__: Any
-    _core: Core
-    _face: Face  # how the function itself would be called with the instance in front
-
-    if TYPE_CHECKING:
-        __name__: str
-        __qualname__: str
-
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
-
-    def __new__(cls, function: Any, instance: object) -> Any:  # for `weakref.WeakMethod`
-        return function.__get__(instance)
-
-    def _bind(self, args: Any, kwargs: Any) -> Bound:
-        return self._core.face(self._face)[1](self.__self__, *args, **kwargs)
-
-    # For `inspect`: a method, of a coroutine function where it is one.
-    __class__ = property(lambda self: MethodType)
-
-    @property
-    def __func__(self) -> Any:
-        return self._core.function
-
-    @property
-    def __wrapped__(self) -> Any:
-        return MethodType(self.__func__.__wrapped__, self.__self__)
-
-    if not TYPE_CHECKING:  # checkers are to see a misspelt name
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.__func__, name)
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return self.__self__ is cast("Any", other).__self__
-
-    def __hash__(self) -> int:
-        return hash((id(self.__self__), type(self)))
-
-    def __reduce__(self) -> Any:
-        return getattr, (self.__self__, self.__func__.__name__)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__reduce__()
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __dir__(self) -> list[str]:
-        return sorted({*dir(type(self)), *dir(self.__func__)})
-
-    def __repr__(self) -> str:
-        return f"<bound {self.__func__!r} of {shown(self.__self__)}>"
 
 
 class _Unbound(BaseObjectProxy):
@@ -145,7 +65,7 @@ class _Unbound(BaseObjectProxy):
 
     def __setattr__(self, name: str, value: object) -> None:
         own = self._own
-        if name in _looks.OWN:
+        if name in looks.OWN:
             own[name] = value
         elif any(name in vars(cls) for cls in type(self).__mro__):
             super().__setattr__(name, value)
@@ -159,12 +79,13 @@ class _Unbound(BaseObjectProxy):
             own[name] = value  # that it was set: wrapt has set the loader's, and shows that
 
     def __delattr__(self, name: str) -> None:
-        if name in self._own and name not in _looks.UNBOUND:
+        if name in self._own and name not in looks.UNBOUND:
             del self._own[name]
         else:
             super().__delattr__(name)
 
-    def _bind(self, args: Any, kwargs: Any) -> Bound:
+    def _bind(self, /, *args: Any, **kwargs: Any) -> Bound:
+        """The same as the generated one, where that is not known yet, or would not do."""
         core = self._core
         face = self._face or core.faced(args)
         if core.in_classmethod and not (args and isinstance(args[0], type)):
@@ -178,7 +99,7 @@ class _Unbound(BaseObjectProxy):
         if self._face is None:  # or it is a function from elsewhere: others call it as one
             _settle(type(self), "method")
         if name in ("__init_subclass__", "__class_getitem__"):  # as `type` does with functions
-            type.__setattr__(owner, name, _class_method(self))
+            type.__setattr__(owner, name, class_method(self))
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
@@ -187,7 +108,7 @@ class _Unbound(BaseObjectProxy):
         if self._core.for_methods or loaders.binds(self._core.loader):
             if self._face is None:
                 _settle(cls, "method")
-            cls.__get__ = _binder(self)
+            cls.__get__ = binder(self)
         else:  # a partial, say, which is no method either
             cls.__get__ = lambda self, instance, owner=None: self
         return cls.__get__(self, instance, owner)
@@ -209,29 +130,6 @@ class _Unbound(BaseObjectProxy):
 
     def __repr__(self) -> str:
         return f"<soloflight of {shown(self.__wrapped__)}>"
-
-
-class BoundFunction(_BoundTo[P, R], FlightSurface[P, R]):
-    """A `@singleflight` method of an instance."""
-
-    __slots__ = ()
-
-
-class BoundCachedFunction(_BoundTo[P, R], CachedSurface[P, R]):
-    """A `@cached_singleflight` method of an instance."""
-
-    __slots__ = ()
-
-    def clear(self) -> None:
-        """`invalidate` for every key of this instance (of all that share its ``per_instance``)."""
-        if self._face == "plain":  # to a function from elsewhere the instance is one argument
-            super().clear()
-        else:
-            self._core.clear_of(self.__self__)
-
-    def cache_clear(self) -> None:
-        """`clear`. The counts go on: they are those of the function, of all its instances."""
-        self.clear()
 
 
 class Function(_Unbound, FlightSurface[P, R]):
@@ -311,18 +209,16 @@ def decorated(core: Core, kind: type | None) -> Any:
     """The object that stands for the loader from now on."""
     base: Any = CachedFunction if core.spec.cached else Function
     own = {"__wrapped__": core.loader}
-    cls: Any = type(
-        base.__name__, _bases(core, base), {**_looks.UNBOUND, "_core": core, "_own": own}
-    )
+    cls: Any = type(base.__name__, bases(core, base), {**looks.UNBOUND, "_core": core, "_own": own})
     core.function = function = cls(core.loader)
     if kind is staticmethod:
         if core.for_methods:
             raise TypeError(f"{core.spec.name}: {NOT_FOR_FUNCTIONS}")
         _settle(cls, "plain")
-        return _StaticMethod(function)
+        return StaticMethod(function)
     if kind is classmethod:
         _settle(cls, "method")
-        return _class_method(function)
+        return class_method(function)
     if not (core.for_methods or core.defined_in_class()):
         _settle(cls, "plain")
         return function
@@ -335,54 +231,9 @@ def decorated(core: Core, kind: type | None) -> Any:
     return function
 
 
-def _bases(core: Core, base: type) -> tuple[type, ...]:
-    return (AwaitedSurface, base) if core.spec.cached and core.spec.is_async else (base,)
-
-
 def _settle(cls: Any, face: Face) -> None:
-    cls.__call__ = staticmethod(cls._core.face(face)[0])
+    call, bind = cls._core.face(face)
+    cls.__call__ = staticmethod(call)
+    if not cls._core.in_classmethod:
+        cls._bind = staticmethod(bind)
     cls._face = face
-
-
-class _StaticMethod(staticmethod):  # type: ignore[type-arg]
-    """Ours above `@staticmethod`: what stands in the class is one, as everyone expects."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.__func__, name)
-
-
-def _class_method(function: Any) -> Any:
-    """The same for `@classmethod`, which from Python 3.13 on would not bind by our means."""
-    bind: Any = _binder(function)
-    type(function).__get__ = bind
-
-    def __get__(self: Any, instance: Any, owner: type | None = None) -> Any:
-        return bind(function, type(instance) if owner is None else owner)
-
-    looks = {"__get__": __get__, "__getattr__": lambda self, name: getattr(function, name)}
-    return type("classmethod", (classmethod,), looks)(function)
-
-
-def _binder(function: Any) -> Callable[..., Any]:
-    """The ``__get__`` of one function."""
-    core: Core = function._core
-    face: Face = function._face
-    if face == "plain":  # a function from elsewhere: one call has one key
-        call: Any = property(lambda bound: MethodType(function, bound.__self__))
-    else:
-        call = core.face("bound")[0]
-    base: Any = BoundCachedFunction if core.spec.cached else BoundFunction
-    looks = {**_looks.BOUND, "__slots__": (), "_core": core, "_face": face, "__call__": call}
-    bound_class = type(base.__name__, _bases(core, base), looks)
-    new = object.__new__
-
-    def __get__(self: Any, instance: Any, owner: type | None = None) -> Any:
-        if instance is None:
-            return self
-        bound: Any = new(bound_class)
-        bound.__self__ = instance
-        return bound
-
-    # Code of its own: the interpreter specialises it for this function's class.
-    __get__.__code__ = __get__.__code__.replace()
-    return __get__

@@ -39,17 +39,17 @@ class _Guard:
     bring all of it back. (In C, as an exception of a signal handler would be lost in here.)
     """
 
-    __slots__ = ("looks",)
-    __del__ = property(attrgetter("looks.clear"))
+    __slots__ = ("getters",)
+    __del__ = property(attrgetter("getters.clear"))
 
-    def __init__(self, looks: dict[int, Any]) -> None:
-        self.looks = looks
+    def __init__(self, getters: dict[int, Any]) -> None:
+        self.getters = getters
 
 
 class Instances:
     """The indexes of the instances whose methods one function is."""
 
-    __slots__ = ("__weakref__", "_dead", "_guard", "_name", "_suspects", "_watches", "looks")
+    __slots__ = ("__weakref__", "_dead", "_guard", "_name", "_suspects", "_watches", "getters")
 
     def __init__(self, name: str, dead: deque[Index]) -> None:
         self._name = name
@@ -58,24 +58,24 @@ class Instances:
         # instance lives, and that no other instance ever gets.
         self._watches: dict[int, Watch] = {}
         self._suspects: deque[Watch] = deque()  # their end may not have been told
-        self.looks: dict[int, Any] = {}
+        self.getters: dict[int, Any] = {}
         """`id(instance)` -> `Index.get` of its index, ready for the hit path.
 
         Only of those whose end will be told, in C and before their memory is free.
         """
-        self._guard = _Guard(self.looks)
+        self._guard = _Guard(self.getters)
 
     def enroll(self, instance: object) -> Any:
-        """The `Index.get` of an instance that is not in `looks`."""
+        """The `Index.get` of an instance that is not in `getters`."""
         watch = self._find(instance)
         if watch is None:
             watch = self._watch(instance)
-        look = watch.index.get
+        getter = watch.index.get
         if not _collecting():
             if gc.is_finalized(self._guard):
-                self._guard = _Guard(self.looks)
-            self.looks[id(instance)] = look
-        return look
+                self._guard = _Guard(self.getters)
+            self.getters[id(instance)] = getter
+        return getter
 
     def index(self, instance: object) -> Index | None:
         """The index of an instance, if it has one."""
@@ -105,7 +105,7 @@ class Instances:
         watch.index = Index()
         watch.plain = ref(instance)
         # In C: an exception of a signal handler would be lost in a callback, and the end with it.
-        watch.teller = ref(instance, partial(self.looks.pop, id(instance)))
+        watch.teller = ref(instance, partial(self.getters.pop, id(instance)))
         if _collecting():
             self._suspects.append(watch)
             _suspicious.append(ref(self))

@@ -1,4 +1,4 @@
-"""A signature, and which of its arguments make the key. Pure: it only writes expressions."""
+"""A signature, which of its arguments make the key, and the expressions that pass them on."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def signature(call: Callable[..., Any], follow_wrapped: bool = True) -> Signatur
         known = getattr(call, "_spec_signature", None)
         if isinstance(known, Signature):
             return known
-    return _inspected(_bare(call, follow_wrapped), follow_wrapped=follow_wrapped)
+    return _inspected(_unannotated(call, follow_wrapped), follow_wrapped=follow_wrapped)
 
 
-def _bare(call: Any, follow: bool) -> Any:
+def _unannotated(call: Any, follow: bool) -> Any:
     """What has the same signature without annotations, of all that is made of functions."""
     if follow:
         call = inspect.unwrap(call, stop=_has_its_own)
     if hasattr(call, "__signature__"):
         return call
     if _is(call, FunctionType):
-        bare = FunctionType(call.__code__, {}, None, call.__defaults__, call.__closure__)
-        bare.__kwdefaults__ = call.__kwdefaults__
-        return bare
+        copy = FunctionType(call.__code__, {}, None, call.__defaults__, call.__closure__)
+        copy.__kwdefaults__ = call.__kwdefaults__
+        return copy
     if _is(call, MethodType):
-        return MethodType(_bare(call.__func__, follow), call.__self__)
+        return MethodType(_unannotated(call.__func__, follow), call.__self__)
     if _is(call, partial):
-        return partial(_bare(call.func, follow), *call.args, **call.keywords)
+        return partial(_unannotated(call.func, follow), *call.args, **call.keywords)
     called: Any = inspect.getattr_static(type(call), "__call__", None)
     if any(_is(called, kind) for kind in _BOUND_BY_PYTHON):
-        return _bare(called.__get__(call, type(call)), follow)
+        return _unannotated(called.__get__(call, type(call)), follow)
     return call
 
 

@@ -1,181 +1,22 @@
-"""What a decorated function offers, bound or not; and the function without its looks."""
+"""What a decorated function offers, bound or not."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Coroutine, Hashable, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Hashable, MutableMapping
 from math import inf
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from .._entries.entry import Entry
-from .._entries.index import Scoped
-from .._entries.shelf import Shelf
 from .._flights import fences
 from .._flights.flight import FlightInfo
 from .._flights.stats import CacheInfo, Stats
-from .._flights.table import FlightTable
 from .._locks import critical
 from .._sources.for_one import refusal
-from . import keys, loaders
-from .instances import Instances
-from .template import Face, Spec, generate, is_owner_alone
+from .core import Bound, Core
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # what a call returns: of an ``async def``, a coroutine
 V = TypeVar("V")
-
-NOT_FOR_FUNCTIONS = "per_instance is for methods of instances and classes; leave it out"
-
-Loading = tuple[Callable[..., Any], Callable[..., Any]]
-"""Of one loader: what a call does that has to load, and one that is served what is not calm."""
-Bound = tuple[Hashable, tuple[Any, ...], Mapping[str, Any]]  # key, args, kwargs
-
-
-class Core:
-    """A decorated function without its looks."""
-
-    def __init__(
-        self,
-        spec: Spec,
-        table: FlightTable,
-        loading: Callable[[Any], Loading],
-        loader: Callable[..., Any],
-        *,
-        for_methods: bool,
-        copy: Callable[[Any], Any] | None = None,
-    ) -> None:
-        self.spec = spec
-        self.table = table
-        self.loader = loader
-        self._loading = loading
-        self.load_with(loader)
-        self.copy: Callable[[Any], Any] = copy or (lambda value: value)
-        self.function: Any = None  # what stands for the loader
-        self.for_methods = for_methods  # an option was given that has a meaning only there
-        self._before: Stats | None = None  # what had been counted at the last `cache_clear`
-        self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
-        self._faces: dict[Face, tuple[Any, Callable[..., Bound]]] = {}
-        self._names: dict[str, Any] = {"core": self}
-        dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
-        shelf = table.shelf
-        if shelf is not None:
-            dead = shelf.dead
-            self._names |= shelf.names() | {
-                "stale": table.counts.stale.counter,
-                "on_error": table.counts.stale_on_error.counter,
-                "copy": copy,
-            }
-        self.instances = Instances(spec.name, dead)
-        self._names |= {"looks": self.instances.looks, "enroll": self.instances.enroll}
-        if shelf is not None:
-            shelf.instances = self.instances.indexes
-
-    @property
-    def shelf(self) -> Shelf:
-        shelf = self.table.shelf
-        assert shelf is not None
-        return shelf
-
-    def load_with(self, loader: Any) -> None:
-        """Have the next load, and all after it, call this loader."""
-        self.miss, self.late = self._loading(loader)
-
-    def stats(self) -> Stats:
-        """What was counted since `count_anew`. Under the lock of the table."""
-        total = self._total()
-        return total if self._before is None else total.since(self._before)
-
-    def count_anew(self) -> None:
-        # The counters themselves go on: hits take no lock, and none may be lost.
-        self._before = self._total()
-
-    def _total(self) -> Stats:
-        counts, shelf = self.table.counts, self.table.shelf
-        return Stats(
-            hits=0 if shelf is None else shelf.hits,
-            misses=counts.led.total(),
-            joined=counts.joined,
-            errors=counts.errors,
-            store_errors=0 if shelf is None else shelf.failures,
-            refreshes=counts.refreshes.total(),
-            early_refreshes=counts.early.total(),
-            stale_hits=counts.stale.total(),
-            stale_on_error=counts.stale_on_error.total(),
-            negative_hits=counts.negative.total(),
-            fenced=counts.fenced,
-            abandoned=counts.abandoned,
-            timeouts=counts.timeouts.total(),
-            load_seconds=counts.seconds,
-        )
-
-    def mean_cost(self) -> float:
-        """The seconds that a load took so far, on average; 0 where there was none."""
-        counts = self.table.counts
-        return counts.seconds / (counts.led.total() or 1)
-
-    def clear_of(self, instance: object) -> None:
-        """Clear what was called on an instance, or on those that share its keys."""
-        per_instance = self.spec.per_instance
-        if per_instance is True:
-            index = self.instances.index(instance)
-            if index is not None:  # or it was never called on
-
-                def of_instance(key: Hashable) -> bool:
-                    return isinstance(key, Scoped) and key.of is index
-
-                fences.clear(self.table, of_instance, index)
-        elif callable(per_instance):
-            owner = per_instance(instance)
-            try:
-                owners = {owner}
-            except TypeError as error:
-                keys.explain(self.spec.name, error, {}, {"per_instance": owner})
-            alone = is_owner_alone(self.spec)
-
-            def belongs(key: Any) -> bool:
-                short = key.key if self.spec.scoped or type(key) is Scoped else key
-                return (short if alone else short[0]) in owners
-
-            fences.clear(self.table, belongs)
-        else:
-            fences.clear(self.table)
-
-    def face(self, face: Face) -> tuple[Any, Callable[..., Bound]]:
-        """The generated wrapper and binder of one way of calling."""
-        made = self._faces.get(face)
-        if made is None:
-            call, bind = generate(self.spec, face, self._names)
-            for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-                shown = getattr(self.loader, name, None)
-                if isinstance(shown, str):
-                    setattr(call, name, shown)
-                    setattr(bind, name, shown)
-            made = self._faces[face] = call, bind
-        return made
-
-    def defined_in_class(self) -> bool:
-        owner = self.spec.qualname.rpartition(".")[0]
-        return bool(owner) and not owner.endswith("<locals>") and loaders.binds(self.loader)
-
-    def faced(self, args: tuple[Any, ...]) -> Face:
-        """Whether a call of the unbound function with `args` has an instance in front.
-
-        It has where the loader was defined in a class body and `args` starts with an instance of
-        that class, or the class itself: another decorator on top of ours calls like that.
-        """
-        if args and self.defined_in_class():
-            owner, _, name = self.spec.qualname.rpartition(".")
-            module = self.spec.module
-            first = args[0] if isinstance(args[0], type) else type(args[0])
-            for cls in first.__mro__:
-                ours = cls.__qualname__ == owner and cls.__module__ == module
-                found = vars(cls).get(name)
-                if ours and not isinstance(found, staticmethod):
-                    self.in_classmethod = isinstance(found, classmethod)
-                    return "method"
-        if self.for_methods:
-            raise TypeError(f"{self.spec.name}: {NOT_FOR_FUNCTIONS}")
-        return "plain"
 
 
 class FlightSurface(Generic[P, R]):
@@ -183,9 +24,7 @@ class FlightSurface(Generic[P, R]):
 
     __slots__ = ()
     _core: Core
-
-    def _bind(self, args: Any, kwargs: Any) -> Bound:
-        raise NotImplementedError
+    _bind: Callable[..., Bound]  # generated, and in the class of each function
 
     def forget(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Take the flight of this call off the table; returns whether there was one.
@@ -193,11 +32,11 @@ class FlightSurface(Generic[P, R]):
         No later call joins it, and its outcome is not stored; callers already aboard get it. An
         entry that is there already stays (see `invalidate`).
         """
-        return self._core.table.forget(self._bind(args, kwargs)[0])
+        return self._core.table.forget(self._bind(*args, **kwargs)[0])
 
     def cache_key(self, /, *args: P.args, **kwargs: P.kwargs) -> Hashable:
         """The key of this call; ``f.cache`` has its entry under it."""
-        return self._bind(args, kwargs)[0]
+        return self._bind(*args, **kwargs)[0]
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """The loads in progress: key, age in seconds, and the number of callers that wait."""
@@ -260,7 +99,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         A call that starts after this has returned neither sees nor joins a load that began before.
         Callers already aboard get their value; it is not stored.
         """
-        return fences.invalidate(self._core.table, self._bind(args, kwargs)[0])
+        return fences.invalidate(self._core.table, self._bind(*args, **kwargs)[0])
 
     def clear(self) -> None:
         """`invalidate` for every key of the function, those of all instances included."""
@@ -280,7 +119,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
 
         To be awaited where the loader is an ``async def``.
         """
-        outcome = self._core.miss(*self._bind(args, kwargs), look=False)
+        outcome = self._core.miss(*self._bind(*args, **kwargs), look=False)
         try:
             return cast("R", self._core.copy(outcome.value))
         except BaseException as error:
@@ -297,9 +136,10 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         refused = refusal(value, core.spec.name)
         if refused is not None:
             raise refused
-        key = self._bind(args, kwargs)[0]
-        policy, now = core.shelf.policy, core.shelf.timer()
-        fences.put(core.table, key, policy.entry(core.copy(value), now, core.mean_cost()))
+        key = self._bind(*args, **kwargs)[0]
+        policy, now, counts = core.shelf.policy, core.shelf.timer(), core.table.counts
+        cost = counts.seconds / (counts.led.total() or 1)  # that of a load so far, on average
+        fences.put(core.table, key, policy.entry(core.copy(value), now, cost))
 
     @overload
     def peek(
@@ -314,7 +154,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
 
         Never loads, and does not count as a hit. What is returned is a copy.
         """
-        entry = self._core.shelf.alive(self._bind(args, kwargs)[0])
+        entry = self._core.shelf.alive(self._bind(*args, **kwargs)[0])
         return None if entry is None else entry.copy(self._core.copy)
 
     @property
@@ -338,11 +178,11 @@ class AwaitedSurface:
 
     __slots__ = ()
     _core: Core
-    _bind: Callable[[Any, Any], Bound]
+    _bind: Callable[..., Bound]
 
     # Schedulers and background tasks ask `inspect` whether what they are given is to be awaited.
     async def refresh(self, /, *args: Any, **kwargs: Any) -> Any:
-        outcome = await self._core.miss(*self._bind(args, kwargs), look=False)
+        outcome = await self._core.miss(*self._bind(*args, **kwargs), look=False)
         try:
             return self._core.copy(outcome.value)
         except BaseException as error:
@@ -352,3 +192,8 @@ class AwaitedSurface:
             del outcome, args, kwargs
 
     refresh.__doc__ = CachedSurface.refresh.__doc__
+
+
+def bases(core: Core, base: type) -> tuple[type, ...]:
+    """Those of the class of one function."""
+    return (AwaitedSurface, base) if core.spec.cached and core.spec.is_async else (base,)

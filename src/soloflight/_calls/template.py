@@ -56,8 +56,8 @@ class Spec(NamedTuple):
 def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     """The wrapper of a face, and a function that only binds: ``(...) -> key, args, kwargs``.
 
-    `names` are what the wrapper refers to of its function: its ``core``; ``looks, enroll`` of its
-    `Instances`; where it is cached, those of `Shelf.names`.
+    `names` are what the wrapper refers to of its function: its ``core``; ``getters, enroll`` of
+    its `Instances`; where it is cached, those of `Shelf.names`.
     """
     prefix = "_sf_"
     while any(p.name.startswith(prefix) for p in spec.params):
@@ -152,110 +152,143 @@ def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], lis
     return [bound, *rest], rest, f"{bound.name}.__self__"
 
 
+_KEY = """\
+{enroll}{ask}try:
+    {sf}key = {key}
+    {look}
+except TypeError as {sf}error:
+    {sf}explain({sf}name, {sf}error, {arguments}, {asked})
+"""
+"""Make the key, and look it up. (A bound method has its instance enrolled first.)"""
+
+_ENROLL = """\
+try:
+    {sf}get = {sf}getters[{sf}id({me})]
+except KeyError:
+    {sf}get = {sf}enroll({me})
+"""
+
+_HIT = """\
+{sf}entry = {sf}ref()
+if {sf}entry is not None{fresh}:
+    {note}
+    return {entry_value}
+"""
+"""Serve an entry that is fresh."""
+
+_AGING_HIT = """\
+{sf}outcome = None
+{sf}entry = {sf}ref()
+if {sf}entry is not None:
+    {sf}time = {sf}now()
+    if {sf}time < {sf}entry.calm_until:
+        {note}
+        if not {sf}time < {sf}entry.fresh_until:
+            {sf}next({sf}stale if {sf}time < {sf}entry.stale_until else {sf}on_error)
+        return {entry_value}
+    {sf}outcome = {sf}core.serve_stale({sf}entry, {sf}time, {whole}, {args}, {kwargs})
+    {sf}entry = None
+if {sf}outcome is None:
+    """
+"""Serve what needs no thought, stale as it may be. It ends where the miss begins."""
+
+_MISS = """\
+{sf}outcome = {wait}{sf}core.miss({whole}, {args}, {kwargs})
+try:
+    return {outcome_value}
+except BaseException as {sf}error:
+    # Leave no frame of ours between the caller's and the loader's.
+    {sf}outcome.reset({sf}error)
+    raise
+finally:
+    {sf}outcome = None
+"""
+"""Load, or wait for who does."""
+
+
 def _source(
     spec: Spec, face: Face, sf: str, params: list[Parameter], rest: list[Parameter], me: str
 ) -> str:
-    by_identity = face != "plain" and spec.per_instance is True
-    kept = [p for p in rest if p.name not in spec.ignore]
-    calls: list[tuple[str, str, str]] = []  # of the options that are callables; their errors pass
-    arguments = "{}"
-    if spec.key is not None:
-        parts = [f"{sf}made"]
-        calls.append(("key", parts[0], keys.as_call(f"{sf}key_of", rest)))
-    else:
-        parts = keys.derived(kept, spec.typed, sf)
-        var = Parameter.VAR_KEYWORD
-        arguments = keys.as_dict(
-            [("" if p.kind is var else _named(p.name, sf), p.name) for p in kept]
-        )
-    if face != "plain" and callable(spec.per_instance):
-        parts.insert(0, f"{sf}owner")
-        calls.append(("per_instance", parts[0], f"{sf}owner_of({me})"))
-    made = "".join(f"{variable} = {call}\n" for _, variable, call in calls)
-    returned = keys.as_dict([(option, variable) for option, variable, _ in calls])
-    key = parts[0] if len(parts) == 1 else keys.as_tuple(parts)
-    args = keys.as_tuple([me, *keys.positional(rest)] if me else keys.positional(rest))
-    pairs = keys.keywords(rest)
-    kwargs = keys.as_dict(pairs) if pairs else f"{sf}nothing"
-
+    """The texts above, joined, and filled in for one function."""
+    blanks = _blanks(spec, sf, rest, me) | _key_blanks(spec, face, sf, rest, me)
     look = f"{sf}hash({sf}key)"
-    if spec.cached:
-        look = f"{sf}ref = {sf}get({sf}key, {sf}gone)"
-    enroll = full = ""
-    if by_identity:
-        enroll = (
-            f"try:\n    {sf}get = {sf}looks[{sf}id({me})]\n"
-            f"except KeyError:\n    {sf}get = {sf}enroll({me})\n"
-        )
-        full = f"{sf}scope({sf}Scoped, ({sf}get.__self__, {sf}key))"
-    elif spec.scoped:
-        full = f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
-    else:
-        full = f"{sf}key"
-        # A key of one part may be anything, the scoped key of another function too.
-        if spec.cached and len(parts) == 1:
-            full += f" if {sf}type({sf}key) is not {sf}Scoped else "
-            full += f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
-
-    def looking(look: str) -> str:
-        return (
-            f"{enroll}{made}try:\n    {sf}key = {key}\n    {look}\n"
-            f"except TypeError as {sf}error:\n"
-            f"    {sf}explain({sf}name, {sf}error, {arguments}, {returned})\n"
-        )
-
+    bind = _KEY.format(look=look, **blanks)
     hit = ""
     if spec.cached:
-        fresh = f" and {sf}now() < {sf}entry.fresh_until" if spec.timed else ""
-        value = f"{sf}copy({sf}entry.value)" if spec.copied else f"{sf}entry.value"
-        note = f"{sf}next({sf}counter)"
-        if spec.ordered:
-            note += f"; {sf}note({sf}ref)"
-        hit = (
-            f"{sf}entry = {sf}ref()\n"
-            f"if {sf}entry is not None{fresh}:\n"
-            f"    {note}\n"
-            f"    return {value}\n"
-        )
-        if spec.aging:
-            # What needs no thought is served here, stale as it may be; the rest is `_serving`'s.
-            hit = (
-                f"{sf}outcome = None\n"
-                f"{sf}entry = {sf}ref()\n"
-                f"if {sf}entry is not None:\n"
-                f"    {sf}time = {sf}now()\n"
-                f"    if {sf}time < {sf}entry.calm_until:\n"
-                f"        {note}\n"
-                f"        if not {sf}time < {sf}entry.fresh_until:\n"
-                f"            {sf}next({sf}stale if {sf}time < {sf}entry.stale_until "
-                f"else {sf}on_error)\n"
-                f"        return {value}\n"
-                f"    {sf}outcome = {sf}core.late({sf}entry, {sf}time, {full}, {args}, {kwargs})\n"
-                f"    {sf}entry = None\n"
-            )
-    wait = "await " if spec.is_async else ""
-    miss = f"{sf}outcome = {wait}{sf}core.miss({full}, {args}, {kwargs})\n"
-    if spec.aging:
-        miss = f"if {sf}outcome is None:\n    {miss}"
-    value = f"{sf}copy({sf}outcome.value)" if spec.copied else f"{sf}outcome.value"
-    miss += (
-        "try:\n"
-        f"    return {value}\n"
-        f"except BaseException as {sf}error:\n"
-        "    # Leave no frame of ours between the caller's and the loader's.\n"
-        f"    {sf}outcome.reset({sf}error)\n"
-        "    raise\n"
-        "finally:\n"
-        f"    {sf}outcome = None\n"
-    )
+        look = f"{sf}ref = {sf}get({sf}key, {sf}gone)"
+        hit = _AGING_HIT if spec.aging else _HIT
+    call = (_KEY + hit + _MISS).format(look=look, **blanks)
     declared = keys.declaration(params)
     return (
         f"{'async ' if spec.is_async else ''}def call({declared}):\n"
-        f"{indent(looking(look) + hit + miss, '    ')}\n"
+        f"{indent(call, '    ')}\n"
         f"def bind({declared}):\n"
-        f"{indent(looking(f'{sf}hash({sf}key)'), '    ')}"
-        f"    return {full}, {args}, {kwargs}\n"
+        f"{indent(bind, '    ')}"
+        f"    return {blanks['whole']}, {blanks['args']}, {blanks['kwargs']}\n"
     )
+
+
+def _blanks(spec: Spec, sf: str, rest: list[Parameter], me: str) -> dict[str, str]:
+    """What the hit and the miss are filled in with."""
+    note = f"{sf}next({sf}counter)"
+    if spec.ordered:
+        note += f"; {sf}note({sf}ref)"
+    entry_value, outcome_value = f"{sf}entry.value", f"{sf}outcome.value"
+    if spec.copied:
+        entry_value, outcome_value = f"{sf}copy({entry_value})", f"{sf}copy({outcome_value})"
+    args = keys.positional(rest)
+    kwargs = keys.keywords(rest)
+    return {
+        "sf": sf,
+        "fresh": f" and {sf}now() < {sf}entry.fresh_until" if spec.timed else "",
+        "note": note,
+        "entry_value": entry_value,
+        "outcome_value": outcome_value,
+        "wait": "await " if spec.is_async else "",
+        "args": keys.as_tuple([me, *args] if me else args),
+        "kwargs": keys.as_dict(kwargs) if kwargs else f"{sf}nothing",
+    }
+
+
+def _key_blanks(spec: Spec, face: Face, sf: str, rest: list[Parameter], me: str) -> dict[str, str]:
+    """What the making of the key is filled in with."""
+    asked: list[tuple[str, str]] = []  # options that are callables; their own errors pass
+    ask = enroll = ""
+    arguments = "{}"
+    if spec.key is not None:
+        parts = [f"{sf}made"]
+        asked.append(("key", parts[0]))
+        ask = f"{parts[0]} = {keys.as_call(f'{sf}key_of', rest)}\n"
+    else:
+        kept = [p for p in rest if p.name not in spec.ignore]
+        parts = keys.derived(kept, spec.typed, sf)
+        stars = Parameter.VAR_KEYWORD
+        arguments = keys.as_dict(
+            [("" if p.kind is stars else _named(p.name, sf), p.name) for p in kept]
+        )
+    if face != "plain" and callable(spec.per_instance):
+        parts.insert(0, f"{sf}owner")
+        asked.append(("per_instance", parts[0]))
+        ask += f"{parts[0]} = {sf}owner_of({me})\n"
+    scoped = f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
+    if face != "plain" and spec.per_instance is True:
+        enroll = _ENROLL.format(sf=sf, me=me)
+        whole = f"{sf}scope({sf}Scoped, ({sf}get.__self__, {sf}key))"
+    elif spec.scoped:
+        whole = scoped
+    elif spec.cached and len(parts) == 1:
+        # A key of one part may be anything, the scoped key of another function too.
+        whole = f"{sf}key if {sf}type({sf}key) is not {sf}Scoped else {scoped}"
+    else:
+        whole = f"{sf}key"
+    return {
+        "enroll": enroll,
+        "ask": ask,
+        "key": parts[0] if len(parts) == 1 else keys.as_tuple(parts),
+        "whole": whole,
+        "arguments": arguments,
+        "asked": keys.as_dict(asked),
+    }
 
 
 _numbers = count(1)

@@ -14,13 +14,13 @@ from weakref import WeakValueDictionary, ref
 
 from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
 
-from .._calls.options import UNSET, check_callable, check_ttl
 from .._durations import is_number, lifetime, size, told
+from .._given import UNSET, check_callable
 from .._interruptions import is_interruption
 from .._shown import shown
 from .entry import Entry, Raising
 from .mending import mend
-from .policy import Policy, fixed
+from .policy import Policy, check_ttl, fixed
 from .shelf import Shelf
 from .store import SizeError, Store
 
@@ -83,8 +83,8 @@ def _default(
     getsizeof: Callable[[Any], float] | None,
     timer: Callable[[], float],
 ) -> Shelf:
-    most = 1024 if maxsize is UNSET else inf if maxsize is None else maxsize
-    most = size(most, "maxsize", "a number, or None for no limit")
+    limit = 1024 if maxsize is UNSET else inf if maxsize is None else maxsize
+    limit = size(limit, "maxsize", "a number, or None for no limit")
 
     def sizeof(entry: Entry[Any]) -> float:
         assert getsizeof is not None
@@ -106,9 +106,9 @@ def _default(
 
     cache: Cache[Any, Any]
     if callable(ttl) or policy.error_ttl:
-        cache = TLRUCache(most, lambda _, entry, __: entry.until, timer, measure)
+        cache = TLRUCache(limit, lambda _, entry, __: entry.until, timer, measure)
     else:
-        cache = TTLCache(most, ttl + policy.longest_stale, timer, measure)
+        cache = TTLCache(limit, ttl + policy.longest_stale, timer, measure)
     return Shelf(name, _store(cache, shared=False), policy, timer)
 
 
@@ -143,7 +143,7 @@ def _given(
     own = inf if callable(own) else lifetime(own, "the cache's ttl")
     if own < 0:
         raise ValueError(f"the cache's ttl must not be negative, but is {told(own)}")
-    policy = replace(policy, ttl=_within(own, policy), most=own)
+    policy = replace(policy, ttl=_within(own, policy), maximum=own)
     check_ttl(policy)
     if timer is None:
         timer = _timer(cache)

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, TypeVar, cast
 
 from .._outcome import GIL, Error, Value
+from .._public import MAKERS, unpickled
 from .._shown import shown
 
 V = TypeVar("V")
@@ -93,7 +94,7 @@ class Entry(Value[V]):
 
     def __reduce__(self) -> Any:
         # Its parts come second: they may hold the cache that holds it.
-        return blank, (type(self),), self.__getstate__()
+        return unpickled, (type(self).__name__,), self.__getstate__()
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return self.__reduce__()
@@ -240,6 +241,9 @@ else:
                 ending.__new__(ending)  # ends at once, and is back
         entry.__class__ = cls
         return cast("E", entry)
+
+
+MAKERS.update({cls.__name__: partial(blank, cls) for cls in (Entry, Aging, Raising)})
 
 
 def _new_entry(value: Any, fresh_until: float) -> Entry[Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import ref
 
+from .._public import MAKERS, unpickled
 from .._shown import shown
 from .entry import Entry
 
@@ -35,13 +36,15 @@ class Index(dict[Hashable, Ref]):
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
     __ne__ = object.__ne__
-    __repr__ = object.__repr__
 
-    def __reduce__(self) -> tuple[type[Index], tuple[()]]:
+    def __repr__(self) -> str:
+        return f"<Index at {id(self):#x}>"
+
+    def __reduce__(self) -> Any:
         """Copied empty: part of keys, it tells entries apart; what it shows is of here."""
-        return Index, ()
+        return unpickled, ("Index",)
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[Index], tuple[()]]:
+    def __reduce_ex__(self, protocol: object) -> Any:
         return self.__reduce__()
 
     def clear(self) -> None:
@@ -64,5 +67,11 @@ class Scoped(NamedTuple):
     of: Index
     key: Hashable
 
+    def __reduce__(self) -> Any:
+        return unpickled, ("Scoped", *self)
+
     def __repr__(self) -> str:
         return shown(self.key)
+
+
+MAKERS.update({"Index": Index, "Scoped": Scoped})

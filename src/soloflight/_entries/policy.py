@@ -44,7 +44,7 @@ class Policy:
     """Which errors `stale_if_error` hides, and for how long; empty: every one, for all of it."""
     error_ttl: ByClass = field(default_factory=dict)
     cache_if: Callable[[Any], object] | None = None
-    most: float = inf
+    maximum: float = inf
     """The cache's own ttl: for how long entries may live, whatever the rest says."""
 
     aging: bool = field(init=False)
@@ -82,12 +82,12 @@ class Policy:
             return Value(value)
         fresh_until = now + self._jittered(ttl)
         if not self.aging:
-            return new_entry(value, min(fresh_until, now + self.most))
+            return new_entry(value, min(fresh_until, now + self.maximum))
         entry = self._aging(Aging, fresh_until, cost)
         entry.value = value
         entry.stale_until += self.stale_while_revalidate
         entry.error_until += self.stale_if_error
-        entry.limit(now + self.most)
+        entry.limit(now + self.maximum)
         self.calm(entry)
         return entry
 
@@ -104,7 +104,7 @@ class Policy:
             return None
         # Without a cost nobody draws a refresh behind it.
         entry = self._aging(Raising, now + self._jittered(ttl), cost=0.0)
-        entry.limit(now + self.most)
+        entry.limit(now + self.maximum)
         entry.kept = error.bare()
         return entry
 
@@ -120,8 +120,8 @@ class Policy:
 
     def hold_off(self, entry: Aging[Any], error: Error, now: float, until: float) -> None:
         """Note that a reload failed: the next attempt has to wait, `until` then at the most."""
-        base, most = self.retry_after
-        wait = min(base * 2.0 ** min(entry.failures, 60), most) * (1 + random()) / 2
+        base, cap = self.retry_after
+        wait = min(base * 2.0 ** min(entry.failures, 60), cap) * (1 + random()) / 2
         entry.failures += 1
         entry.last_error = cast("Exception", error.bare(stand_in=True).exception)
         entry.calm_until = max(entry.calm_until, min(now + wait, until))
@@ -144,6 +144,25 @@ class Policy:
         entry.failures = 0
         entry.last_error = None
         return entry
+
+
+def check_ttl(policy: Policy) -> None:
+    """Refuse what has no meaning with the ttl, once that is known."""
+    if callable(policy.ttl) or policy.ttl not in (0, inf):
+        return
+    asked = {
+        "stale_while_revalidate": policy.stale_while_revalidate,
+        "stale_if_error": policy.stale_if_error,
+        "early_refresh": policy.early_refresh,
+        "jitter": policy.jitter,
+        "cache_if": policy.cache_if is not None and policy.ttl == 0,
+    }
+    for option, given in asked.items():
+        if given:
+            never = "nothing is stored" if policy.ttl == 0 else "entries never expire"
+            raise ValueError(
+                f"with ttl={None if policy.ttl else 0} {never}: {option} has no meaning; give a ttl"
+            )
 
 
 def keep(hidden: ByClass) -> float:

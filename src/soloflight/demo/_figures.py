@@ -199,7 +199,7 @@ def count_expiries(calls: Sequence[Call], ttl: float, unused: Container[int] = (
     return count
 
 
-def count_too_soon(calls: Sequence[Call], base: float, most: float) -> int:
+def count_too_soon(calls: Sequence[Call], base: float, cap: float) -> int:
     """How many of these calls, sorted by arrival, came within the hold-off after a failed one.
 
     It is half of `base` after the first failure, as jitter may take the other half, twice as long
@@ -210,7 +210,7 @@ def count_too_soon(calls: Sequence[Call], base: float, most: float) -> int:
     for call in calls:
         count += call.arrival < held_off_until
         if call.failed:
-            held_off_until = call.end + min(base * 2.0 ** min(failures, 60), most) / 2
+            held_off_until = call.end + min(base * 2.0 ** min(failures, 60), cap) / 2
         failures = failures + 1 if call.failed else 0
     return count
 

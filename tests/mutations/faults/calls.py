@@ -5,9 +5,9 @@ from fault import Fault
 FAULTS = [
     Fault(
         "none-is-a-miss",
-        "template._source",
-        'f"if {sf}entry is not None{fresh}:\\n"',
-        'f"if {sf}entry is not None and {sf}entry.value is not None{fresh}:\\n"',
+        "template",
+        "if {sf}entry is not None{fresh}:",
+        "if {sf}entry is not None and {sf}entry.value is not None{fresh}:",
         "16, a hit is cheap: a loader that returns None pays a miss for every call",
         "template::a_hit_takes_no_lock",
     ),
@@ -22,7 +22,7 @@ FAULTS = [
     Fault(
         "an-address-is-an-instance",
         "instances.Instances._watch",
-        "watch.teller = ref(instance, partial(self.looks.pop, id(instance)))",
+        "watch.teller = ref(instance, partial(self.getters.pop, id(instance)))",
         "watch.teller = ref(instance)",
         "13, methods: an instance at a reused address is served the values of a dead one",
         "addresses::an_instance_dies_where_a_signal_handler_raises_in_the_callback",
@@ -48,7 +48,7 @@ FAULTS = [
     Fault(
         "what-came-back-is-trusted",
         "instances._Guard",
-        '__del__ = property(attrgetter("looks.clear"))',
+        '__del__ = property(attrgetter("getters.clear"))',
         "__del__ = property(lambda self: int)",
         "13, methods: where a class was garbage and came back, an address is an instance",
         "addresses::no_instance_gets_the_value_of_one_whose_class_was_garbage_and_came_back",
@@ -63,7 +63,7 @@ FAULTS = [
     ),
     Fault(
         "bound-clear-is-for-all",
-        "function.BoundCachedFunction.clear",
+        "bound.BoundCachedFunction.clear",
         "self._core.clear_of(self.__self__)",
         "super().clear()",
         "the surface, clear(): of a bound method, it drops the entries of all instances",
@@ -79,15 +79,15 @@ FAULTS = [
     ),
     Fault(
         "keyword-only-defaults-are-lost",
-        "keys._bare",
-        "bare.__kwdefaults__ = call.__kwdefaults__",
+        "keys._unannotated",
+        "copy.__kwdefaults__ = call.__kwdefaults__",
         "pass",
         "12, keys are the bound arguments: keyword-only parameters have no defaults any more",
         "annotations::decorating_evaluates_no_annotation[def-a function-Later]",
     ),
     Fault(
         "bound-clear-is-a-raw-error",
-        "surface.Core.clear_of",
+        "core.Core.clear_of",
         'keys.explain(self.spec.name, error, {}, {"per_instance": owner})',
         "raise",
         "the surface, clear(): of a bound method, its error does not name per_instance=",

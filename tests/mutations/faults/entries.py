@@ -289,8 +289,8 @@ FAULTS = [
     Fault(
         "an-index-is-pickled-with-its-entries",
         "index.Index.__reduce__",
-        "return Index, ()",
-        "return Index, (dict(self),)",
+        'return unpickled, ("Index",)',
+        'return unpickled, ("Index", dict(self))',
         "the surface, cache: a given cache cannot be pickled any more",
         "pickle_caches::what_is_in_a_given_cache_is_in_its_copy",
     ),

@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "a-borrowed-function-is-a-method",
-        "function._binder",
+        "bound.binder",
         'if face == "plain":',
         "if False:",
         "13, methods: a function put into a class has two keys for one call; invalidate misses",
@@ -45,10 +45,10 @@ FAULTS = [
     ),
     Fault(
         "a-refresh-keeps-the-old-loader",
-        "surface.Core.load_with",
-        "self.miss, self.late = self._loading(loader)",
-        'self.miss, self.late = self._loading(loader)[0], getattr(self, "late", '
-        "self._loading(self.loader)[1])",
+        "core.Core.load_with",
+        "self.miss, self.serve_stale = self._loading(loader)",
+        "self.miss, self.serve_stale = self._loading(loader)[0], "
+        'getattr(self, "serve_stale", self._loading(self.loader)[1])',
         "18, it is the function: behind a stale value the real loader runs, not the fake one",
         "face::a_refresh_behind_a_stale_value_calls_what_wrapped_is",
     ),
@@ -63,7 +63,7 @@ FAULTS = [
     Fault(
         "a-static-method-is-none",
         "function.decorated",
-        "return _StaticMethod(function)",
+        "return StaticMethod(function)",
         "return function",
         "18, it is the function: a mock of the class takes an argument too few",
         "face::a_mock_of_a_class_takes_the_arguments_of_its_methods",
@@ -78,7 +78,7 @@ FAULTS = [
     ),
     Fault(
         "refresh-is-no-coroutine-function",
-        "function._bases",
+        "surface.bases",
         "if core.spec.cached and core.spec.is_async",
         "if False",
         "18, it is the function: a background task calls refresh and awaits nothing",
@@ -110,7 +110,7 @@ FAULTS = [
     ),
     Fault(
         "an-instance-ends-the-counts-of-all",
-        "function.BoundCachedFunction",
+        "bound.BoundCachedFunction",
         "        self.clear()\n",
         "        super().cache_clear()\n",
         "one instance's cache_clear() makes the counts of all others begin anew",
@@ -123,5 +123,21 @@ FAULTS = [
         "if",
         "13, methods: a NamedTuple is told to have __weakref__ among its __slots__",
         "instances::values_are_told_apart_by_value",
+    ),
+    Fault(
+        "public-names-say-where-they-are",
+        "_public.publish",
+        "        thing.__module__ = ROOT\n",
+        "        pass\n",
+        "18, it is the function: pickles and links name files of ours, and break where one moves",
+        "public::what_is_public_is_of_the_root",
+    ),
+    Fault(
+        "pickles-name-a-file",
+        "entry.Entry.__reduce__",
+        "return unpickled, (type(self).__name__,), self.__getstate__()",
+        "return blank, (type(self),), self.__getstate__()",
+        "the surface, cache: a pickled cache cannot be read any more once a file of ours has moved",
+        "public::a_pickle_names_no_file_of_ours",
     ),
 ]

@@ -1,0 +1,159 @@
+"""A decorated function without its looks: its table, its loader, its generated wrappers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, cast
+
+from .._entries.index import Scoped
+from .._entries.shelf import Shelf
+from .._flights import fences
+from .._flights.stats import Stats
+from .._flights.table import FlightTable
+from . import keys, loaders
+from .instances import Instances
+from .template import Face, Spec, generate, is_owner_alone
+
+NOT_FOR_FUNCTIONS = "per_instance is for methods of instances and classes; leave it out"
+
+Loading = tuple[Callable[..., Any], Callable[..., Any]]
+"""Of one loader: what a call does that has to load, and one that is served what is not calm."""
+Bound = tuple[Hashable, tuple[Any, ...], Mapping[str, Any]]  # key, args, kwargs
+
+
+class Core:
+    """A decorated function without its looks."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        table: FlightTable,
+        loading: Callable[[Any], Loading],
+        loader: Callable[..., Any],
+        *,
+        for_methods: bool,
+        copy: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.spec = spec
+        self.table = table
+        self.loader = loader
+        self._loading = loading
+        self.load_with(loader)
+        self.copy: Callable[[Any], Any] = copy or (lambda value: value)
+        self.function: Any = None  # what stands for the loader
+        self.for_methods = for_methods  # an option was given that has a meaning only there
+        self._before: Stats | None = None  # what had been counted at the last `cache_clear`
+        self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
+        self._faces: dict[Face, tuple[Any, Callable[..., Bound]]] = {}
+        self._names: dict[str, Any] = {"core": self}
+        dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
+        shelf = table.shelf
+        self.shelf = cast("Shelf", shelf)  # who has none never asks
+        if shelf is not None:
+            dead = shelf.dead
+            self._names |= shelf.names() | {
+                "stale": table.counts.stale.counter,
+                "on_error": table.counts.stale_on_error.counter,
+                "copy": copy,
+            }
+        self.instances = Instances(spec.name, dead)
+        self._names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
+        if shelf is not None:
+            shelf.instances = self.instances.indexes
+
+    def load_with(self, loader: Any) -> None:
+        """Have the next load, and all after it, call this loader."""
+        self.miss, self.serve_stale = self._loading(loader)
+
+    def stats(self) -> Stats:
+        """What was counted since `count_anew`. Under the lock of the table."""
+        total = self._total()
+        return total if self._before is None else total.since(self._before)
+
+    def count_anew(self) -> None:
+        # The counters themselves go on: hits take no lock, and none may be lost.
+        self._before = self._total()
+
+    def _total(self) -> Stats:
+        counts, shelf = self.table.counts, self.table.shelf
+        return Stats(
+            hits=0 if shelf is None else shelf.hits,
+            misses=counts.led.total(),
+            joined=counts.joined,
+            errors=counts.errors,
+            store_errors=0 if shelf is None else shelf.failures,
+            refreshes=counts.refreshes.total(),
+            early_refreshes=counts.early.total(),
+            stale_hits=counts.stale.total(),
+            stale_on_error=counts.stale_on_error.total(),
+            negative_hits=counts.negative.total(),
+            fenced=counts.fenced,
+            abandoned=counts.abandoned,
+            timeouts=counts.timeouts.total(),
+            load_seconds=counts.seconds,
+        )
+
+    def clear_of(self, instance: object) -> None:
+        """Clear what was called on an instance, or on those that share its keys."""
+        per_instance = self.spec.per_instance
+        if per_instance is True:
+            index = self.instances.index(instance)
+            if index is not None:  # or it was never called on
+
+                def of_instance(key: Hashable) -> bool:
+                    return isinstance(key, Scoped) and key.of is index
+
+                fences.clear(self.table, of_instance, index)
+        elif callable(per_instance):
+            owner = per_instance(instance)
+            try:
+                owners = {owner}
+            except TypeError as error:
+                keys.explain(self.spec.name, error, {}, {"per_instance": owner})
+            alone = is_owner_alone(self.spec)
+
+            def belongs(key: Any) -> bool:
+                parts = key.key if self.spec.scoped or type(key) is Scoped else key
+                return (parts if alone else parts[0]) in owners
+
+            fences.clear(self.table, belongs)
+        else:
+            fences.clear(self.table)
+
+    def face(self, face: Face) -> tuple[Any, Callable[..., Bound]]:
+        """The generated wrapper and binder of one way of calling."""
+        made = self._faces.get(face)
+        if made is None:
+            call, bind = generate(self.spec, face, self._names)
+            for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+                shown = getattr(self.loader, name, None)
+                if isinstance(shown, str):
+                    setattr(call, name, shown)
+                    setattr(bind, name, shown)
+            made = self._faces[face] = call, bind
+        return made
+
+    def defined_in_class(self) -> bool:
+        owner = self.spec.qualname.rpartition(".")[0]
+        return bool(owner) and not owner.endswith("<locals>") and loaders.binds(self.loader)
+
+    def faced(self, args: tuple[Any, ...]) -> Face:
+        """Whether a call of the unbound function with `args` has an instance in front.
+
+        It has where the loader was defined in a class body and `args` starts with an instance of
+        that class, or the class itself: another decorator on top of ours calls like that.
+        """
+        if args and self.defined_in_class():
+            owner, _, name = self.spec.qualname.rpartition(".")
+            module = self.spec.module
+            first = args[0] if isinstance(args[0], type) else type(args[0])
+            for cls in first.__mro__:
+                ours = cls.__qualname__ == owner and cls.__module__ == module
+                found = vars(cls).get(name)
+                if ours and not isinstance(found, staticmethod):
+                    self.in_classmethod = isinstance(found, classmethod)
+                    return "method"
+        if self.for_methods:
+            raise TypeError(f"{self.spec.name}: {NOT_FOR_FUNCTIONS}")
+        return "plain"
