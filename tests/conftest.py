@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
 from typing import Any
@@ -22,10 +22,11 @@ from soloflight._flights import waits
 from soloflight._flights.flight import Flight
 from soloflight._flights.waits import Edge
 from soloflight._outcome import GIL, Error
+from soloflight._runners import me
 from soloflight._worlds import task_loads
-from soloflight._worlds.executor import ThreadLoad
 from soloflight._worlds.task_loads import TaskLoad
 from soloflight._worlds.tasks import LoopWaiters
+from soloflight._worlds.thread_loads import ThreadLoad
 from soloflight._worlds.threads import ThreadWaiters
 
 PATIENCE = 20.0
@@ -303,6 +304,11 @@ def only_of_this_module() -> None:
     """What was imported, and what pytest keeps, need not be looked through after each test."""
     gc.collect()
     gc.freeze()
+
+
+def ticket(key: Hashable) -> Flight:
+    """One of a call of this thread."""
+    return Flight(key, "f", me.local.thread)
 
 
 OF_FLIGHTS = (Flight, Edge, ThreadWaiters, LoopWaiters, TaskLoad, ThreadLoad)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from soloflight._locks import me
+from soloflight._runners import me
 
 DEPTH = 200  # frames; deeper than any other thread here
 

@@ -10,18 +10,18 @@ from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from ._calls import keys, loaders
 from ._calls import unknown as _unknown
-from ._calls.core import Core, Loading
+from ._calls.core import Core
 from ._calls.function import CachedFunction, Function, decorated
 from ._calls.options import Options
 from ._calls.template import Spec
 from ._entries import caches
 from ._entries.shelf import Shelf
-from ._flights import serving
 from ._flights.table import FlightTable
 from ._given import UNSET
 from ._shown import shown
-from ._worlds import executor as _executor
-from ._worlds import tasks, threads
+from ._worlds import pool
+from ._worlds.tasks import Tasks
+from ._worlds.threads import Threads
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -287,16 +287,11 @@ def _decorate(options: Options, loader: Any) -> Any:
         copied=options.copy is not None,
         ordered=shelf is not None and shelf.ordered,
     )
-    submit: _executor.Submit = _executor.Line(_executor.pool)
-    if options.executor is not None:
-        submit = options.executor.submit
-    table = FlightTable(
-        name, shelf, max_age=options.max_flight_age, max_abandoned=options.max_abandoned
-    )
+    table = FlightTable(name, shelf, options.max_flight_age, options.max_abandoned)
     core = Core(
         spec,
         table,
-        partial(_loading, options, table, is_async, submit),
+        _world(options, table, is_async, loader),
         loader,
         for_methods=options.per_instance is not None,
         copy=options.copy,
@@ -331,23 +326,13 @@ def _check_key(key: Callable[..., Any], core: Core, kind: type | None) -> None:
     keys.check_key(key, ways, core.spec.name)
 
 
-def _loading(
-    options: Options,
-    table: FlightTable,
-    is_async: bool,
-    submit: _executor.Submit,
-    loader: Any,
-) -> Loading:
-    """What a call does that has to load, and what one does that is served what is not calm."""
-    miss: Callable[..., Any]
-    behind: Callable[..., bool | None]
+def _world(
+    options: Options, table: FlightTable, is_async: bool, loader: Callable[..., Any]
+) -> Tasks | Threads:
+    """What leads and waits for the calls of a function."""
     if is_async:
-        miss = partial(tasks.call, table, loader, options.wait_timeout)
-        behind = partial(tasks.behind, table, loader)
-    else:
-        # Callers that lead are to be patient, too: only an executor can see to that.
-        patient = options.executor is not None and options.wait_timeout is not None
-        elsewhere = submit if patient else None
-        miss = partial(threads.call, table, loader, options.wait_timeout, elsewhere)
-        behind = partial(threads.behind, table, loader, submit)
-    return miss, partial(serving.at_once, table, behind)
+        return Tasks(table, loader, options.wait_timeout)
+    submit = pool.Line(pool.pool) if options.executor is None else options.executor.submit
+    # Callers that lead are to be patient, too: only an executor can see to that.
+    elsewhere = options.executor is not None and options.wait_timeout is not None
+    return Threads(table, loader, options.wait_timeout, submit, elsewhere)

@@ -28,14 +28,10 @@ from operator import methodcaller
 from sys import is_finalizing
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from weakref import ref
 
-if TYPE_CHECKING:
-    from threading import RLock as RLock
-else:
-    RLock = type(threading.RLock())
-    """That of now: gevent may patch threads later, and `is_held` knows one kind."""
+from ._runners import RLock, me
 
 R = TypeVar("R")
 
@@ -68,43 +64,6 @@ def tables() -> list[Locked]:
 # What `threading.Condition` uses of a re-entrant lock.
 _RLock: Any = RLock
 
-
-class Thread:
-    """A thread as we know it. (Its ident may be that of one which ended.)"""
-
-    __slots__ = ("eager", "flight", "lock", "untold", "works")
-
-    def __init__(self) -> None:
-        self.lock = RLock()  # the one of ours that it holds, if it holds any
-        self.untold: deque[Callable[[], object]] = deque()  # see `tell`
-        self.flight: Any = None  # the innermost one that it loads, not in a task
-        self.eager = False  # a task of ours takes its first step on its stack
-        self.works = False  # it runs a load for an executor
-
-
-class _Me:
-    """``me.local.thread`` is this thread; under gevent, this greenlet."""
-
-    def __init__(self) -> None:
-        self.adapt()
-
-    def adapt(self) -> None:
-        """Tell greenlets apart, where gevent has patched threads after we were imported."""
-        self.kind = kind = threading.local
-
-        class Local(kind):  # type: ignore[valid-type, misc]
-            # No `__init__`, which runs once: what strikes in the middle of it would find nothing.
-            def __getattr__(self, name: str) -> Any:
-                if name != "thread":
-                    raise AttributeError(name)
-                return self.__dict__.setdefault(name, Thread())
-
-        self.local: Any = Local()
-
-
-me = _Me()
-NOBODY = Thread()
-"""What runs a load that still waits for its thread."""
 
 is_held: Callable[[RLock], bool] = _RLock._is_owned
 """Whether this thread holds a lock."""

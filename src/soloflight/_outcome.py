@@ -1,7 +1,12 @@
 """A result as a value, raised once at the edge.
 
-A flight lands with a `Value` or an `Error`; reading ``.value`` of either returns or raises. It
-knows nothing of flights. The idea is that of python-trio's ``outcome``.
+A caller gets a `Value` or an `Error`; reading ``.value`` of either returns or raises. The idea is
+that of python-trio's ``outcome``.
+
+*Rings.* An exception holds its traceback, that each frame it passed through, and a frame what its
+names refer to. Where one of these holds the exception in turn (an outcome, a flight, a future), all
+of it stays until the collector runs, the user's instances and arguments too. So a function of ours
+that exceptions pass through lets go of what it names: ``# breaks the ring (see Rings)``.
 """
 
 from __future__ import annotations
@@ -40,36 +45,28 @@ class Value(Generic[V]):
         """A value raises nothing: the error is another one, an interruption say."""
 
 
-class Found(Value[V]):
-    """A value that was in the cache after all."""
-
-    __slots__ = ()
-
-
 _CHAIN = ("__cause__", "__context__", "__suppress_context__")
 
 
 class Error:
     """What a loader raised, and the traceback that it had at the loader's edge."""
 
-    __slots__ = ("chain", "entry", "exception", "stale", "traceback")
+    __slots__ = ("chain", "exception", "traceback")
 
     def __init__(self, exception: BaseException, traceback: TracebackType | None) -> None:
         self.exception = exception
         self.traceback = traceback
-        self.entry: Any = None  # what is to be stored of it
-        self.stale: Value[Any] | None = None  # what callers get in its place
         # Where it is copied while the leader raises it: what it is chained to now.
         self.chain = None if SHARED else {name: getattr(exception, name) for name in _CHAIN}
 
     def copy(self) -> Error:
         """The same with an exception of its own; with the same one where it cannot be copied."""
         copy = _copied(self.exception, _own, self.chain)
-        if copy is None:
-            return self
-        error = Error(copy, self.traceback)
-        error.stale = self.stale
-        return error
+        return self if copy is None else Error(copy, self.traceback)
+
+    def for_another(self) -> Error:
+        """What another thread gets, that raises it as well."""
+        return self if SHARED else self.copy()
 
     def __reduce__(self) -> Any:
         """Pickled as what is cached: without a traceback, and made as `copy` makes one."""
@@ -227,13 +224,3 @@ def without_us(exception: Exception) -> Error:
     while traceback is not None and _is_ours(traceback):
         traceback = traceback.tb_next
     return Error(exception, traceback)
-
-
-def handed_over(outcome: Any, look: bool) -> Any:
-    """What a caller gets of a flight that another one led; None: it has to load itself.
-
-    `look`: whether an entry will do.
-    """
-    if type(outcome) is Found and not look:
-        return None  # it was no load: its leader hit after all
-    return outcome if SHARED or type(outcome) is not Error else outcome.copy()

@@ -12,9 +12,10 @@ from greenlet import getcurrent
 
 from soloflight._flights import by_key
 from soloflight._flights.flight import Flight
+from soloflight._flights.landing import Found
 from soloflight._flights.table import FlightTable
 from soloflight._locks import is_held
-from soloflight._outcome import Error, Found
+from soloflight._outcome import Error
 
 if TYPE_CHECKING:
     from .model import World
@@ -41,9 +42,16 @@ def pause() -> None:
 class Flights(by_key.Flights):
     """Going on the table takes no lock."""
 
-    def enter(self, mine: Flight) -> Flight:
-        found = super().enter(mine)
-        mine.signal.flight = found
+    def __init__(self, world: World) -> None:
+        super().__init__(world.table.lock)
+        self.world = world
+
+    def setdefault(self, hash: int, mine: Any) -> Any:
+        found = super().setdefault(hash, mine)
+        caller = self.world.claiming[getcurrent()]
+        caller.flight = found
+        if mine.is_refresh:
+            caller.mine = mine
         if not is_held(self._lock):  # as it is for a successor
             pause()
         return found
@@ -64,35 +72,44 @@ class Waiters:
             caller.wake()
 
 
-def board(flight: Flight, mine: Flight) -> None:
-    waiters: Any = flight.waiters.setdefault("all", Waiters())
-    waiters.callers[mine] = mine.signal
+def board(waiters: dict[Any, Any], mine: Flight) -> Any:
+    waiters.setdefault("all", Waiters()).callers[mine] = mine.signal
+    return mine.signal
 
 
 class Task:
     """Runs a load that no caller owns, and is its event loop as well."""
 
-    submitted = True
+    def __init__(self, table: FlightTable) -> None:
+        self.table = table
+        self.runner = self
+        self.flight: Any = None  # once it leads
+        self.cancelled = False
 
     def is_gone(self) -> bool:
         return False
 
-    def age(self) -> float:
-        return 0.0
+    def is_frozen(self) -> bool:
+        return False
 
-    def __init__(self, table: FlightTable, flight: Flight) -> None:
-        self.table, self.flight = table, flight
-        flight.load = self
-        flight.loop = self  # type: ignore[assignment]
-        self.cancelled = False
+    def goes_on(self) -> bool:
+        return self.flight is None  # its caller is about to board
+
+    def is_on_its_own(self) -> bool:
+        return self.flight is not None
 
     def withdraw(self) -> bool:
         return False
 
     def cancel(self) -> None:
-        current = self.table.flights.get(self.flight.key)
+        current = self.table.flights.of(self.flight.key)
         law(6, current is not self.flight, "cancelled before it was off the table")
         self.cancelled = True
+
+    def hurry(self) -> float:
+        return 0.0
+
+    def interruption(self) -> None: ...
 
 
 class Brought(NamedTuple):
@@ -125,14 +142,14 @@ class Caller:
 
     def wake(self) -> None:
         self.woken = True
-        outcome = self.flight.outcome
-        if outcome is None:
+        landing = self.flight.landing
+        if landing is None:
             return  # it has to be told; see `World.resume`
         self.state = "done"
-        instead = outcome.stale if type(outcome) is Error and self.look else None
-        found = brought(instead or outcome)
+        instead = landing.instead if self.look else None
+        found = brought(instead or landing.outcome)
         law(7, found.generation >= self.generation, "got a value older than a fence")
-        of_the_flight = instead is None and type(outcome) is not Found
+        of_the_flight = instead is None and type(landing) is not Found
         law(7, not of_the_flight or found.forgotten >= self.forgotten, "got a forgotten load's")
 
     def seen(self, world: World) -> Action:
@@ -152,7 +169,7 @@ class Load:
         self.generation = world.generation[caller.key]
         self.forgotten = world.forgotten[caller.key]
         # A fence may have struck after it went on the table, and before it began.
-        self.fenced = world.table.flights.get(caller.key) is not self.flight
+        self.fenced = world.table.flights.of(caller.key) is not self.flight
         self.landing = False
 
     @property

@@ -8,7 +8,8 @@ attempt off for less than a step.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from greenlet import getcurrent
@@ -16,11 +17,12 @@ from greenlet import getcurrent
 from soloflight import WaitTimeout
 from soloflight._entries.entry import Aging, Raising
 from soloflight._entries.policy import Policy
-from soloflight._flights import fences as _fences
-from soloflight._flights import landing, serving
-from soloflight._flights.flight import Flight
+from soloflight._flights import serving
+from soloflight._flights.flight import Call, Flight
 from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
+from soloflight._runners import Thread
+from soloflight._sources import direct
 
 from .actors import Action, Brought, Caller, Load, Task, brought, law, pause
 from .model import World
@@ -42,13 +44,24 @@ class Table(FlightTable):
 class Background:
     """Runs a load on a thread that is no caller's."""
 
-    submitted = True
+    runner = Thread()
+
+    def goes_on(self) -> bool:
+        return True
+
+    def is_on_its_own(self) -> bool:
+        return True
 
     def cancel(self) -> None:
         law(6, False, "what runs on a thread was cancelled")
 
     def withdraw(self) -> bool:
         return False
+
+    def hurry(self) -> float:
+        return 0.0
+
+    def interruption(self) -> None: ...
 
 
 class Ages(World):
@@ -76,7 +89,7 @@ class Ages(World):
         self.served: dict[Caller, Aging[Any]] = {}  # those to whom it has yet to be handed
         super().__init__(callers, keys, fences, tasks=tasks, steps=steps)
         for key in self.keys:
-            _fences.put(self.table, key, self.entry(Brought(0, 0, 0)))
+            self.table.put(key, self.entry(Brought(0, 0, 0)))
 
     def make_table(self) -> FlightTable:
         return Table("f", self.shelf, self.max_age, self.max_abandoned)
@@ -110,7 +123,9 @@ class Ages(World):
             self.served[caller] = entry
             outcome = entry
             if not now < entry.calm_until:
-                outcome = serving.at_once(self.table, self.behind, entry, now, caller.key, (), {})
+                outcome = serving.at_once(
+                    self.table, self.behind, entry, now, Call(caller.key, (), {})
+                )
             del self.served[caller]
             if outcome is not None:
                 self.hits(caller, outcome)
@@ -124,28 +139,27 @@ class Ages(World):
         failed = entry.failures and age < STEP + self.policy.longest_stale
         law(10, failed or age < STEP + self.policy.stale_while_revalidate, "served what is too old")
         busy = self.steps or entry.is_fresh(now) or now < entry.calm_until
-        law(10, busy or key in self.table.flights, "stale, and nobody refreshes it")
+        law(10, busy or self.table.flights.of(key) is not None, "stale, and nobody refreshes it")
 
-    def behind(
-        self, served: Aging[Any], key: Hashable, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> bool:
+    def behind(self, call: Call) -> Any:
+        """The load of a refresh, for the caller that is served."""
         caller = self.claiming[getcurrent()]
-        flight = caller.mine
-        flight.unattended = True
-        if not self.table.claim_behind(flight, served):
-            return False
-        law(10, self.shelf.find(key) is served, "refreshes what is not there any more")
-        law(10, not self.time < served.calm_until, "refreshes though a failed load holds that off")
-        self.let_go()
-        self.loads.append(Load(self, caller))
-        if self.tasks:
-            Task(self.table, flight)
-        else:
-            flight.load = Background()
-        return True
+        load: Any = Task(self.table) if self.tasks else Background()
+        served: Any = self.served[caller]
+
+        def start(table: FlightTable, flight: Flight) -> None:
+            there = self.shelf.find(call.key) is served
+            law(10, there, "refreshes what is not there any more")
+            law(10, not self.time < served.calm_until, "refreshes, and a failed load holds it off")
+            self.let_go()
+            self.loads.append(Load(self, caller))
+            load.flight = flight
+
+        load.start = start
+        return load
 
     def claim(self, caller: Caller) -> None:
-        if caller.mine.unattended:  # its refresh has become needless
+        if caller.mine.is_refresh:
             caller.mine = self.flight_of(caller)
         try:
             super().claim(caller)
@@ -164,7 +178,11 @@ class Ages(World):
     def is_served_instead(self, caller: Caller) -> None:
         """Of a load that it has no patience for."""
         there = caller.look and self.alive(caller.key) is not None
-        outcome = serving.out_of_patience(self.table, caller.mine, caller.look)
+        outcome = None
+        with suppress(WaitTimeout):
+            outcome = serving.out_of_patience(
+                self.table, caller.mine, caller.look, WaitTimeout(), None
+            )
         law(6, (outcome is not None) is there, "who has no patience gets what there is")
         if outcome is not None:
             self.hits(caller, outcome)
@@ -181,18 +199,18 @@ class Ages(World):
 
     def land(self, number: int) -> None:
         load = self.loads[number]
-        self.outcomes[load] = landing.loaded(self.table, load.flight, self.brings(load))
+        self.outcomes[load] = direct.loaded(self.table, load.flight, self.brings(load))
 
     def fail(self, number: int) -> None:
         load = self.loads[number]
         error = Error(Exception(*self.brings(load)), None)
         entry: Any = self.alive(load.flight.key)
-        self.outcomes[load] = outcome = landing.failed(self.table, load.flight, error)
-        if outcome.entry is not None:
+        self.outcomes[load] = failed = direct.failed(self.table, load.flight, error)
+        if failed.entry is not None:
             return
         there = type(entry) is Aging
         instead = there and (self.policy.stale_if_error or not entry.is_fresh(self.time))
-        law(6, (outcome.stale is not None) is bool(instead), "those aboard get what there is")
+        law(6, (failed.instead is not None) is bool(instead), "those aboard get what there is")
         if there and not load.fenced:
             held_off = self.time < entry.calm_until <= entry.until
             law(10, held_off, "a failed load holds the next one off")
@@ -208,7 +226,7 @@ class Ages(World):
     def let_go(self) -> None:
         for load in self.loads:
             flight = load.flight
-            gone = self.table.flights.get(flight.key) is not flight
+            gone = self.table.flights.of(flight.key) is not flight
             if gone and not (load.fenced or flight.over) and self.is_due(flight):
                 load.fenced = True
                 self.hanging.add(load)
@@ -219,8 +237,8 @@ class Ages(World):
 
     def check_end(self) -> None:
         super().check_end()
-        hanging = self.table.hanging
-        law(8, not (hanging and hanging._flights), "an old flight is still known of")
+        overdue = self.table.overdue
+        law(8, not (overdue and overdue._flights), "an old flight is still known of")
 
     # What decides on the future
 
@@ -241,15 +259,16 @@ class Ages(World):
 
     def seen_of(self, flight: Flight) -> Action:
         load = self.loading().get(flight)
-        outcome = self.outcomes.get(load) if load is not None else None
-        entry = outcome.entry if type(outcome) is Error else outcome
-        instead = type(outcome) is Error and outcome.stale
+        ends = self.outcomes.get(load) if load is not None else None
+        entry = None if ends is None else ends.entry
+        instead = None if ends is None else ends.instead
         return (
-            flight.unattended,
+            flight.is_refresh,
             flight.since is None,
             self.is_due(flight),
             load in self.hanging,
-            type(outcome).__name__,
+            type(ends).__name__,
+            type(entry).__name__,
             -1 if entry is None else max(entry.until - self.time, 0),
             self.generation[flight.key] - instead.value.generation if instead else -1,
         )

@@ -18,10 +18,12 @@ from greenlet import getcurrent, greenlet
 from soloflight._entries import caches
 from soloflight._entries.entry import Entry
 from soloflight._entries.policy import Policy
-from soloflight._flights import fences as _fences
-from soloflight._flights.flight import Flight, Outcome
+from soloflight._flights.flight import Flight
+from soloflight._flights.landing import Failed, Landing, Outcome
 from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
+from soloflight._runners import me
+from soloflight._sources.direct import Loaded
 
 from .actors import Action, Brought, Caller, Flights, Load, Task, board, brought, law, pause
 
@@ -47,7 +49,7 @@ class World:
         )
         self.shelf.look = self.second_look  # type: ignore[method-assign]
         self.table = self.make_table()
-        self.table.flights = Flights(self.table.lock)
+        self.table.flights = Flights(self)
         self.callers = [Caller() for _ in range(callers)]
         self.loads: list[Load] = []
         self.paused: list[greenlet] = []
@@ -124,7 +126,8 @@ class World:
         self.call(number, key, look=False)
 
     def flight_of(self, caller: Caller) -> Flight:
-        flight = Flight(caller.key, "f")
+        load = Task(self.table) if self.tasks else me.local.thread
+        flight = Flight(caller.key, "f", load)
         flight.signal = caller
         return flight
 
@@ -162,7 +165,7 @@ class World:
             self.loads.append(load)
             caller.state = "leads"
             if self.tasks:
-                Task(self.table, caller.mine)
+                caller.mine.load.flight = caller.mine
                 caller.state = "waits"
             return
         abandoned, caller.followed = caller.followed, following
@@ -196,12 +199,14 @@ class World:
         flight = caller.flight
         if self.tasks and not flight.aboard() and flight in self.loading():
             goes_on = not flight.load.cancelled
-            law(6, goes_on is flight.unattended, "everyone has left, and it goes on, or should")
+            law(6, goes_on is flight.is_refresh, "everyone has left, and it goes on, or should")
 
     # Loads
 
-    def entry(self, value: Brought) -> Outcome:
-        return self.shelf.policy.entry(value, now=self.time, cost=0.0)
+    def entry(self, value: Brought) -> Entry[Any]:
+        entry = self.shelf.policy.entry(value, now=self.time, cost=0.0)
+        assert entry is not None
+        return entry
 
     def alive(self, key: str) -> Entry[Any] | None:
         """The entry that may be served somehow."""
@@ -215,13 +220,13 @@ class World:
     def loading(self) -> dict[Flight, Load]:
         return {load.flight: load for load in self.loads}
 
-    def end(self, load: Load, outcome: Outcome | None) -> None:
+    def end(self, load: Load, landing: Landing | None) -> None:
         load.landing = True
         flight = load.flight
         late = flight.over
 
         def land() -> None:
-            self.table.land(flight, outcome)
+            self.table.land(flight, landing)
             law(8, not flight.waiters, "landed, and keeps waiters")
             self.loads.remove(load)
             if load.caller.state == "leads":
@@ -230,23 +235,24 @@ class World:
         before = self.shelf.find(flight.key)
         self.act(land)
         entry = self.shelf.find(flight.key)
-        stored = outcome.entry if type(outcome) is Error else outcome
-        if isinstance(stored, Entry) and not late and not load.fenced:
+        stored = None if landing is None else landing.entry
+        if stored is not None and not late and not load.fenced:
             law(2, entry is stored, "it was not stored")
         else:
             law(7, entry is before, "a fenced or failed load changed the cache")
-        law(2, self.table.flights.get(flight.key) is not flight, "over, and still on the table")
+        law(2, self.table.flights.of(flight.key) is not flight, "over, and still on the table")
 
     def brings(self, load: Load) -> Brought:
         return Brought(load.generation, load.forgotten, self.time)
 
     def land(self, number: int) -> None:
         load = self.loads[number]
-        self.end(load, self.entry(self.brings(load)))
+        entry = self.entry(self.brings(load))
+        self.end(load, Loaded(entry.value, entry))
 
     def fail(self, number: int) -> None:
         load = self.loads[number]
-        self.end(load, Error(Exception(*self.brings(load)), None))
+        self.end(load, Failed(Error(Exception(*self.brings(load)), None)))
 
     def abandon(self, number: int) -> None:
         self.end(self.loads[number], None)
@@ -262,14 +268,14 @@ class World:
         return Brought(self.generation[key], self.forgotten[key], self.time)
 
     def invalidate(self, key: str) -> None:
-        there = self.alive(key) is not None or key in self.table.flights
+        there = self.alive(key) is not None or self.table.flights.of(key) is not None
         self.fence(key)
-        told = _fences.invalidate(self.table, key)
+        told = self.table.invalidate(key)
         law(7, told is there, "it does not tell whether there was anything")
 
     def put(self, key: str) -> None:
         entry = self.entry(self.fence(key))
-        _fences.put(self.table, key, entry)
+        self.table.put(key, entry)
         law(7, self.shelf.find(key) is entry, "what was put is not there")
 
     def clear(self) -> None:
@@ -277,7 +283,7 @@ class World:
         for key in self.keys:
             self.fence(key)
         self.fences = fences - 1
-        _fences.clear(self.table)
+        self.table.clear()
 
     def forget(self, key: str) -> None:
         self.fences -= 1
@@ -296,7 +302,7 @@ class World:
 
     def check(self) -> None:
         for key in self.keys:
-            flight = self.table.flights.get(key)
+            flight = self.table.flights.of(key)
             loads = [
                 load.flight
                 for load in self.loads
@@ -345,7 +351,7 @@ class World:
                 if caller.key == key and caller.state != "done":
                     flights.setdefault(caller.flight, []).append(self.seen_by(caller))
             loads = {load.flight: load for load in self.loads if load.flight.key == key}
-            for flight in [*loads, *filter(None, [self.table.flights.get(key)])]:
+            for flight in [*loads, *filter(None, [self.table.flights.of(key)])]:
                 flights.setdefault(flight, [])
             keys.append(
                 (
@@ -355,9 +361,9 @@ class World:
                             sorted(callers),
                             loads[flight].seen(self) if flight in loads else (),
                             flight.over,
-                            flight.outcome is None,
+                            flight.landing is None,
                             flight.aboard(),
-                            self.table.flights.get(key) is flight,
+                            self.table.flights.of(key) is flight,
                             *self.seen_of(flight),
                         )
                         for flight, callers in flights.items()

@@ -224,7 +224,7 @@ class Program:
     def left(self) -> None:
         """At the end nothing is left."""
         assert not self.function.in_flight(), "something is left on the table"
-        hanging = self.function._core.table.hanging
+        hanging = self.function._core.table.overdue
         assert not (hanging and hanging._flights), "an old flight is still known of"
         alive = [flight for flight in self.scheduler.flights if flight() is not None]
         assert not alive, "a flight keeps itself alive"

@@ -15,15 +15,12 @@ from weakref import ref
 
 import pytest
 
-from soloflight import (
-    _locks,
-    _loops,
-    group,
-)
+from soloflight import _locks, _runners
 from soloflight._entries import policy, store
-from soloflight._flights import landing, table
+from soloflight._flights import serving, table
 from soloflight._flights.flight import Flight
-from soloflight._worlds import executor, tasks, threads
+from soloflight._sources import direct
+from soloflight._worlds import futures, pool, tasks, thread_loads, threads
 
 from .schedule import Dismissed, Place, Scheduler
 
@@ -168,9 +165,9 @@ class Crew(Executor):
         return future
 
 
-def flight(*args: Any) -> Flight:
+def flight(*args: Any, **options: Any) -> Flight:
     """One that the scheduler knows of."""
-    made = Flight(*args)
+    made = Flight(*args, **options)
     if _active is not None:
         _active.flights.append(ref(made))
     return made
@@ -185,16 +182,19 @@ def _random() -> float:
 
 
 PATCHES: list[tuple[Any, str, Any]] = [
-    *((module, "monotonic", _monotonic) for module in (_locks, _loops, table, tasks, threads)),
-    *((module, "RLock", RLock) for module in (_locks, store, table)),
-    *((module, "Flight", flight) for module in (executor, tasks, threads)),
+    *(
+        (module, "monotonic", _monotonic)
+        for module in (_locks, _runners, table, tasks, thread_loads, threads)
+    ),
+    *((module, "RLock", RLock) for module in (_runners, store, table)),
+    *((module, "Flight", flight) for module in (futures, serving, tasks, threads)),
     (_locks, "_RLock", RLock),
     (threads, "new_lock", Lock),
-    (group, "Thread", Thread),
-    (executor, "Thread", Daemon),
-    (executor, "queue", SimpleNamespace(SimpleQueue=Jobs)),
+    (futures, "Thread", Thread),
+    (pool, "Thread", Daemon),
+    (pool, "queue", SimpleNamespace(SimpleQueue=Jobs)),
     (policy, "random", _random),
-    *((module, "tell", _tell) for module in (executor, landing, table)),
+    *((module, "tell", _tell) for module in (direct, pool, table, thread_loads)),
 ]
 
 
@@ -203,10 +203,10 @@ def scheduled(seed: int, holds: Iterable[Place] | None = None) -> Iterator[Sched
     """What is decorated in here can be run under the scheduler."""
     global _active
     before = [(module, name, getattr(module, name)) for module, name, _ in PATCHES]
-    before.append((executor, "pool", executor.pool))
+    before.append((pool, "pool", pool.pool))
     for module, name, replacement in PATCHES:
         setattr(module, name, replacement)
-    executor.pool = executor.Pool()
+    pool.pool = pool.Pool()
     _active = Scheduler(seed, holds)
     collects = gc.isenabled()
     gc.disable()  # it would run anywhere; and nothing should need it

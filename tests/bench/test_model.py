@@ -41,7 +41,8 @@ def explore(make: Callable[[], World]) -> int:
             return world.state(), actions
         finally:
             for actor in world.paused:
-                actor.throw()
+                while not actor.dead:  # it gives way while it makes good as well
+                    actor.throw()
             world.table.flights.clear()
             _locks.tell_all()  # of those that were stopped in mid-landing
 

@@ -19,8 +19,9 @@ from bench.replaced import Refused, each_seed, scheduled
 from bench.schedule import Actor, Place, Scheduler
 from soloflight import WaitTimeout
 from soloflight._entries import shelf
-from soloflight._flights import landing, serving, table
-from soloflight._worlds import executor, threads
+from soloflight._flights import serving, table
+from soloflight._sources import direct
+from soloflight._worlds import pool, thread_loads, threads
 
 
 class Threads(Program):
@@ -104,7 +105,7 @@ def test_what_the_threads_saw_can_be_explained(mix: str, request: pytest.Fixture
     each_seed(request, 150, 1000, run)
 
 
-ROOMS = (table, threads, shelf, serving, landing, executor)
+ROOMS = (table, threads, shelf, serving, direct, pool, thread_loads)
 PROTOCOL = {*(room.__file__ for room in ROOMS), "the loader"}
 PROGRAMS = {
     "order of landing": ("one flight", ["call call", "call call", "call"]),

@@ -13,7 +13,6 @@ import pytest
 from conftest import HIGHEST, failure
 from soloflight._entries.entry import Aging, Entry, Raising
 from soloflight._entries.policy import LONGEST, Policy
-from soloflight._outcome import Value
 
 NOW, COST = 1000.0, 2.0
 DICE = (0.0, 0.25, 0.5, HIGHEST)
@@ -98,12 +97,11 @@ def test_a_ttl_from_the_value(ttl: Any, seconds: float, options: dict[str, Any])
 @pytest.mark.parametrize("options", [{}, {"stale_if_error": 20.0, "jitter": 0.5}])
 def test_zero_or_less_is_handed_over_and_not_stored(ttl: Any, options: dict[str, Any]) -> None:
     made = entry("value", ttl=lambda value: ttl, **options)
-    assert type(made) is Value
-    assert made.value == "value"
+    assert made is None
 
 
 def test_a_fixed_ttl_of_zero_is_handed_over_and_not_stored() -> None:
-    assert type(entry(ttl=0.0)) is type(entry(ttl=0.0, error_ttl={KeyError: 5.0})) is Value
+    assert entry(ttl=0.0) is entry(ttl=0.0, error_ttl={KeyError: 5.0}) is None
 
 
 @pytest.mark.parametrize(
@@ -128,8 +126,7 @@ def test_what_an_option_raises_passes(option: str) -> None:
 def test_cache_if_says_whether_to_store() -> None:
     options: dict[str, Any] = {"cache_if": lambda value: value is not None}
     assert type(entry("value", **options)) is Entry
-    assert type(entry(None, **options)) is Value
-    assert entry(None, **options).value is None
+    assert entry(None, **options) is None
 
 
 def test_a_callable_that_is_false_itself_is_asked() -> None:
@@ -137,12 +134,12 @@ def test_a_callable_that_is_false_itself_is_asked() -> None:
         def __call__(self, value: object) -> bool:
             return False
 
-    assert type(entry(cache_if=Nothing())) is Value
+    assert entry(cache_if=Nothing()) is None
 
 
 def test_what_is_not_stored_is_not_asked_for_its_ttl() -> None:
     made = entry(None, cache_if=lambda value: value is not None, ttl=lambda value: value.max_age)
-    assert type(made) is Value
+    assert made is None
 
 
 @pytest.mark.parametrize("ttl", [10.0, lambda value: 10])

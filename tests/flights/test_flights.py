@@ -11,10 +11,9 @@ from weakref import WeakSet
 import pytest
 
 from both_worlds import World, landed
-from conftest import Caller, Gate, until, waiters
+from conftest import Caller, Gate, ticket, until, waiters
 from soloflight import Group, cached_singleflight, singleflight
 from soloflight._flights.by_key import Flights
-from soloflight._flights.flight import Flight
 from soloflight._flights.table import FlightTable
 
 
@@ -44,31 +43,31 @@ def undisturbed() -> Any:
 
 def test_keys_of_one_hash_have_a_flight_each() -> None:
     table = FlightTable("f")
-    flights = [Flight(Colliding(name), "f") for name in "abc"]
+    flights = [ticket(Colliding(name)) for name in "abc"]
     assert [table.flights.enter(flight) for flight in flights] == flights
     for name, flight in zip("abc", flights, strict=True):
-        assert table.flights.get(Colliding(name)) is flight
-        assert table.flights.enter(Flight(Colliding(name), "f")) is flight
+        assert table.flights.of(Colliding(name)) is flight
+        assert table.flights.enter(ticket(Colliding(name))) is flight
     for flight in flights:
         assert table.flights.remove(flight)
         assert not table.flights.remove(flight)
-        assert Colliding(flight.key.name) not in table.flights
+        assert table.flights.of(Colliding(flight.key.name)) is None
     assert not table.flights
 
 
 def test_a_key_that_equals_nothing_finds_its_own_flight() -> None:
     table, nan = FlightTable("f"), float("nan")
-    flight = Flight(nan, "f")
+    flight = ticket(nan)
     assert table.flights.enter(flight) is flight
-    assert table.flights.get(nan) is flight
-    assert table.flights.enter(Flight(nan, "f")) is flight
+    assert table.flights.of(nan) is flight
+    assert table.flights.enter(ticket(nan)) is flight
 
 
 @pytest.mark.parametrize("left", [False, True], ids=["one-came", "one-came-and-one-left"])
 def test_who_compares_keys_sees_what_came_meanwhile(left: bool) -> None:
     """Between finding nobody of its key and going on the table, others go on and off it."""
     table = FlightTable("f")
-    other, first = Flight(Colliding("other"), "f"), Flight(Colliding("k"), "f")
+    other, first = ticket(Colliding("other")), ticket(Colliding("k"))
     table.flights.enter(other)
 
     def meanwhile(*_: object) -> None:
@@ -78,8 +77,8 @@ def test_who_compares_keys_sees_what_came_meanwhile(left: bool) -> None:
             table.flights.remove(other)
 
     Colliding.compared = meanwhile
-    assert table.flights.enter(Flight(Colliding("k"), "f")) is first
-    assert list(table.flights) == ([first] if left else [other, first])
+    assert table.flights.enter(ticket(Colliding("k"))) is first
+    assert list(table.flights.all()) == ([first] if left else [other, first])
 
 
 @pytest.mark.parametrize("fence", ["forget", "invalidate", "clear", "put"])
@@ -251,13 +250,13 @@ def test_old_flights_are_counted_for_each_key(clock: Any) -> None:
         gate.open()
     for caller in callers:
         caller.result()
-    assert not load._core.table.hanging
+    assert not load._core.table.overdue
 
 
 def test_the_flights_of_a_table_can_be_cleared() -> None:
     table = FlightTable("f")
     flights: Flights = table.flights
-    flights.enter(Flight("k", "f"))
+    flights.enter(ticket("k"))
     flights.clear()
     assert not flights
 

@@ -231,7 +231,7 @@ def test_loads_whose_loop_was_closed_make_room(
     assert asyncio.run(load()) == 2
     loops[1].close()
     task_loads._sweep()  # as it happens when there are many of them
-    assert not load._core.table.hanging
+    assert not load._core.table.overdue
     assert load.stats().abandoned == 2
     tasks.clear()
     del loop, loops

@@ -14,6 +14,7 @@ from cachetools import LRUCache
 from both_worlds import Origin, Tasks, Threads, World, counted, landed
 from conftest import Boom, Caller, Clock, Gate, in_child, needs_fork, until, waiters
 from soloflight import cached_singleflight
+from soloflight._flights.flight import Call
 
 OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
 
@@ -227,7 +228,9 @@ def test_a_refresh_loads_though_the_flight_it_joined_only_found_an_entry(
     shelf, late = load._core.shelf, Gate()
     look = shelf.look
     monkeypatch.setattr(shelf, "look", lambda key: late() or look(key))
-    call = Caller(load._core.miss, load.cache_key(), (), {})  # it missed before that was stored
+    call = Caller(
+        load._core.miss, Call(load.cache_key(), (), {})
+    )  # it missed before that was stored
     late.arrived()
     refresher = Caller(load.refresh)
     until(lambda: waiters(load) == 1)

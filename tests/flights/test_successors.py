@@ -11,7 +11,6 @@ import pytest
 from conftest import Caller, Clock, Gate, herd, until, until_async, waiters
 from soloflight import Group, cached_singleflight, singleflight
 from soloflight._flights.by_key import Flights
-from soloflight._flights.flight import Flight
 from soloflight._flights.table import FlightTable
 from soloflight._worlds.tasks import LoopWaiters
 from soloflight._worlds.threads import ThreadWaiters
@@ -219,14 +218,14 @@ def test_a_flight_that_is_over_and_still_on_the_table_succeeds_nobody(
     loads: list[int] = []
     load = singleflight(interrupted_at(gate, loads))
     leader, followers = herd(3, load, gate)
-    remove, land = Flights.remove, FlightTable.land
-    struck: list[Flight] = []
+    remove, land = Flights.__delitem__, FlightTable.land
+    struck: list[int] = []
 
-    def remove_struck(self: Flights, flight: Flight) -> bool:
+    def remove_struck(self: Flights, hash: int) -> None:
         if not struck:
-            struck.append(flight)
+            struck.append(hash)
             raise KeyboardInterrupt
-        return remove(self, flight)
+        remove(self, hash)
 
     def land_struck(self: FlightTable, *args: Any) -> None:
         try:
@@ -235,7 +234,7 @@ def test_a_flight_that_is_over_and_still_on_the_table_succeeds_nobody(
             until(lambda: not any(follower.is_alive() for follower in followers))
             raise  # and it lands again
 
-    monkeypatch.setattr(Flights, "remove", remove_struck)
+    monkeypatch.setattr(Flights, "__delitem__", remove_struck)
     monkeypatch.setattr(FlightTable, "land", land_struck)
     gate.open()
     with pytest.raises(KeyboardInterrupt):

@@ -25,13 +25,14 @@ from conftest import (
     in_child,
     in_mid_change,
     needs_fork,
+    ticket,
     until,
     waiters,
 )
 from interrupter import Interrupter
 from soloflight import Group, cached_singleflight, singleflight
 from soloflight._flights import by_key
-from soloflight._flights.flight import Flight
+from soloflight._flights.landing import Failed
 from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
 from soloflight._worlds import threads
@@ -50,7 +51,7 @@ def test_a_claim_in_the_middle_of_a_fence_is_fenced_as_well(
     load("k")
     core = load._core
     table, shelf, key = core.table, core.shelf, load.cache_key("k")
-    between = Flight(key, table.name)
+    between = ticket(key)
     hide: Any = shelf.clear if fence == "clear" else shelf.drop
 
     def hide_after_a_claim(*args: Any) -> Any:
@@ -143,7 +144,7 @@ def test_who_wakes_finds_the_entry_and_the_key_free(
     seen: list[Any] = []
 
     def look_and_wake(waiters: threads.ThreadWaiters) -> None:
-        seen.append((load.peek().value, list(load._core.table.flights)))  # type: ignore[union-attr]
+        seen.append((load.peek().value, list(load._core.table.flights.all())))  # type: ignore[union-attr]
         wake(waiters)
 
     @cached_singleflight(ttl=60)
@@ -376,10 +377,10 @@ def test_a_claim_whose_key_is_compared_during_a_clear_can_be_taken_off_again(gat
 
 def test_landing_twice_counts_an_error_once() -> None:
     table = FlightTable("f")
-    mine = Flight("k", "f")
+    mine = ticket("k")
     table.claim(mine, threads.board, look=False, aboard=False)
     for _ in range(2):
-        table.land(mine, Error(Boom(), None))
+        table.land(mine, Failed(Error(Boom(), None)))
     assert table.counts.errors == 1
 
 
@@ -392,7 +393,7 @@ def test_a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line() ->
             return None if frame.f_code is not FlightTable.land.__code__ else trace
         flight = frame.f_locals["flight"]
         stays = load._core.table.flights.has(flight)
-        seen.append(flight.over and (flight.outcome is None or stays))
+        seen.append(flight.over and (flight.landing is None or stays))
         return trace
 
     @singleflight
@@ -418,9 +419,9 @@ def test_an_interrupt_between_load_and_landing_lands_what_was_loaded() -> None:
         return len(loads)
 
     def trace(frame: Any, event: str, arg: object) -> Any:
-        if frame.f_code is not threads.call.__code__:
+        if frame.f_code is not threads.Threads.call.__code__:
             return None
-        if event == "line" and frame.f_locals.get("outcome") is not None:
+        if event == "line" and frame.f_locals.get("landing") is not None:
             sys.settrace(None)
             raise KeyboardInterrupt
         return trace
@@ -475,7 +476,7 @@ def test_a_fence_that_is_interrupted_while_it_drops_the_entry_fences_the_flight(
 def test_a_flight_that_has_just_gone_on_the_table_has_no_age() -> None:
     """A flight that went on the table this very moment is not as old as the machine."""
     table = FlightTable("f")
-    table.flights.enter(Flight("k", "f"))
+    table.flights.enter(ticket("k"))
     assert table.in_flight()[0].age == 0
     table.flights.clear()
 
@@ -512,14 +513,14 @@ def test_a_flight_is_over_only_when_its_key_is_free() -> None:
     """Whoever follows looks without the lock, and may call again at once."""
 
     class Flights(by_key.Flights):
-        def remove(self, flight: Flight) -> bool:
+        def __delitem__(self, hash: int) -> None:
             assert not mine.over
-            return super().remove(flight)
+            super().__delitem__(hash)
 
     table = FlightTable("f")
     table.flights = Flights(table.lock)
-    mine = Flight("k", "f")
+    mine = ticket("k")
     table.claim(mine, threads.board, look=False, aboard=False)
-    table.land(mine, Error(ValueError(), None))
+    table.land(mine, Failed(Error(ValueError(), None)))
     assert mine.over
     assert not table.flights

@@ -9,17 +9,17 @@ from weakref import ref
 
 import pytest
 
-from conftest import Caller, Gate, in_child, needs_fork, until, until_async, waiters
+from conftest import Caller, Gate, in_child, needs_fork, ticket, until, until_async, waiters
 from soloflight import FlightDeadlock, Group
 from soloflight._flights import waits
-from soloflight._flights.flight import Flight
+from soloflight._runners import Thread, me
 from soloflight._worlds import task_loads
 
 
 def test_a_cycle_that_is_gone_at_the_second_look_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """Edges that did not exist at the same time accuse nobody."""
 
-    flight, other = Flight("k", "f"), Flight("l", "f")
+    flight, other = ticket("k"), ticket("l")
     for looks in ([[flight], None], [[flight], [flight, other]]):
         left = list(looks)
         monkeypatch.setattr(waits, "_cycle", lambda runner, flight, left=left: left.pop(0))
@@ -30,11 +30,10 @@ def test_a_cycle_that_is_gone_at_the_second_look_is_none(monkeypatch: pytest.Mon
 def test_an_edge_ends_with_its_wait() -> None:
     """An edge ends with its wait, also where that was refused; an inner one gives way."""
 
-    runner, outer, inner = object(), Flight("outer", "f"), Flight("inner", "f")
-    mine = Flight("mine", "f")
-    mine.thread = runner  # type: ignore[assignment]
+    runner, outer, inner = me.local.thread, ticket("outer"), ticket("inner")
+    mine = ticket("mine")
     for flight in (outer, inner):
-        flight.thread = object()  # type: ignore[assignment]
+        flight.load = Thread()
     with waits.Edge((runner,), outer):
         with waits.Edge((runner,), inner):
             pass
@@ -51,13 +50,13 @@ def test_an_edge_ends_with_its_wait() -> None:
 def test_the_walk_ends_and_passes_no_flight_that_is_over() -> None:
     """A flight that is over holds nobody up; a cycle of others is not walked for ever."""
 
-    runner, a, b = object(), object(), object()
-    over = Flight("over", "f")
-    over.thread, over.over = runner, True  # type: ignore[assignment]
+    runner, a, b = me.local.thread, Thread(), Thread()
+    over = ticket("over")
+    over.over = True
     with waits.Edge((runner,), over):
         pass
-    of_a, of_b = Flight("a", "f"), Flight("b", "f")
-    of_a.thread, of_b.thread = a, b  # type: ignore[assignment]
+    of_a, of_b = ticket("a"), ticket("b")
+    of_a.load, of_b.load = a, b
     waits._waiting[a], waits._waiting[b] = ref(of_b), ref(of_a)
     try:
         with waits.Edge((runner,), of_a):
@@ -69,7 +68,7 @@ def test_the_walk_ends_and_passes_no_flight_that_is_over() -> None:
 def test_the_edge_is_there_when_the_walk_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     """The edge first, the walk second."""
 
-    runner, flight = object(), Flight("k", "f")
+    runner, flight = Thread(), ticket("k")
     seen: list[Any] = []
     monkeypatch.setattr(
         waits, "_cycle", lambda runners, flight: seen.append(waits._waiting.get(runners[0]))

@@ -126,7 +126,7 @@ def test_a_refresh_that_is_collected_in_its_landing_has_failed_once(
     monkeypatch.setattr(type(table), "_hold_off", collected)
     gc.disable()
     try:
-        for flight in table.flights:
+        for flight in table.flights.all():
             table.land(flight, None)
     finally:
         gc.enable()

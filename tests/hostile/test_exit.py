@@ -229,7 +229,7 @@ LAST = dedent(
             """
             go_stale(behind)
             assert behind(1) == "old"
-            until(lambda: [*behind._core.table.flights][0].load._taken)
+            until(lambda: [*behind._core.table.flights.all()][0].load._taken)
             now = 200
             at_the_very_end(lambda: behind(1))
             """,

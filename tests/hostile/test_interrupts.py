@@ -14,7 +14,7 @@ from conftest import PATIENCE, Caller, Gate, until, until_async, waiters
 from interrupter import Interrupter, everywhere
 from soloflight import Group, cached_singleflight
 from soloflight._flights import waits
-from soloflight._locks import me
+from soloflight._runners import me
 from soloflight._worlds import threads
 
 

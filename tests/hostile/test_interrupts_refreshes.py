@@ -39,7 +39,7 @@ def check(load: Any, clock: Clock) -> None:
     """The key is free, and loads and refreshes again."""
     until(lambda: not load.in_flight())
     assert not load._core.table.flights
-    assert not load._core.table.hanging
+    assert not load._core.table.overdue
     clock.advance(10_000)
     assert Caller(load).result() == "new"
     clock.advance(10)
@@ -136,7 +136,7 @@ def replacing(interrupter: Interrupter, behind: bool) -> None:
     assert Caller(load).result() in ("old", "new")
     gate.open()
     assert first.result() == ("old" if behind else "new")
-    until(lambda: not load._core.table.hanging)
+    until(lambda: not load._core.table.overdue)
     check(load, clock)
 
 

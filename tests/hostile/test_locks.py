@@ -661,7 +661,7 @@ def test_a_signal_handler_may_ask_for_a_lock_while_its_thread_waits_for_one(
 
     def trace(frame: Any, event: str, arg: object) -> Any:
         if frame.f_code is not FlightTable.land.__code__:
-            return trace if frame.f_code is threads.call.__code__ else None
+            return trace if frame.f_code is threads.Threads.call.__code__ else None
         thread, table = frame.f_locals.get("thread"), load._core.table
         if event == "line" and thread is not None and thread.lock is table.lock and not struck:
             struck.append(True)

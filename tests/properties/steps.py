@@ -157,7 +157,7 @@ class Steps(RuleBasedStateMachine):
             self.clock.now,
             aboard,
             {owner},
-            ref(subject.function._core.table.flights.get(subject.keys[key])),
+            ref(subject.function._core.table.flights.of(subject.keys[key])),
         )
         subject.model.flights[key] = flight
         self.flying.append(flight)

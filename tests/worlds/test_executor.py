@@ -16,7 +16,8 @@ import pytest
 from both_worlds import Threads, counted, landed
 from conftest import Boom, Caller, Clock, in_child, needs_fork, until
 from soloflight import WaitTimeout, _locks
-from soloflight._worlds import executor as _executor
+from soloflight._worlds import pool as _pool
+from soloflight._worlds import thread_loads
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
 PATIENT: Any = {"ttl": 10, "wait_timeout": 20}
@@ -54,7 +55,7 @@ def test_by_default_they_share_a_few_daemon_threads(
     world: Threads, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One without the idle threads that other tests have left, which take turns as well.
-    monkeypatch.setattr(_executor, "pool", _executor.Pool())
+    monkeypatch.setattr(_pool, "pool", _pool.Pool())
     origin = world.origin()
     threads = set()
     origin.answer = lambda number: threads.add(threading.current_thread())
@@ -67,21 +68,22 @@ def test_by_default_they_share_a_few_daemon_threads(
     gate = origin.hold()
     for key in keys:
         load(key)
-    for _ in range(_executor.TURNS):
+    for _ in range(_pool.TURNS):
         gate.arrived()
+    assert gate.arrivals == _pool.TURNS
     gate.open()
     landed(load)
     assert origin.loads == 60
-    assert len(threads) == _executor.TURNS
+    assert len(threads) <= _pool.THREADS
     assert all(thread.daemon and thread.name == "soloflight" for thread in threads)
 
 
 def test_a_thread_of_the_pool_that_is_idle_is_used_again() -> None:
-    pool, threads = _executor.Pool(), []
-    submit = _executor.Line(pool)
+    pool, threads = _pool.Pool(), []
+    submit = _pool.Line(pool)
     for _ in range(5):
         submit(lambda: threads.append(threading.current_thread()))
-        until(lambda: pool._idle and len(submit._turns) == _executor.TURNS)
+        until(lambda: pool._idle and len(submit._turns) == _pool.TURNS)
     assert len(set(threads)) == 1
 
 
@@ -104,8 +106,8 @@ def test_refreshes_of_one_function_that_hang_stop_no_other_function(
     healthy = world.origin()
     other = world.cached(healthy, timer=clock, **STALE)
     other()
-    _, gate = hanging(world, clock, 3 * _executor.THREADS)
-    for _ in range(_executor.TURNS):
+    _, gate = hanging(world, clock, 3 * _pool.THREADS)
+    for _ in range(_pool.TURNS):
         gate.arrived()
     assert other() == 1
     landed(other)
@@ -117,19 +119,19 @@ def test_refreshes_of_many_functions_that_hang_stop_no_other_for_long(
 ) -> None:
     """A stale hit whose refresh has waited for long gets a thread for it, and says so, once."""
     now = 0.0
-    monkeypatch.setattr(_executor, "monotonic", lambda: now)
+    monkeypatch.setattr(thread_loads, "monotonic", lambda: now)
     healthy = world.origin()
     other = world.cached(healthy, timer=clock, **STALE)
     other()
-    others = [hanging(world, clock, _executor.TURNS) for _ in range(3)]
+    others = [hanging(world, clock, _pool.TURNS) for _ in range(3)]
     waiting = sum(load.stats().refreshes for load, _ in others)
     arrived = [gate for _, gate in others]
-    until(lambda: sum(gate.arrivals for gate in arrived) == _executor.THREADS)
-    assert waiting == 3 * _executor.TURNS
+    until(lambda: sum(gate.arrivals for gate in arrived) == _pool.THREADS)
+    assert waiting == 3 * _pool.TURNS
     for _ in range(5):
         assert other() == 1
     assert (healthy.loads, caplog.records) == (1, [])
-    now = _executor.LONG
+    now = thread_loads.LONG
     for _ in range(5):
         assert other() in (1, 2)
         landed(other)
@@ -142,14 +144,14 @@ def test_a_function_whose_own_refreshes_hang_gets_no_more_threads(
     world: Threads, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(_executor, "monotonic", lambda: now)
-    load, gate = hanging(world, clock, 3 * _executor.THREADS)
-    for _ in range(_executor.TURNS):
+    monkeypatch.setattr(thread_loads, "monotonic", lambda: now)
+    load, gate = hanging(world, clock, 3 * _pool.THREADS)
+    for _ in range(_pool.TURNS):
         gate.arrived()
-    now = _executor.LONG
-    for key in range(3 * _executor.THREADS):
+    now = thread_loads.LONG
+    for key in range(3 * _pool.THREADS):
         load(key)
-    assert gate.arrivals == _executor.TURNS
+    assert gate.arrivals == _pool.TURNS
     assert len(caplog.records) == 1
     gate.open()
     landed(load)
@@ -164,7 +166,7 @@ def test_an_executor_of_ones_own_that_hangs_is_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(_executor, "monotonic", lambda: now)
+    monkeypatch.setattr(thread_loads, "monotonic", lambda: now)
     origin = world.origin()
     load = world.cached(origin, timer=clock, executor=one, **STALE)
     for key in range(2):
@@ -175,7 +177,7 @@ def test_an_executor_of_ones_own_that_hangs_is_told(
     gate.arrived()
     load(1)
     assert not caplog.records
-    now = _executor.LONG
+    now = thread_loads.LONG
     assert [load(1), load(1)] == [2, 2]
     assert len(caplog.records) == 1
     gate.open()
@@ -187,7 +189,7 @@ def test_a_function_that_hangs_a_little_is_not_starved_by_others(
 ) -> None:
     """All of the pool's threads hang, one of them with a load of its own."""
     now = 0.0
-    monkeypatch.setattr(_executor, "monotonic", lambda: now)
+    monkeypatch.setattr(thread_loads, "monotonic", lambda: now)
     origin = world.origin()
     load = world.cached(origin, timer=clock, **STALE)
     load("hangs")
@@ -197,11 +199,11 @@ def test_a_function_that_hangs_a_little_is_not_starved_by_others(
     load("hangs")
     own.arrived()
     origin.free()
-    _, gate = hanging(world, clock, _executor.TURNS)
-    _, other = hanging(world, clock, _executor.TURNS)
-    until(lambda: gate.arrivals + other.arrivals == _executor.THREADS - 1)
+    _, gate = hanging(world, clock, _pool.TURNS)
+    _, other = hanging(world, clock, _pool.TURNS)
+    until(lambda: gate.arrivals + other.arrivals == _pool.THREADS - 1)
     load("well")
-    now = _executor.LONG
+    now = thread_loads.LONG
     load("well")
     until(lambda: len(load.in_flight()) == 1)
     own.open()
@@ -209,8 +211,8 @@ def test_a_function_that_hangs_a_little_is_not_starved_by_others(
 
 def test_a_refresh_that_a_caller_has_run_leaves_the_queue(world: Threads, clock: Clock) -> None:
     """Else its value would be kept for as long as the threads of the pool hang."""
-    load, gate = hanging(world, clock, _executor.TURNS)
-    for _ in range(_executor.TURNS):
+    load, gate = hanging(world, clock, _pool.TURNS)
+    for _ in range(_pool.TURNS):
         gate.arrived()
     world._origins[-1].free()
     core = load._core
@@ -220,7 +222,7 @@ def test_a_refresh_that_a_caller_has_run_leaves_the_queue(world: Threads, clock:
         assert load("k") == "old"  # its refresh waits
         clock.advance(60)
         assert load("k") == world._origins[-1].loads  # and is run by who needs it
-    lines = [line for line in _executor.pool.lines if line._running]
+    lines = [line for line in _pool.pool.lines if line._running]
     assert [len(line._jobs) for line in lines] == [0]
     assert core.table.flights
     gate.open()
@@ -228,8 +230,8 @@ def test_a_refresh_that_a_caller_has_run_leaves_the_queue(world: Threads, clock:
 
 @needs_fork
 def test_the_pool_of_a_child_begins_anew(world: Threads, clock: Clock) -> None:
-    load, gate = hanging(world, clock, 2 * _executor.THREADS)
-    for _ in range(_executor.TURNS):
+    load, gate = hanging(world, clock, 2 * _pool.THREADS)
+    for _ in range(_pool.TURNS):
         gate.arrived()
     world._origins[-1].free()
 
@@ -249,18 +251,18 @@ def test_log_handlers_do_not_end_the_threads_of_the_pool(monkeypatch: pytest.Mon
         raise SystemExit
 
     monkeypatch.setattr(_locks, "_log", raises)
-    submit = _executor.Line(_executor.Pool())
+    submit = _pool.Line(_pool.Pool())
     ran: list[int] = []
-    for number in range(3 * _executor.THREADS):
+    for number in range(3 * _pool.THREADS):
         submit(raises)
         submit(ran.append, number)
-    until(lambda: len(ran) == 3 * _executor.THREADS)
+    until(lambda: len(ran) == 3 * _pool.THREADS)
 
 
 def test_no_refresh_is_lost_between_the_turns() -> None:
     """However jobs come while threads look for the next one."""
-    pool, ran = _executor.Pool(), deque()
-    lines = [_executor.Line(pool) for _ in range(5)]
+    pool, ran = _pool.Pool(), deque()
+    lines = [_pool.Line(pool) for _ in range(5)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
 
@@ -275,8 +277,8 @@ def test_no_refresh_is_lost_between_the_turns() -> None:
         until(lambda: len(ran) == 800)
     finally:
         sys.setswitchinterval(interval)
-    until(lambda: all(len(line._turns) == _executor.TURNS for line in lines))
-    assert len(pool._threads) <= _executor.THREADS
+    until(lambda: all(len(line._turns) == _pool.TURNS for line in lines))
+    assert len(pool._threads) <= _pool.THREADS
 
 
 def test_a_load_on_an_executor_sees_the_context_of_its_caller(
@@ -390,12 +392,12 @@ def test_interruptions_of_refreshes_do_not_use_up_the_threads(
         raise SystemExit
 
     origin.answer = answer
-    for _ in range(2 * _executor.THREADS):
+    for _ in range(2 * _pool.THREADS):
         assert load() == 1
         landed(load)
         clock.advance(30)  # no attempt is held off for longer
-    until(lambda: len(caplog.records) == 2 * _executor.THREADS)
-    assert load.stats().abandoned == 2 * _executor.THREADS
+    until(lambda: len(caplog.records) == 2 * _pool.THREADS)
+    assert load.stats().abandoned == 2 * _pool.THREADS
     origin.recover()
     load()
     landed(load)

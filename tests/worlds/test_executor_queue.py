@@ -14,7 +14,7 @@ from both_worlds import Threads, counted, landed
 from conftest import Caller, Clock, Gate, until
 from soloflight import WaitTimeout, cached_singleflight
 from soloflight._flights import waits
-from soloflight._worlds import executor as _executor
+from soloflight._worlds import pool as _pool
 from soloflight._worlds import threads
 
 STALE: Any = {"ttl": 10, "stale_while_revalidate": 60}
@@ -45,7 +45,7 @@ def test_nested_loads_do_not_starve_on_one_thread(clock: Clock, one: Executor) -
 def test_refreshes_that_need_others_do_not_starve_in_the_pool(world: Threads, clock: Clock) -> None:
     parents, children = world.origin(), world.origin()
     child = world.cached(children, timer=clock, **STALE)
-    keys = [str(number) for number in range(2 * _executor.THREADS)]
+    keys = [str(number) for number in range(2 * _pool.THREADS)]
 
     @cached_singleflight(ttl=10, stale_while_revalidate=600, timer=clock)
     def parent(key: str) -> Any:
@@ -58,12 +58,12 @@ def test_refreshes_that_need_others_do_not_starve_in_the_pool(world: Threads, cl
     gate = parents.hold()
     for key in keys:
         parent(key)
-    for _ in range(_executor.TURNS):
+    for _ in range(_pool.TURNS):
         gate.arrived()
     others = children.hold()
     for key in keys:
         child(key)
-    for _ in range(_executor.THREADS - _executor.TURNS):
+    for _ in range(_pool.THREADS - _pool.TURNS):
         others.arrived()
     clock.advance(60)  # now the parents have to wait for them
     gate.open()
@@ -296,7 +296,7 @@ def test_who_joins_before_the_load_is_queued_takes_it_over_later(
     arrived = threading.Event()
 
     def timer() -> float:  # the caller that leads gives way between its claim and the queue
-        flights = list(inner._core.table.flights) if leader else []
+        flights = list(inner._core.table.flights.all()) if leader else []
         if flights and threading.current_thread() is leader and not arrived.is_set():
             arrived.set()
             until(lambda: flights[0].aboard() == 1)

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from conftest import Boom, Caller, Gate, follows_late, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, _locks
+from conftest import Boom, Caller, Gate, follows_late, ticket, until, until_async, waiters
+from soloflight import FlightDeadlock, Group
 from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
+from soloflight._runners import me
 from soloflight._worlds import task_loads, threads
 
 OUR_FRAMES = 0 if sys.version_info >= (3, 11) else 2
@@ -785,7 +786,7 @@ def test_a_future_that_is_cancelled_while_it_claims_is_not_aboard(
     claim = FlightTable.claim
 
     def cancel_first(self: Any, mine: Any, *args: Any, **options: Any) -> Any:
-        assert mine.signal.callers[mine].cancel()
+        assert next(iter(mine.waiters.values())).callers[mine].cancel()
         return claim(self, mine, *args, **options)
 
     with monkeypatch.context() as patch:
@@ -805,7 +806,7 @@ def test_nobody_runs_a_submitted_load_before_it_has_a_thread(
     seen: list[Any] = []
 
     def look(self: threading.Thread) -> None:
-        seen.append(group._table.flights.get("k").thread is _locks.me.local.thread)
+        seen.append(group._table.flights.of("k").load.runner is me.local.thread)
         start(self)
 
     with monkeypatch.context() as patch:
@@ -983,7 +984,7 @@ def test_a_future_that_has_ended_leads_no_more(gate: Gate, monkeypatch: pytest.M
     gate.open()
     until(lambda: len(group) == 0)
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    future.landed(None)  # as a crew does that had taken it just before
+    future.landed(ticket("k"))  # as a crew does that had taken it just before
     assert len(group) == 0
     assert not tried
 

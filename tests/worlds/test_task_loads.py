@@ -488,7 +488,7 @@ def test_an_interrupt_at_any_line_of_a_tasks_landing_leaves_nobody_waiting(
 
         def trace(frame: Any, event: str, arg: object) -> Any:
             nonlocal left, struck
-            if frame.f_code is task_loads._run.__code__:
+            if frame.f_code is task_loads.TaskLoad._run.__code__:
                 return trace
             if frame.f_code not in codes:
                 return None

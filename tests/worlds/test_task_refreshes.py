@@ -12,7 +12,7 @@ import pytest
 from both_worlds import Tasks, counted
 from conftest import AsyncGate, Clock, in_loop, until, until_async
 from soloflight import cached_singleflight
-from soloflight._loops import held_by
+from soloflight._runners import held_by
 
 OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
 
@@ -288,7 +288,7 @@ def test_loops_that_live_on_refresh_behind_whatever_became_of_another(clock: Clo
         assert await load() == 0  # held off
         table = load._core.table
         held = held_by(asyncio.get_running_loop())
-        await until_async(lambda: held.home.age() > table.proven)
+        await until_async(lambda: held.home.age() > table.trust._proven)
 
     for loop in loops:
         loop.run_until_complete(old_enough())

@@ -235,7 +235,7 @@ async def test_the_key_is_free_before_anyone_wakes() -> None:
         try:
             await load()
         except Boom:
-            return len([*load._core.table.flights])
+            return len([*load._core.table.flights.all()])
         return -1
 
     callers = in_tasks(5, call)

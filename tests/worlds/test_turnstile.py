@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Gate, until, waiters
+from conftest import Caller, Gate, ticket, until, waiters
 from soloflight import singleflight
-from soloflight._flights.flight import Flight
 from soloflight._flights.table import FlightTable
 from soloflight._flights.waits import Edge
-from soloflight._locks import me
-from soloflight._outcome import Value
+from soloflight._runners import me
+from soloflight._sources.direct import Loaded
 from soloflight._worlds import threads
 
 
@@ -37,7 +36,7 @@ def test_followers_are_woken_and_need_not_look_by_themselves(
 def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
     """An interruption between coming through and opening it for the next."""
     table = FlightTable("f")
-    leader, mine = Flight("k", "f"), Flight("k", "f")
+    leader, mine = ticket("k"), ticket("k")
     for flight in (leader, mine):
         table.claim(flight, threads.board, look=False, aboard=False)
     turnstile = mine.signal.turnstile
@@ -48,7 +47,7 @@ def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
                 sys.settrace(None)
                 raise KeyboardInterrupt
             if "left" in frame.f_locals and not leader.over:
-                table.land(leader, Value(1))
+                table.land(leader, Loaded(1))
         return local
 
     def wait() -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from typing import Any, cast
 
 from .._entries.index import Scoped
 from .._entries.shelf import Shelf
-from .._flights import fences
+from .._flights.flight import Call
 from .._flights.stats import Stats
 from .._flights.table import FlightTable
+from .._worlds.tasks import Tasks
+from .._worlds.threads import Threads
 from . import keys, loaders
 from .instances import Instances
 from .template import Face, Spec, generate, is_owner_alone
 
 NOT_FOR_FUNCTIONS = "per_instance is for methods of instances and classes; leave it out"
-
-Loading = tuple[Callable[..., Any], Callable[..., Any]]
-"""Of one loader: what a call does that has to load, and one that is served what is not calm."""
-Bound = tuple[Hashable, tuple[Any, ...], Mapping[str, Any]]  # key, args, kwargs
 
 
 class Core:
@@ -29,7 +27,7 @@ class Core:
         self,
         spec: Spec,
         table: FlightTable,
-        loading: Callable[[Any], Loading],
+        world: Tasks | Threads,
         loader: Callable[..., Any],
         *,
         for_methods: bool,
@@ -38,14 +36,15 @@ class Core:
         self.spec = spec
         self.table = table
         self.loader = loader
-        self._loading = loading
-        self.load_with(loader)
+        self.world = world
+        self.miss: Callable[..., Any] = world.call
+        self.serve_stale: Callable[..., Any] = world.serve
         self.copy: Callable[[Any], Any] = copy or (lambda value: value)
         self.function: Any = None  # what stands for the loader
         self.for_methods = for_methods  # an option was given that has a meaning only there
         self._before: Stats | None = None  # what had been counted at the last `cache_clear`
         self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
-        self._faces: dict[Face, tuple[Any, Callable[..., Bound]]] = {}
+        self._faces: dict[Face, tuple[Any, Callable[..., Call]]] = {}
         self._names: dict[str, Any] = {"core": self}
         dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
         shelf = table.shelf
@@ -64,7 +63,7 @@ class Core:
 
     def load_with(self, loader: Any) -> None:
         """Have the next load, and all after it, call this loader."""
-        self.miss, self.serve_stale = self._loading(loader)
+        self.world.load_with(loader)
 
     def stats(self) -> Stats:
         """What was counted since `count_anew`. Under the lock of the table."""
@@ -104,7 +103,7 @@ class Core:
                 def of_instance(key: Hashable) -> bool:
                     return isinstance(key, Scoped) and key.of is index
 
-                fences.clear(self.table, of_instance, index)
+                self.table.clear(of_instance, index)
         elif callable(per_instance):
             owner = per_instance(instance)
             try:
@@ -117,11 +116,11 @@ class Core:
                 parts = key.key if self.spec.scoped or type(key) is Scoped else key
                 return (parts if alone else parts[0]) in owners
 
-            fences.clear(self.table, belongs)
+            self.table.clear(belongs)
         else:
-            fences.clear(self.table)
+            self.table.clear()
 
-    def face(self, face: Face) -> tuple[Any, Callable[..., Bound]]:
+    def face(self, face: Face) -> tuple[Any, Callable[..., Call]]:
         """The generated wrapper and binder of one way of calling."""
         made = self._faces.get(face)
         if made is None:

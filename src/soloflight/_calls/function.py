@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, overload
 
+from .._flights.flight import Call
 from .._shown import shown
 from . import loaders, looks
 from .bound import BoundCachedFunction, BoundFunction, StaticMethod, binder, class_method
-from .core import NOT_FOR_FUNCTIONS, Bound, Core
+from .core import NOT_FOR_FUNCTIONS, Core
 from .surface import CachedSurface, FlightSurface, bases
 from .template import Face
 
@@ -84,7 +85,7 @@ class _Unbound(BaseObjectProxy):
         else:
             super().__delattr__(name)
 
-    def _bind(self, /, *args: Any, **kwargs: Any) -> Bound:
+    def _bind(self, /, *args: Any, **kwargs: Any) -> Call:
         """The same as the generated one, where that is not known yet, or would not do."""
         core = self._core
         face = self._face or core.faced(args)

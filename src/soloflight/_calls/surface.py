@@ -7,12 +7,11 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, cast, overload
 
 from .._entries.entry import Entry
-from .._flights import fences
-from .._flights.flight import FlightInfo
+from .._flights.flight import Call, FlightInfo
 from .._flights.stats import CacheInfo, Stats
 from .._locks import critical
 from .._sources.for_one import refusal
-from .core import Bound, Core
+from .core import Core
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # what a call returns: of an ``async def``, a coroutine
@@ -24,7 +23,7 @@ class FlightSurface(Generic[P, R]):
 
     __slots__ = ()
     _core: Core
-    _bind: Callable[..., Bound]  # generated, and in the class of each function
+    _bind: Callable[..., Call]  # generated, and in the class of each function
 
     def forget(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Take the flight of this call off the table; returns whether there was one.
@@ -32,11 +31,11 @@ class FlightSurface(Generic[P, R]):
         No later call joins it, and its outcome is not stored; callers already aboard get it. An
         entry that is there already stays (see `invalidate`).
         """
-        return self._core.table.forget(self._bind(*args, **kwargs)[0])
+        return self._core.table.forget(self._bind(*args, **kwargs).key)
 
     def cache_key(self, /, *args: P.args, **kwargs: P.kwargs) -> Hashable:
         """The key of this call; ``f.cache`` has its entry under it."""
-        return self._bind(*args, **kwargs)[0]
+        return self._bind(*args, **kwargs).key
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """The loads in progress: key, age in seconds, and the number of callers that wait."""
@@ -99,11 +98,11 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         A call that starts after this has returned neither sees nor joins a load that began before.
         Callers already aboard get their value; it is not stored.
         """
-        return fences.invalidate(self._core.table, self._bind(*args, **kwargs)[0])
+        return self._core.table.invalidate(self._bind(*args, **kwargs).key)
 
     def clear(self) -> None:
         """`invalidate` for every key of the function, those of all instances included."""
-        fences.clear(self._core.table)
+        self._core.table.clear()
 
     def cache_clear(self) -> None:
         """`clear`, and the counts of `stats` and `cache_info` begin anew, as in functools.
@@ -119,7 +118,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
 
         To be awaited where the loader is an ``async def``.
         """
-        outcome = self._core.miss(*self._bind(*args, **kwargs), look=False)
+        outcome = self._core.miss(self._bind(*args, **kwargs), look=False)
         try:
             return cast("R", self._core.copy(outcome.value))
         except BaseException as error:
@@ -136,10 +135,10 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         refused = refusal(value, core.spec.name)
         if refused is not None:
             raise refused
-        key = self._bind(*args, **kwargs)[0]
+        key = self._bind(*args, **kwargs).key
         policy, now, counts = core.shelf.policy, core.shelf.timer(), core.table.counts
         cost = counts.seconds / (counts.led.total() or 1)  # that of a load so far, on average
-        fences.put(core.table, key, policy.entry(core.copy(value), now, cost))
+        core.table.put(key, policy.entry(core.copy(value), now, cost))
 
     @overload
     def peek(
@@ -154,7 +153,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
 
         Never loads, and does not count as a hit. What is returned is a copy.
         """
-        entry = self._core.shelf.alive(self._bind(*args, **kwargs)[0])
+        entry = self._core.shelf.alive(self._bind(*args, **kwargs).key)
         return None if entry is None else entry.copy(self._core.copy)
 
     @property
@@ -178,11 +177,11 @@ class AwaitedSurface:
 
     __slots__ = ()
     _core: Core
-    _bind: Callable[..., Bound]
+    _bind: Callable[..., Call]
 
     # Schedulers and background tasks ask `inspect` whether what they are given is to be awaited.
     async def refresh(self, /, *args: Any, **kwargs: Any) -> Any:
-        outcome = await self._core.miss(*self._bind(*args, **kwargs), look=False)
+        outcome = await self._core.miss(self._bind(*args, **kwargs), look=False)
         try:
             return self._core.copy(outcome.value)
         except BaseException as error:

@@ -24,6 +24,7 @@ from types import CodeType
 from typing import Any, Literal, NamedTuple
 
 from .._entries.index import GONE, Scoped
+from .._flights.flight import Call
 from . import keys
 
 Face = Literal["plain", "method", "bound"]
@@ -54,7 +55,7 @@ class Spec(NamedTuple):
 
 
 def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
-    """The wrapper of a face, and a function that only binds: ``(...) -> key, args, kwargs``.
+    """The wrapper of a face, and a function that only binds: ``(...) -> Call``.
 
     `names` are what the wrapper refers to of its function: its ``core``; ``getters, enroll`` of
     its `Instances`; where it is cached, those of `Shelf.names`.
@@ -68,8 +69,9 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         keys.check_key(spec.key, [rest], spec.name)
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
-        "scope": tuple.__new__,
+        "new": tuple.__new__,
         "Scoped": Scoped,
+        "Call": Call,
         "type": type,
         "frozenset": frozenset,
         "typed_items": keys.typed_items,
@@ -186,14 +188,16 @@ if {sf}entry is not None:
         if not {sf}time < {sf}entry.fresh_until:
             {sf}next({sf}stale if {sf}time < {sf}entry.stale_until else {sf}on_error)
         return {entry_value}
-    {sf}outcome = {sf}core.serve_stale({sf}entry, {sf}time, {whole}, {args}, {kwargs})
+    {sf}outcome = {sf}core.serve_stale({sf}entry, {sf}time, {call})
+    if {sf}outcome is not None:
+        {note}
     {sf}entry = None
 if {sf}outcome is None:
     """
 """Serve what needs no thought, stale as it may be. It ends where the miss begins."""
 
 _MISS = """\
-{sf}outcome = {wait}{sf}core.miss({whole}, {args}, {kwargs})
+{sf}outcome = {wait}{sf}core.miss({call})
 try:
     return {outcome_value}
 except BaseException as {sf}error:
@@ -211,20 +215,22 @@ def _source(
 ) -> str:
     """The texts above, joined, and filled in for one function."""
     blanks = _blanks(spec, sf, rest, me) | _key_blanks(spec, face, sf, rest, me)
+    parts = [blanks["whole"], blanks["args"], blanks["kwargs"]]
+    blanks["call"] = f"{sf}new({sf}Call, {keys.as_tuple(parts)})"
     look = f"{sf}hash({sf}key)"
     bind = _KEY.format(look=look, **blanks)
     hit = ""
     if spec.cached:
         look = f"{sf}ref = {sf}get({sf}key, {sf}gone)"
         hit = _AGING_HIT if spec.aging else _HIT
-    call = (_KEY + hit + _MISS).format(look=look, **blanks)
+    called = (_KEY + hit + _MISS).format(look=look, **blanks)
     declared = keys.declaration(params)
     return (
         f"{'async ' if spec.is_async else ''}def call({declared}):\n"
-        f"{indent(call, '    ')}\n"
+        f"{indent(called, '    ')}\n"
         f"def bind({declared}):\n"
         f"{indent(bind, '    ')}"
-        f"    return {blanks['whole']}, {blanks['args']}, {blanks['kwargs']}\n"
+        f"    return {blanks['call']}\n"
     )
 
 
@@ -270,10 +276,10 @@ def _key_blanks(spec: Spec, face: Face, sf: str, rest: list[Parameter], me: str)
         parts.insert(0, f"{sf}owner")
         asked.append(("per_instance", parts[0]))
         ask += f"{parts[0]} = {sf}owner_of({me})\n"
-    scoped = f"{sf}scope({sf}Scoped, ({sf}index, {sf}key))"
+    scoped = f"{sf}new({sf}Scoped, ({sf}index, {sf}key))"
     if face != "plain" and spec.per_instance is True:
         enroll = _ENROLL.format(sf=sf, me=me)
-        whole = f"{sf}scope({sf}Scoped, ({sf}get.__self__, {sf}key))"
+        whole = f"{sf}new({sf}Scoped, ({sf}get.__self__, {sf}key))"
     elif spec.scoped:
         whole = scoped
     elif spec.cached and len(parts) == 1:

@@ -13,9 +13,9 @@ from random import random
 from typing import Any, TypeVar, cast
 
 from .._durations import lifetime, seconds
-from .._outcome import Error, Value
+from .._outcome import Error
 from ..exceptions import FlightError
-from .entry import Aging, Raising, blank, new_entry
+from .entry import Aging, Entry, Raising, blank, new_entry
 
 A = TypeVar("A", bound=Aging[Any])
 
@@ -69,17 +69,17 @@ class Policy:
         object.__setattr__(self, "aging", aging)
         object.__setattr__(self, "plain", not (asked or aging))
 
-    def entry(self, value: Any, now: float, cost: float) -> Value[Any]:
-        """The entry of a value that was loaded just now; no entry where it is not to be stored."""
+    def entry(self, value: Any, now: float, cost: float) -> Entry[Any] | None:
+        """The entry of a value that was loaded just now; None: it is not to be stored."""
         ttl: Any = self.ttl
         if self.plain:  # in short: this is a part of every miss
-            return new_entry(value, now + ttl) if ttl else Value(value)
+            return new_entry(value, now + ttl) if ttl else None
         if self.cache_if is not None and not self.cache_if(value):
-            return Value(value)
+            return None
         if callable(ttl):
             ttl = lifetime(ttl(value), "what ttl() returns")
         if not ttl > 0:
-            return Value(value)
+            return None
         fresh_until = now + self._jittered(ttl)
         if not self.aging:
             return new_entry(value, min(fresh_until, now + self.maximum))

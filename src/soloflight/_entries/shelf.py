@@ -16,17 +16,24 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 from .._durations import number
-from .._flights.flight import Flight
-from .._flights.stats import Tally
 from .._interruptions import is_interruption, users_errors
-from .._locks import RLock, tell
+from .._locks import tell
+from .._runners import RLock
+from .._tally import Tally
 from .entry import Aging, Entry
 from .index import DROPPED, GONE, Index, Ref, Scoped
 from .policy import Policy
 from .store import ALL, NONE, SIZE, Cache, Store
+
+
+class Right(Protocol):
+    """That of a load to store what it brought."""
+
+    fenced: bool
+    """Whether it was lost meanwhile."""
 
 
 class Shelf:
@@ -125,14 +132,7 @@ class Shelf:
         next(self.hit.counter)
         return entry
 
-    def note(self, key: Hashable) -> None:
-        """Note a hit as the generated hit path does. Takes no lock."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        next(self.hit.counter)
-        if self.ordered:
-            self._store.hit.append(index.get(short, GONE))
-
-    def store(self, key: Hashable, entry: Entry[Any], flight: Flight | None = None) -> None:
+    def store(self, key: Hashable, entry: Entry[Any], right: Right | None = None) -> None:
         """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
         index, short = key if type(key) is Scoped else (self.index, key)
         shown = Ref(entry, self.dropped.append)
@@ -144,7 +144,7 @@ class Shelf:
                 raise
             self._hide(key, error)
             return
-        if flight is not None and flight.fenced:  # by user code that ran in there
+        if right is not None and right.fenced:  # by user code that ran in there
             self.refused(key, entry)
             return
         self._store.change(self, key, entry)
@@ -193,11 +193,13 @@ class Shelf:
         index, short = key if type(key) is Scoped else (self.index, key)
         gone = index.pop(short, GONE)
         entry: Entry[Any] | None = gone()
-        if entry is None:
-            return None
-        gone.key = DROPPED  # who has noted a hit keeps the key alive no longer
-        self._store.change(self, key, None)
-        return entry if self.timer() < entry.until else None
+        if entry is not None:
+            gone.key = DROPPED  # who has noted a hit keeps the key alive no longer
+            self._store.change(self, key, None)
+            until = entry.fresh_until if type(entry) is Entry else entry.until
+            if not self.timer() < until:
+                entry = None
+        return entry
 
     def tidy(self) -> None:
         """Nothing changes, but what dead instances left must not wait for a store."""

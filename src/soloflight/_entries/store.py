@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from weakref import ref
 
 from .._interruptions import is_interruption, is_raised_by
-from .._locks import RLock, tell
+from .._locks import tell
+from .._runners import RLock
 from .entry import Entry
 from .index import DROPPED, GONE, RING, Index, Ref, Scoped
 

@@ -11,78 +11,74 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 
-from .._locks import RLock, locked
+from .._locks import locked
+from .._runners import RLock
 from .flight import Flight
 
 Found = Flight | tuple[Flight, ...]
 """What is there under one hash; usually one flight."""
 
 
-class Flights:
-    """The flights of a table, by key.
+class Flights(dict[int, Found]):
+    """The flights of a table, by the hash of their keys.
 
-    Entering takes no lock, unless keys share a hash; removal needs that of the table.
+    Entering takes no lock, unless keys share a hash; removal needs that of the table. The table
+    does in line what nearly always will do; the rest is here.
     """
 
-    __slots__ = ("_by_hash", "_lock")
+    __slots__ = ("_lock",)
 
     def __init__(self, lock: RLock) -> None:
         self._lock = lock
-        self._by_hash: dict[int, Found] = {}
 
     def enter(self, mine: Flight) -> Flight:
         """The flight of its key: `mine` from now on, unless there was one."""
-        while True:
-            found = self._by_hash.setdefault(mine.hash, mine)
-            if found is mine:
-                return mine
+        found = self.setdefault(mine.hash, mine)
+        return mine if found is mine else self.entered(found, mine)
+
+    def entered(self, found: Found, mine: Flight) -> Flight:
+        """The same where something was `found` under its hash."""
+        while found is not mine:
             flight = _of_key(found, mine.key)
             if flight is not None:
                 return flight
             if locked(self._lock, self._beside, found, mine):
-                return mine
+                break
+            found = self.setdefault(mine.hash, mine)
+        return mine
 
     def _beside(self, found: Found, mine: Flight) -> bool:
         """Put `mine` beside those of other keys, unless that has changed since they were found."""
-        if self._by_hash.get(mine.hash) is not found:
+        if self.get(mine.hash) is not found:
             return False
-        self._by_hash[mine.hash] = (*_each(found), mine)
+        self[mine.hash] = (*_each(found), mine)
         return True
 
-    def get(self, key: Hashable) -> Flight | None:
+    def of(self, key: Hashable) -> Flight | None:
         """The flight of `key`."""
-        found = self._by_hash.get(hash(key))
+        found = self.get(hash(key))
         return None if found is None else _of_key(found, key)
 
     def has(self, flight: Flight) -> bool:
         """Whether this very flight is there."""
-        found = self._by_hash.get(flight.hash)
+        found = self.get(flight.hash)
         return found is flight or (type(found) is tuple and flight in found)
 
     def remove(self, flight: Flight) -> bool:
         """Remove this very flight; whether it was there."""
-        found = self._by_hash.get(flight.hash)
+        found = self.get(flight.hash)
         if found is flight:
-            del self._by_hash[flight.hash]
+            del self[flight.hash]
         elif type(found) is tuple and flight in found:
             left = tuple(other for other in found if other is not flight)
-            self._by_hash[flight.hash] = left if len(left) > 1 else left[0]
+            self[flight.hash] = left if len(left) > 1 else left[0]
         else:
             return False
         return True
 
-    def clear(self) -> None:
-        self._by_hash.clear()
-
-    def __contains__(self, key: Hashable) -> bool:
-        return self.get(key) is not None
-
-    def __iter__(self) -> Iterator[Flight]:
-        for found in list(self._by_hash.values()):
+    def all(self) -> Iterator[Flight]:
+        for found in list(self.values()):
             yield from _each(found)
-
-    def __bool__(self) -> bool:
-        return bool(self._by_hash)
 
 
 def _each(found: Found) -> tuple[Flight, ...]:

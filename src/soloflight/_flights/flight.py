@@ -1,40 +1,72 @@
-"""Flights, and who is aboard."""
+"""Flights, what runs them, what they are asked for, and who is aboard."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from sys import is_finalizing
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Hashable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .._locks import NOBODY, me
-from .._loops import Home
-from .._outcome import Error, Value
+from .._runners import Runner
 from .._shown import shown
 
-Outcome = Value[Any] | Error
+if TYPE_CHECKING:
+    from .landing import Landing
+
+
+class Call(NamedTuple):
+    """What a caller asks for: a key, and the arguments of the loader.
+
+    One value, so that whatever a load needs to know of its call (its tags, the batch that it may
+    join) goes from the wrapper to the source through every room without being named in each.
+    """
+
+    key: Hashable
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+class Load(Protocol):
+    """Who runs the load of a flight. A flight always has one.
+
+    A thread that leads is the load itself; others wait for a thread, or run in a task. The table
+    and those who wait ask it what they need to know, and never of what kind it is: so a load that
+    runs elsewhere, in a batch say, is another class, and no other branch in their code.
+    """
+
+    @property
+    def runner(self) -> Runner:
+        """What has to go on for it to go on."""
+        ...
+
+    def goes_on(self) -> bool:
+        """Whether it does when nobody waits for it any more."""
+        ...
+
+    def is_on_its_own(self) -> bool:
+        """Whether it begins, or has begun, without the caller that started it."""
+        ...
+
+    def withdraw(self) -> bool:
+        """Whether it has not begun; then it never will."""
+        ...
+
+    def hurry(self) -> float:
+        """Get it a thread, where it has waited for one for more than so many seconds; else 0."""
+        ...
+
+    def cancel(self) -> None: ...
+
+    def interruption(self) -> BaseException | None:
+        """What it was interrupted by, once, for the caller that started it."""
+        ...
 
 
 class Waiters(Protocol):
-    """Callers that are woken together: threads, or the tasks of one event loop."""
+    """Callers that are woken together: threads, futures, or the tasks of one event loop."""
 
     callers: dict[Flight, Any]  # the flight that each brought -> what wakes it
 
     def aboard(self) -> int: ...
     def wake(self) -> None: ...
-
-
-class Load(Protocol):
-    """A load that runs in a task of its own, or on a thread of an executor."""
-
-    interruption: BaseException | None
-    """For the caller that started it."""
-    submitted: bool
-    """Whether it begins, or has begun, without its caller."""
-
-    def cancel(self) -> None: ...
-    def withdraw(self) -> bool:
-        """Whether it had not begun; it never will."""
-        ...
 
 
 class FlightInfo(NamedTuple):
@@ -49,50 +81,53 @@ class FlightInfo(NamedTuple):
 
 
 class Flight:
-    """One load in progress for one key; until it leads, the ticket of one call."""
+    """One load in progress for one key; until it leads, the ticket of one call.
+
+    Only the table writes what can change.
+    """
 
     __slots__ = (
         "__weakref__",
         "fenced",
         "following",
         "hash",
+        "is_refresh",
         "key",
+        "landing",
         "load",
-        "loop",
         "name",
-        "outcome",
         "over",
         "shown",
         "signal",
         "since",
         "successor",
-        "thread",
-        "took",
-        "unattended",
         "waiters",
     )
 
-    def __init__(self, key: Hashable, name: str, loop: Home | None = None) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        name: str,
+        load: Load,
+        following: Flight | None = None,
+        is_refresh: bool = False,
+    ) -> None:
         self.key = key
         self.hash = hash(key)  # while it flies, that of the key may change
         self.name = name  # of the function or group, for messages
-        self.thread = me.local.thread  # runs the load; of a task's: ran the loop when it began
-        # The event loop whose task runs the load; None: a thread runs it. Weak, so that a loop that
-        # is dropped takes its loads with it.
-        self.loop = loop
-        self.load: Load | None = None  # set before it begins
-        self.unattended = False  # it goes on when the last caller has left: a refresh
+        self.load = load
+        self.is_refresh = is_refresh  # goes on when the last caller has left
         self.since: Any = None  # when it began to lead, a float
-        self.took = 0.0  # how long the load was, once it has ended
         # Guarded by the table's lock until `over`, constant afterwards:
         self.waiters: dict[Hashable, Waiters] = {}
-        self.outcome: Outcome | None = None  # None when over: abandoned
+        self.landing: Landing | None = None  # None when over: abandoned
         self.over = False
         self.fenced = False  # taken off the table before it has landed
         # Guarded by the table's lock: what those follow next who got no outcome of this one.
         self.successor: Flight | None = None
-        # Of the call that brought this flight, when another one was on the table:
-        self.following: Flight | None = None
+        # Of the call that brought this flight: the other one that was on the table, or the one that
+        # it has followed so far and that was abandoned.
+        self.following = following
         self.signal: Any = None  # what wakes the call
         self.shown: str  # once somebody has asked
 
@@ -103,20 +138,6 @@ class Flight:
             self.shown = f"{self.name}[{shown(self.key)}]"
             return self.shown
 
-    def again(self) -> Flight:
-        """The next ticket of its caller, where this flight was abandoned."""
-        ticket = Flight(self.key, self.name, self.loop)
-        ticket.following = self
-        return ticket
-
     def aboard(self) -> int:
         """How many callers wait for it."""
         return sum(waiters.aboard() for waiters in list(self.waiters.values()))
-
-    def is_gone(self) -> bool:
-        """Whether nothing will ever run its load: its event loop was closed or dropped."""
-        return self.loop is not None and self.loop.is_gone()
-
-    def is_frozen(self) -> bool:
-        """Whether the interpreter's end has frozen the thread that runs its load."""
-        return is_finalizing() and self.thread not in (me.local.thread, NOBODY)

@@ -1,130 +1,93 @@
-"""From what a loader returned or raised to what its flight lands with. Takes no lock.
-
-It runs where the load ran, before the landing: ``ttl``, ``cache_if``, ``error_ttl`` and ``timer``
-are the user's code.
-"""
+"""What a flight lands with."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
-from .._entries.entry import Aging
-from .._entries.shelf import Shelf
-from .._interruptions import users_errors
-from .._locks import tell
+from .._entries.entry import Entry
 from .._outcome import Error, Value
-from .._sources.for_one import PLAIN, refusal
-from .flight import Flight, Outcome
-from .table import FlightTable
+
+Outcome = Value[Any] | Error
 
 
-def loaded(table: FlightTable, flight: Flight, value: Any) -> Outcome:
-    """What a flight lands with that has loaded a value: its entry, if it is to be stored."""
-    try:
-        cls = type(value)
-        plain = type(cls) is type and cls in PLAIN  # other metaclasses have a hash of their own
-        refused = None if plain else refusal(value, table.name)
-        if refused is not None:
-            return failed(table, flight, Error(refused, None))
-        now = _ended(table, flight)
-        shelf = table.shelf
-        return Value(value) if shelf is None else shelf.policy.entry(value, now, flight.took)
-    finally:
-        refused = None
-        del table, flight, value  # the frame of an option that raises holds this one
+class Landing(Protocol):
+    """What a flight lands with: what its callers get, and the entry to be stored, if any.
 
-
-def failed(table: FlightTable, flight: Flight, error: Error) -> Error:
-    """What a flight lands with whose loader has raised.
-
-    An exception of `error_ttl` is an answer, and stored. Any other one holds off the next attempt
-    where there is an entry to serve meanwhile; this is what callers get, where it is stale.
+    The two are not the same: an exception may be stored, or a stale value be handed out in place of
+    one; a value need not be stored, or may come from elsewhere with deadlines of its own. Whoever
+    makes a landing decides that, and the table needs to know nothing of it.
     """
-    try:
-        now = _ended(table, flight)
-        if table.shelf is None or not table.shelf.policy.aging:
-            return error
-        policy = table.shelf.policy
-        try:
-            error.entry = policy.error_entry(error, now)
-            if error.entry is not None:
-                return error
-            error.stale = _held_off(table, table.shelf, flight, error, now, error.exception)
-        except Exception as wrong:
-            wrong.__context__ = error.exception  # what it was asked about
-            raise
-        if error.stale is not None or flight.unattended:
-            _tell(flight, error)
-        return error
-    finally:
-        del table, flight, error
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the caller that leads gets."""
+        ...
+
+    @property
+    def entry(self) -> Entry[Any] | None: ...
+    @property
+    def took(self) -> float:
+        """The seconds of the load."""
+        ...
+
+    @property
+    def instead(self) -> Value[Any] | None:
+        """What a caller gets in place of an error, where an entry will do."""
+        ...
+
+    def is_newer(self) -> bool:
+        """Whether what is in the cache is out of date, though nothing takes its place."""
+        ...
+
+    def taken(self, look: bool, own: bool) -> Outcome | None:
+        """What a caller gets; None: it has to load itself.
+
+        `look`: whether an entry will do; `own`: whether it may have the very object that others of
+        its thread have.
+        """
+        ...
 
 
-def spoilt(table: FlightTable, flight: Flight, error: Error) -> Error:
-    """What a flight lands with whose load ended well, if it was not for an option that raised.
+class Found(Value[Any]):
+    """It was no load: the value was in the cache after all."""
 
-    Its callers get that. Where there is none, it is as with any refresh that failed.
-    """
-    if flight.unattended and table.shelf is not None:
-        _held_off(table, table.shelf, flight, error, flight.since + flight.took)
-        _tell(flight, error)
-    return error
+    __slots__ = ()
+    entry: Entry[Any] | None = None
+    took = 0.0
+    instead: Value[Any] | None = None
 
+    @property
+    def outcome(self) -> Value[Any]:
+        return self
 
-def _ended(table: FlightTable, flight: Flight) -> float:
-    try:
-        now = table.timer()
-        took: float = now - flight.since
-        flight.took = took if took > 0 else 0.0  # a clock may be set back
-        return now
-    finally:
-        del table, flight  # as in `loaded`
+    def is_newer(self) -> bool:
+        return False
+
+    def taken(self, look: bool, own: bool) -> Value[Any] | None:
+        return self if look else None
 
 
-def _held_off(
-    table: FlightTable,
-    shelf: Shelf,
-    flight: Flight,
-    error: Error,
-    now: float,
-    raised: BaseException | None = None,
-) -> Value[Any] | None:
-    """Hold off the next attempt where there is an entry to serve; its value, instead of an error.
+class Failed:
+    """An error, which may be an answer and be stored."""
 
-    A fresh one was put there meanwhile. `raised`: by the loader.
-    """
-    entry = None
-    try:
-        with users_errors:  # of a key's __eq__
-            entry = shelf.find(flight.key)
-        if type(entry) is not Aging or not now < entry.until:
-            return None
-        hides = shelf.policy.hides(raised)
-        until = shelf.policy.answers_until(entry, hides)
-        if not now < until:
-            return None
-        # Found first, asked second: what is newer than this load has fenced it before.
-        if table.flights.has(flight):
-            shelf.policy.hold_off(entry, error, now, until)
-        if now < entry.fresh_until and not hides > 0:
-            return None
-        return Value(entry.value)
-    finally:
-        del table, shelf, flight, error, raised  # as in `loaded`
+    __slots__ = ("entry", "instead", "outcome", "took")
 
+    def __init__(
+        self,
+        error: Error,
+        entry: Entry[Any] | None = None,
+        took: float = 0.0,
+        instead: Value[Any] | None = None,
+    ) -> None:
+        self.outcome = error
+        self.entry = entry
+        self.took = took
+        self.instead = instead
 
-def _tell(flight: Flight, error: Error) -> None:
-    """Have it logged once the flight has landed."""
-    tell("%s: a reload failed", flight, error=error.exception, traceback=error.traceback)
+    def is_newer(self) -> bool:
+        return False
 
-
-def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
-    """Raise, once, what a load was interrupted by that ran elsewhere."""
-    load = flight.load
-    assert load is not None
-    interruption, load.interruption = load.interruption, None
-    try:
-        if interruption is not None and not isinstance(interruption, besides):
-            raise interruption
-    finally:
-        del interruption, flight, load
+    def taken(self, look: bool, own: bool) -> Outcome | None:
+        if look and self.instead is not None:
+            return self.instead
+        return self.outcome if own else self.outcome.for_another()

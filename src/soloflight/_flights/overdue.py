@@ -7,7 +7,7 @@ from ..exceptions import WaitTimeout
 from .flight import Flight
 
 
-class Hanging:
+class Overdue:
     """The old flights of a table. The lock of the table guards it."""
 
     __slots__ = ("_flights", "_max_abandoned", "_max_age")

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from collections.abc import Callable
+from sys import is_finalizing
+from typing import Any, Protocol
 
 from .._durations import told
 from .._entries.entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
-from .._outcome import Error
-from .._worlds import executor
 from ..exceptions import WaitTimeout
-from .flight import Flight, Outcome
+from .flight import Call, Flight, Load
+from .landing import Landing, Outcome
 from .table import FlightTable
 
-Behind = Callable[[Aging[Any], Hashable, tuple[Any, ...], Mapping[str, Any]], bool | None]
-"""Start a refresh behind an entry that is served; whether it started.
 
-None: there can be none, so the caller has to load.
-"""
+class StartedLoad(Load, Protocol):
+    """One that does not run in the thread of its caller."""
+
+    def start(self, table: FlightTable, flight: Flight) -> None:
+        """Have it run elsewhere; raises what keeps it from that."""
+        ...
+
+
+Behind = Callable[[Call], StartedLoad | None]
+"""Makes the load of a refresh; None: there can be none, so the caller has to load."""
 
 
 def at_once(
-    table: FlightTable,
-    behind: Behind,
-    entry: Aging[Any],
-    now: float,
-    key: Hashable,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
+    table: FlightTable, behind: Behind, entry: Aging[Any], now: float, call: Call
 ) -> Outcome | None:
     """What a call gets of an entry that is not calm; None: it has to load."""
     assert table.shelf is not None
@@ -36,49 +36,84 @@ def at_once(
     what = state(entry, now, draw)
     if what is EXPIRED or what is ON_ERROR:
         return None
-    if what is EARLY or what is STALE:
-        flight = table.refreshing(key)
+    # (When the interpreter ends, nothing is started any more.)
+    if (what is EARLY or what is STALE) and not is_finalizing():
+        # (In line: nearly always there is none.)
+        flight = table.refreshing(call.key) if hash(call.key) in table.flights else None
         if flight is not None:
-            executor.hurry(table, flight)
-        else:
-            started = behind(entry, key, args, kwargs)
-            if started:
+            if long := flight.load.hurry():
+                table.tell_once(
+                    "a refresh has waited for more than %s s for a thread: loads that hang have "
+                    "taken them; give loaders a timeout, and see max_flight_age",
+                    f"{long:g}",
+                )
+        elif (load := behind(call)) is not None:
+            if _refresh(table, Flight(call.key, table.name, load, is_refresh=True), load, entry):
                 next(counts.led.counter)
                 next(counts.refreshes.counter)
                 if what is EARLY:
                     next(counts.early.counter)
-            elif started is None and what is STALE:
-                return None
-    table.shelf.note(key)
+        elif what is STALE:
+            return None
     counts.serve(entry, now)
-    return entry.handed()
+    return entry if type(entry) is Aging else entry.handed()
 
 
-def instead_of(table: FlightTable, error: Error) -> Outcome:
-    """What a call gets whose load has failed."""
-    if error.stale is None:
-        return error
-    next(table.counts.stale_on_error.counter)
-    return error.stale
+def _refresh(table: FlightTable, mine: Flight, load: StartedLoad, served: Aging[Any]) -> bool:
+    """Start a refresh behind an entry that is served, unless somebody else did."""
+    try:
+        try:
+            if not table.claim_behind(mine, served):
+                return False
+            load.start(table, mine)
+            return True
+        except Exception as error:
+            table.call_off(mine)
+            table.tell_once("a refresh could not be started", error=error)
+        return False
+    except BaseException:
+        table.recover(mine, None)  # once more, if that was interrupted
+        raise
 
 
-def out_of_patience(table: FlightTable, mine: Flight, look: bool) -> Outcome | None:
-    """What a call gets that would wait no longer; None: `WaitTimeout`."""
-    next(table.counts.timeouts.counter)
-    if not look or table.shelf is None or not table.shelf.policy.aging:
+def take(table: FlightTable, landing: Landing | None, look: bool, own: bool) -> Outcome | None:
+    """What a call gets of a flight that has landed; None: it has to load itself."""
+    if landing is None:
         return None
-    entry = table.shelf.alive(mine.key)
-    if entry is None:
-        return None
-    table.counts.serve(entry, table.shelf.timer())
-    # The load goes on as a refresh, even if nobody waits for it. (Before its last caller leaves.)
-    (mine.following or mine).unattended = True
-    return entry.handed()
+    if look and landing.instead is not None:
+        next(table.counts.stale_on_error.counter)
+    return landing.taken(look, own)
 
 
-def explain(late: WaitTimeout, mine: Flight, wait_timeout: float | None) -> None:
-    """Give an error its message, which shows a key: only now is it sure that somebody sees it."""
-    why = str(late)
-    if not why and wait_timeout is not None:
-        why = f"no outcome within wait_timeout={told(wait_timeout)} s"
-    late.args = (f"{mine.following or mine}: {why}",)
+def out_of_patience(
+    table: FlightTable, mine: Flight, look: bool, late: WaitTimeout, wait_timeout: float | None
+) -> Outcome:
+    """What a call gets that would wait no longer; raises `late` where there is nothing."""
+    try:
+        next(table.counts.timeouts.counter)
+        flight = mine.following or mine
+        if look and table.shelf is not None and table.shelf.policy.aging:
+            entry = table.shelf.alive(mine.key)
+            if entry is not None:
+                table.counts.serve(entry, table.shelf.timer())
+                table.go_on(flight)  # before its last caller leaves
+                return entry.handed()
+        # The message shows a key: only now is it sure that somebody sees it.
+        why = str(late)
+        if not why and wait_timeout is not None:
+            why = f"no outcome within wait_timeout={told(wait_timeout)} s"
+        late.args = (f"{flight}: {why}",)
+        raise late
+    finally:
+        flight = None  # type: ignore[assignment]  # breaks the ring (see Rings)
+        del mine, late
+
+
+def raise_interruption(flight: Flight, besides: tuple[type[BaseException], ...] = ()) -> None:
+    """Raise, once, what a load was interrupted by that ran elsewhere."""
+    interruption = flight.load.interruption()
+    try:
+        if interruption is not None and not isinstance(interruption, besides):
+            raise interruption
+    finally:
+        del interruption, flight

@@ -8,10 +8,12 @@ key with it. It then hits, leads or follows:
           └─> follow   another flight is on the table, or succeeds the one that this call followed
                        and that was abandoned; wait until that is over
 
-    on the table ──land(Value | Error)──> over: stored, off the table, everyone woken
-                 ──land(None)───────────> over: abandoned, off the table, everyone woken
-                 ──forget, invalidate───> fenced: off the table, still flying; lands unstored
-                 ──claim, too old───────> fenced, and counted among those that hang
+    on the table ──land(Landing)──────────> over: stored, off the table, everyone woken
+                 ──land(None)─────────────> over: abandoned, off the table, everyone woken
+                 ──leave, the last one────> over: abandoned, and its task is cancelled
+                 ──forget, invalidate,
+                   put, clear─────────────> fenced: off the table, still flying; lands unstored
+                 ──claim, too old─────────> fenced, and counted among those that hang
 
 A refresh, behind an entry that is served, claims its key like a call, but follows nobody.
 
@@ -22,13 +24,17 @@ Rules:
 2. Store the entry, then take the flight off, both in one critical section; then wake. So no call
    falls between the end of a load and the cache.
 3. A flight's entry is stored only while the flight is on the table. That is the fence; no clock.
-4. Those who followed a flight that was abandoned follow its successor, once there is one, also
+4. What strikes from outside fences first, and once more at last. First: a flight must not land
+   where user code that runs in there gives up the lock. Last: a claim takes no lock, and one that
+   came between would find the old entry and hand it to those who follow it.
+5. Those who followed a flight that was abandoned follow its successor, once there is one, also
    where that is over before they have woken.
-5. `land` is idempotent and wakes again when it is called again: an interrupt may strike between any
+6. `land` is idempotent and wakes again when it is called again: an interrupt may strike between any
    two lines of it, and the callers of this module then land a second time.
-6. The lock is never held across a load, a wait, I/O, an await or a log record. A destructor, a
+7. The lock is never held across a load, a wait, I/O, an await or a log record. A destructor, a
    key's ``__eq__`` or a signal handler may call the same function from inside of a critical
    section, which must expect anything to have changed after it (see `_locks`).
+8. Nobody else writes a flight's fields.
 """
 
 from __future__ import annotations
@@ -38,24 +44,21 @@ from time import monotonic
 from typing import Any
 
 from .._entries.entry import Aging, Entry
+from .._entries.index import Index
 from .._entries.shelf import Shelf
 from .._interruptions import users_errors
-from .._locks import NOBODY, RLock, critical, exiting, is_held, locked, me, register, tell, tell_all
-from .._loops import Home
-from .._outcome import Error, Found, Value
+from .._locks import critical, exiting, is_held, locked, register, tell, tell_all
+from .._outcome import Error
+from .._runners import NOBODY, Home, RLock, Trust, me
 from ..exceptions import FlightError, WaitTimeout
 from .by_key import Flights
-from .flight import Flight, FlightInfo, Outcome
-from .overdue import Hanging
+from .flight import Flight, FlightInfo, Waiters
+from .landing import Failed, Found, Landing, Outcome
+from .overdue import Overdue
 from .stats import Counts
 
-Board = Callable[[Flight, Flight], None]
-"""``board(flight, mine)``: put the call that brought `mine` among the waiters of `flight`."""
-
-
-SHORT_LIVED, LONG_LIVED = 0.1, 60.0
-"""Seconds. Where an event loop has ended with a refresh in it, another one is trusted with one once
-it is older than the first plus twice the age of that; after the second, whatever there was."""
+Board = Callable[[dict[Hashable, Waiters], Flight], Any]
+"""``board(waiters, mine)``: put the call that brought `mine` among these; returns what wakes it."""
 
 
 class FlightTable:
@@ -65,21 +68,20 @@ class FlightTable:
         "__weakref__",
         "counts",
         "flights",
-        "hanging",
         "lock",
         "name",
-        "proven",
+        "overdue",
         "shelf",
-        "short_lived",
         "timer",
         "told",
+        "trust",
     )
 
     def __init__(
         self,
         name: str,
         shelf: Shelf | None = None,
-        max_age: float | None = None,
+        max_flight_age: float | None = None,
         max_abandoned: int = 2,
     ) -> None:
         self.name = name
@@ -87,32 +89,32 @@ class FlightTable:
         self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
         self.counts = Counts()
         self.told: set[str] = set()  # what is told once
-        # The last event loop that ended before a refresh in it, and the age from which on another
-        # loop is trusted with one.
-        self.short_lived: Home | None = None
-        self.proven = 0.0
+        self.trust = Trust()
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
         self.flights = Flights(self.lock)
-        self.hanging = None if max_age is None else Hanging(max_age, max_abandoned)
+        self.overdue = None if max_flight_age is None else Overdue(max_flight_age, max_abandoned)
         register(self)
+
+    # Claim
 
     def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Outcome | None:
         """Hit, follow or lead.
 
         Returns what a hit found. Otherwise ``mine.following`` is the flight to wait for, or
         ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will
-        do; `aboard`: whether a leader is a waiter of its own flight (as tasks are).
+        do; `aboard`: whether a leader is a waiter of its own flight (which takes no lock).
         """
         abandoned, mine.following = mine.following, None  # what it followed so far
         # Going on the table takes no lock. The second look comes after it: whoever was on the
         # table before stored its entry before it left.
         if abandoned is None:
-            flight = self.flights.enter(mine)
+            found = self.flights.setdefault(mine.hash, mine)
+            flight = mine if found is mine else self.flights.entered(found, mine)
         else:
             flight = locked(self.lock, self._succeed, abandoned, mine)
-        if flight is not mine and self.hanging is not None:
-            flight = self._replaced(self.hanging, flight, mine)
+        if flight is not mine and self.overdue is not None:
+            flight = self._replaced(self.overdue, flight, mine)
         if flight is not mine:
             locked(self.lock, self._follow, flight, mine, board, abandoned is None)
             return None
@@ -123,7 +125,7 @@ class FlightTable:
         mine.since = self.timer()
         next(self.counts.led.counter)
         if aboard:
-            board(mine, mine)
+            mine.signal = board(mine.waiters, mine)
         return None
 
     def _succeed(self, abandoned: Flight, mine: Flight) -> Flight:
@@ -139,16 +141,61 @@ class FlightTable:
         if type(entry) is not Entry:
             self.counts.serve(entry, self.timer())
         # Whoever follows: takes the value as well, or looks again.
-        self.land(mine, None if isinstance(found, Error) else Found(found.value))
+        taken = None if isinstance(found, Error) else Found(found.value)
+        self.land(mine, taken)
         return found
+
+    def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
+        mine.following = flight
+        self.counts.joined += first
+        if not flight.over:
+            mine.signal = board(flight.waiters, mine)
+        else:
+            self._clean(flight)
+
+    def board(self, mine: Flight, board: Board) -> None:
+        """Make a leader a waiter of its own flight, unless that is over."""
+        locked(self.lock, self._board, mine, board)
+
+    def _board(self, mine: Flight, board: Board) -> None:
+        if not mine.over:  # whoever has joined it meanwhile may have run it
+            mine.signal = board(mine.waiters, mine)
+
+    def _clean(self, flight: Flight) -> None:
+        """Take off a flight that is over: there was no room on the stack when it landed."""
+        if flight.over:
+            self.flights.remove(flight)
+
+    def signal_of(self, mine: Flight) -> Any:
+        """What wakes a call; it is given once, as it holds the flight that the call brought."""
+        signal, mine.signal = mine.signal, None
+        return signal
+
+    def begin(self, flight: Flight) -> None:
+        """A load that had to wait for a thread begins now."""
+        flight.since = self.timer()
+
+    # Claim for a refresh
+
+    def refreshing(self, key: Hashable) -> Flight | None:
+        """The flight of `key`, unless a refresh would replace it."""
+        flight, overdue = self.flights.of(key), self.overdue
+        if flight is None or flight.over or self.abandon_gone(flight):
+            return None
+        if overdue is None or not overdue.is_due(flight, self.timer()):
+            return flight
+        for other in overdue.of(flight):
+            self.abandon_gone(other)
+        return flight if overdue.is_full(flight) else None
 
     def claim_behind(self, mine: Flight, served: Aging[Any]) -> bool:
         """Lead a refresh behind an entry that was served, unless that has become needless."""
         assert self.shelf is not None
-        flight = self.flights.enter(mine)
-        if flight is not mine and self.hanging is not None:
+        found = self.flights.setdefault(mine.hash, mine)
+        flight = mine if found is mine else self.flights.entered(found, mine)
+        if flight is not mine and self.overdue is not None:
             try:
-                flight = self._replaced(self.hanging, flight, mine)
+                flight = self._replaced(self.overdue, flight, mine)
             except WaitTimeout:
                 return False
         if flight is not mine:
@@ -161,63 +208,60 @@ class FlightTable:
         mine.since = self.timer()
         return True
 
-    def refreshing(self, key: Hashable) -> Flight | None:
-        """The flight of `key`, unless a refresh would replace it."""
-        flight, hanging = self.flights.get(key), self.hanging
-        if flight is None or flight.over or self.abandon_gone(flight):
-            return None
-        if hanging is None or not hanging.is_due(flight, self.timer()):
-            return flight
-        for other in hanging.of(flight):
-            self.abandon_gone(other)
-        return flight if hanging.is_full(flight) else None
+    def call_off(self, mine: Flight) -> None:
+        """A refresh could not be started. It has not failed: the next caller tries again."""
+        mine.is_refresh = False
+        self.recover(mine, None)
 
-    def _replaced(self, hanging: Hanging, flight: Flight, mine: Flight) -> Flight:
+    def go_on(self, flight: Flight) -> None:
+        """Have a load go on as a refresh, even if nobody waits for it."""
+        flight.is_refresh = True
+
+    # Let go of what is too old
+
+    def _replaced(self, overdue: Overdue, flight: Flight, mine: Flight) -> Flight:
         """The flight on the table: `mine` where those that were there are too old."""
-        while flight is not mine and not flight.over and hanging.is_due(flight, self.timer()):
-            for other in hanging.of(mine):
+        while flight is not mine and not flight.over and overdue.is_due(flight, self.timer()):
+            for other in overdue.of(mine):
                 self.abandon_gone(other)
-            if flight.load is not None and flight.load.withdraw():
+            if flight.load.withdraw():
                 self.land(flight, None)  # it has not even begun
-            elif not locked(self.lock, self._let_go, hanging, flight):
-                raise hanging.too_many(flight)
+            elif not locked(self.lock, self._let_go, overdue, flight):
+                raise overdue.too_many(flight)
             flight = self.flights.enter(mine)
         return flight
 
-    def _let_go(self, hanging: Hanging, flight: Flight) -> bool:
+    def _let_go(self, overdue: Overdue, flight: Flight) -> bool:
         """Take a flight off that is too old, unless there are too many; whether it is off."""
         if self.flights.has(flight) and not flight.over:
-            if hanging.is_full(flight):
+            if overdue.is_full(flight):
                 return False
-            if self.fence(flight):
-                hanging.add(flight)
+            if self._fence(flight):
+                overdue.add(flight)
         self._clean(flight)
         return True
 
-    def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
-        mine.following = flight
-        self.counts.joined += first
-        if not flight.over:
-            board(flight, mine)
-        else:
-            self._clean(flight)
+    def abandon_gone(self, flight: Flight) -> bool:
+        """Abandon a flight that nothing can land any more."""
+        if not flight.load.runner.is_gone():
+            return False
+        self.land(flight, None)
+        flight.load.cancel()
+        return True
 
-    def _clean(self, flight: Flight) -> None:
-        """Take off a flight that is over: there was no room on the stack when it landed."""
-        if flight.over:
-            self.flights.remove(flight)
+    # Land
 
-    def land(self, flight: Flight, outcome: Outcome | None) -> None:
-        """End a flight with its outcome, or abandon it (``None``). Idempotent."""
+    def land(self, flight: Flight, landing: Landing | None) -> None:
+        """End a flight, or abandon it (``None``). Idempotent."""
         thread = me.local.thread
         before = thread.lock
-        now = self.timer() if outcome is None and flight.since is not None else None
+        now = self.timer() if landing is None and flight.since is not None else None
         try:
             if is_held(before) or exiting:
-                locked(self.lock, self._off, flight, outcome, now)
+                locked(self.lock, self._off, flight, landing, now)
             else:  # `locked` in line: this is a part of every miss
                 thread.lock = self.lock
-                with self.lock: self._off(flight, outcome, now)  # fmt: skip
+                with self.lock: self._off(flight, landing, now)  # fmt: skip
         finally:
             thread.lock = before
             if flight.over and flight.waiters:
@@ -227,49 +271,64 @@ class FlightTable:
             if thread.untold:
                 tell_all()
 
-    def _off(self, flight: Flight, outcome: Outcome | None, now: float | None = None) -> None:
-        """Store, take off, seal. `now`: of a load that is abandoned."""
-        key, flights, shelf = flight.key, self.flights, self.shelf
-        stored = None
+    def _off(self, flight: Flight, landing: Landing | None, now: float | None = None) -> None:
+        """Store, take off, seal. `now`: of a load that is abandoned.
+
+        Whatever happens in one step, the next one is made: the key is free, and those aboard are
+        answered.
+        """
+        shelf, flights, entry = self.shelf, self.flights, None
         try:
-            if shelf is not None and not flight.over and flights.has(flight):
-                entry = outcome.entry if type(outcome) is Error else outcome
-                if isinstance(entry, Entry):
-                    if shelf.ttu is None or (shelf.limit(key, entry) and flights.has(flight)):
-                        stored = entry
-                        flight.outcome = outcome
-                        shelf.store(key, entry, flight)
-                elif type(outcome) is Value:
-                    with users_errors:  # of a key's __eq__
-                        shelf.drop(key)  # its ttl is over at once; it is newer than what is there
-                    shelf.tidy()
-                elif now is not None and flight.unattended and flight.thread is not NOBODY:
-                    flight.unattended = False  # once: a collection in here may land it as well
-                    with users_errors:
-                        self._hold_off(flight, shelf.find(key), now)
-                else:
-                    shelf.tidy()
+            if (
+                shelf is None
+                or flight.over
+                or (flights.get(flight.hash) is not flight and not flights.has(flight))
+            ):
+                pass
+            elif landing is not None and (entry := landing.entry) is not None:
+                flight.landing = landing  # see `_forget`
+                key = flight.key
+                if shelf.ttu is None or (shelf.limit(key, entry) and flights.has(flight)):
+                    shelf.store(key, entry, flight)
+            else:
+                self._store_nothing(shelf, flight, landing, now)
         finally:
-            # Whatever happened, the key is free and those aboard are answered; in this order: who
-            # follows looks without the lock at whether it is over.
             try:
-                fenced = not flights.remove(flight)  # by user code that ran in there, perhaps
-                if (
-                    fenced
-                    and stored is not None
-                    and shelf is not None
-                    and shelf.find(key) is stored
-                ):
-                    shelf.drop(key)
+                if flights.get(flight.hash) is flight:
+                    del flights[flight.hash]
+                elif not flights.remove(flight) and shelf is not None:
+                    # It was fenced, by user code that ran in there, perhaps.
+                    self._take_back(shelf, flight.key, entry)
             finally:
                 if not flight.over:
-                    flight.outcome = outcome
-                    flight.over = True
-                    self.counts.seconds += flight.took
-                    if not isinstance(outcome, Value):
-                        self._count(flight, outcome)
-                    if self.hanging:
-                        self.hanging.remove(flight)
+                    flight.landing = landing
+                    flight.over = True  # last: who follows looks at it without the lock
+                    if landing is not None:
+                        self.counts.seconds += landing.took
+                        self.counts.errors += type(landing) is Failed
+                    elif flight.since is not None:
+                        self.counts.abandoned += 1
+                    if self.overdue is not None:
+                        self.overdue.remove(flight)
+
+    def _store_nothing(
+        self, shelf: Shelf, flight: Flight, landing: Landing | None, now: float | None
+    ) -> None:
+        if landing is not None:
+            if landing.is_newer():
+                with users_errors:  # of a key's __eq__
+                    shelf.drop(flight.key)
+            shelf.tidy()
+        elif now is not None and flight.is_refresh and flight.load.runner is not NOBODY:
+            flight.is_refresh = False  # once: a collection in here may land it as well
+            with users_errors:
+                self._hold_off(flight, shelf.find(flight.key), now)
+        else:
+            shelf.tidy()
+
+    def _take_back(self, shelf: Shelf, key: Hashable, entry: Entry[Any] | None) -> None:
+        if entry is not None and shelf.find(key) is entry:
+            shelf.drop(key)
 
     def _hold_off(self, flight: Flight, entry: Entry[Any] | None, now: float) -> None:
         """A refresh was abandoned: one that has failed, and the next attempt has to wait."""
@@ -279,41 +338,27 @@ class FlightTable:
             policy = self.shelf.policy
             until = policy.answers_until(entry, policy.hides(None))
             policy.hold_off(entry, error, now, until)
-        if flight.loop is not None:
-            self.lost_in(flight.loop)
+        runner = flight.load.runner
+        if isinstance(runner, Home):
+            self.trust.lost_in(runner)
 
-    def lost_in(self, loop: Home) -> None:
-        """A refresh has ended with its event loop, or as if it had."""
-        self.short_lived = loop
-        self.proven = max(self.proven, min(SHORT_LIVED + 2 * loop.age(), LONG_LIVED))
-
-    def may_end_early(self, loop: Home) -> bool:
-        """Whether a refresh in this event loop may be lost, as loops live no longer than a call."""
-        # (That of the last one lives on: there the refresh itself was cancelled.)
-        return loop is not self.short_lived and loop.age() < self.proven
-
-    def _count(self, flight: Flight, outcome: Error | None) -> None:
-        if outcome is not None:
-            self.counts.errors += 1
-        elif flight.since is not None:
-            self.counts.abandoned += 1
-
-    def recover(self, mine: Flight, outcome: Outcome | None) -> None:
+    def recover(self, mine: Flight, landing: Landing | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.
 
         A follower leaves. The caller of a load that runs elsewhere leaves. A thread that led lands
-        with what it has: the outcome, or nothing.
+        with what it has, or with nothing.
         """
         if mine.following is not None:
             self.leave(mine.following, mine)
-        elif mine.load is not None and (mine.load.submitted or not mine.load.withdraw()):
+        elif mine.load is not me.local.thread and mine.load.is_on_its_own():
+            # (A thread itself is not asked: there may be no room on the stack for that.)
             self.leave(mine, mine)
         else:
             try:
-                self.land(mine, outcome)
+                self.land(mine, landing)
             finally:
                 if not mine.over:  # no room on the stack for that, and for not one frame more
-                    mine.outcome = outcome
+                    mine.landing = landing
                     mine.over = True  # those aboard look now and then
                     # Not to be waited for here: this thread may hold another lock.
                     if self.lock.acquire(False):
@@ -322,21 +367,14 @@ class FlightTable:
                         finally:
                             self.lock.release()
 
-    def abandon_gone(self, flight: Flight) -> bool:
-        """Abandon a flight that nothing can land any more."""
-        if not flight.is_gone():
-            return False
-        self.land(flight, None)
-        if flight.load is not None:
-            flight.load.cancel()
-        return True
+    # Leave
 
     def leave(self, flight: Flight, mine: Flight) -> None:
         """Take one caller off a flight. When the last one leaves a task's load, that ends too.
 
         Not so a refresh, for which nobody has to wait.
         """
-        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
+        if critical(self.lock, self._leave, flight, mine):
             flight.load.cancel()
 
     def _leave(self, flight: Flight, mine: Flight) -> bool:
@@ -344,11 +382,108 @@ class FlightTable:
             return False
         for waiters in list(flight.waiters.values()):
             waiters.callers.pop(mine, None)
-        if flight.load is None or flight.loop is None or flight.unattended or flight.aboard():
+        if flight.is_refresh or flight.load.goes_on() or flight.aboard():
             return False
         # Off the table first, cancelled second: a newcomer must not join a dying flight.
         self._off(flight, None)
         return True
+
+    # What strikes from outside
+
+    def forget(self, key: Hashable) -> bool:
+        """Take the flight of `key` off the table; whether there was one."""
+        return critical(self.lock, self._forget, key)
+
+    def _forget(self, key: Hashable) -> bool:
+        flight = self._take_off(key)
+        if flight is None:
+            return False
+        if self.shelf is not None and flight.landing is not None:
+            # It is landing, and user code runs in there.
+            self._take_back(self.shelf, key, flight.landing.entry)
+        return True
+
+    def invalidate(self, key: Hashable) -> bool:
+        """Drop the entry of `key` and fence its flight; whether there was either."""
+        fenced, entry = critical(self.lock, self._invalidate, key)
+        return fenced or entry is not None  # the entry is released here, outside the lock
+
+    def _invalidate(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
+        assert self.shelf is not None
+        fenced = self._take_off(key) is not None
+        try:
+            entry = self.shelf.drop(key)
+            self.shelf.tidy()
+        finally:
+            fenced = self._take_off(key) is not None or fenced
+        return fenced, entry
+
+    def put(self, key: Hashable, entry: Entry[Any] | None) -> None:
+        """Fence the flight of `key` and store an entry; None only displaces the old one."""
+        old = critical(self.lock, self._put, key, entry)
+        del old  # released outside the lock
+
+    def _put(self, key: Hashable, entry: Entry[Any] | None) -> Entry[Any] | None:
+        assert self.shelf is not None
+        self._take_off(key)
+        try:
+            old = self.shelf.drop(key)
+            if entry is not None and (self.shelf.ttu is None or self.shelf.limit(key, entry)):
+                self.shelf.store(key, entry)
+            else:
+                self.shelf.tidy()
+        finally:
+            self._take_off(key)
+        return old
+
+    def clear(
+        self,
+        belongs: Callable[[Hashable], bool] | None = None,
+        index: Index | None = None,
+    ) -> None:
+        """Drop every entry and fence every flight; `belongs`: of these keys, in this index."""
+        old = critical(self.lock, self._clear, belongs, index)
+        del old  # released outside the lock
+
+    def _clear(
+        self, belongs: Callable[[Hashable], bool] | None, index: Index | None
+    ) -> list[Entry[Any] | None]:
+        shelf, old = self.shelf, []
+        assert shelf is not None
+        self._take_all_off(belongs)
+        try:
+            if belongs is None:
+                shelf.clear()
+            else:
+                old = [shelf.drop(key) for key in shelf.keys(index) if belongs(key)]
+                shelf.tidy()
+        finally:
+            self._take_all_off(belongs)
+        return old
+
+    def _take_off(self, key: Hashable) -> Flight | None:
+        """Fence the flight of `key`."""
+        if hash(key) not in self.flights:
+            return None
+        while (flight := self.flights.of(key)) is not None:
+            if self._fence(flight):  # else it has landed, in a key's __eq__, and left to another
+                return flight
+        return None
+
+    def _take_all_off(self, belongs: Callable[[Hashable], bool] | None) -> None:
+        for flight in self.flights.all():
+            if belongs is None or belongs(flight.key):
+                self._fence(flight)
+
+    def _fence(self, flight: Flight) -> bool:
+        """Take a flight off before it has landed; whether it was there."""
+        if not self.flights.remove(flight):
+            return False
+        flight.fenced = True
+        self.counts.fenced += 1
+        return True
+
+    # Besides
 
     def tell_once(self, text: str, *args: object, error: Exception | None = None) -> None:
         """Log what is wrong with this function as a whole."""
@@ -357,53 +492,19 @@ class FlightTable:
             tell(f"%s: {text} (no further warnings)", self.name, *args, error=error)
             tell_all()
 
-    def forget(self, key: Hashable) -> bool:
-        """Take the flight of `key` off the table; whether there was one."""
-        return critical(self.lock, self._forget, key)
-
-    def _forget(self, key: Hashable) -> bool:
-        flight = self.take_off(key)
-        if flight is None:
-            return False
-        outcome = flight.outcome
-        stored = outcome.entry if type(outcome) is Error else outcome
-        if self.shelf is not None and self.shelf.find(key) is stored is not None:
-            self.shelf.drop(key)  # it is landing, and user code runs in there
-        return True
-
-    def take_off(self, key: Hashable) -> Flight | None:
-        """Fence the flight of `key`."""
-        while (flight := self.flights.get(key)) is not None:
-            if self.fence(flight):  # else it has landed, in a key's __eq__, and left to another
-                return flight
-        return None
-
-    def fence(self, flight: Flight) -> bool:
-        """Take a flight off before it has landed; whether it was there."""
-        if not self.flights.remove(flight):
-            return False
-        flight.fenced = True
-        self.counts.fenced += 1
-        return True
-
-    def take_all_off(self) -> None:
-        """Fence every flight."""
-        for flight in self.flights:
-            self.fence(flight)
-
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is under way."""
         now = self.timer()
         return tuple(
             FlightInfo(f.key, 0.0 if f.since is None else now - f.since, f.aboard())
-            for f in self.flights
+            for f in self.flights.all()
             if not (f.over or self.abandon_gone(f))
         )
 
     def forked(self) -> None:
         """Start anew in a child process: no flight."""
         self.flights.clear()
-        if self.hanging is not None:
-            self.hanging.clear()
+        if self.overdue is not None:
+            self.overdue.clear()
         if self.shelf is not None:
             self.shelf.forked()

@@ -5,7 +5,7 @@ does; and what its flight stands for, its task, or the main task of an event loo
 runs. An edge says that a runner waits for a flight. A runner that waits, through any chain of
 these, for a flight that needs it would wait for ever.
 
-Which thread runs a loop is asked when that thread blocks: a loop may move to another one.
+Which thread runs a loop is asked when that thread blocks (`runners_here`): a loop may move.
 
 There is no lock. Each caller registers its own edge first and walks second, so of all the callers
 that close a cycle the last one sees it whole; and the path is looked at once more after the walk,
@@ -14,25 +14,16 @@ so that edges which did not exist at the same time accuse nobody.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Hashable
 from weakref import ref
 
-from .._locks import me
-from .._loops import held_by
 from ..exceptions import FlightDeadlock
 from .flight import Flight
 
 # Single dict operations only; an edge is written by its runner alone. The references are weak for
 # the edge that an interruption did not let its runner take back: it ends with its flight.
 _waiting: dict[Hashable, ref[Flight]] = {}
-
-
-def this_thread() -> tuple[Hashable, ...]:
-    """The runners that wait where this thread does: itself, and the event loop that it runs."""
-    loop = asyncio._get_running_loop()
-    return (me.local.thread,) if loop is None else (me.local.thread, held_by(loop).home)
 
 
 class Edge:
@@ -56,7 +47,7 @@ class Edge:
             self.check()
         except BaseException:
             self.__exit__()
-            del self  # an exception holds its traceback, that this frame
+            del self  # breaks the ring (see Rings)
             raise
 
     def check(self) -> None:
@@ -66,7 +57,7 @@ class Edge:
             if path is not None and _cycle(self._runners, self._flight) == path:
                 raise deadlock(path)
         finally:
-            del self, path  # an exception holds its traceback, that this frame
+            del self, path  # breaks the ring (see Rings)
 
     def __exit__(self, *exc_info: object) -> None:
         for runner, outer in zip(self._runners, self._outer, strict=True):
@@ -87,7 +78,7 @@ def deadlock(path: list[Flight]) -> FlightDeadlock:
 
 def check_frozen(flight: Flight) -> None:
     """Raise `FlightDeadlock` where what runs the load runs no more."""
-    if flight.is_frozen():
+    if flight.load.runner.is_frozen():
         raise FlightDeadlock(
             f"{flight}: the interpreter ends, and has frozen the thread that runs this load"
         )
@@ -100,10 +91,10 @@ def _cycle(waiting: tuple[Hashable, ...], flight: Flight) -> list[Flight] | None
     while paths:
         path = paths.pop()
         last = path[-1]
-        if last.over or last in seen or last.is_gone():  # whoever waits for it finds out
-            continue
+        if last.over or last in seen or last.load.runner.is_gone():
+            continue  # whoever waits for it finds out
         seen.add(last)
-        needs = (ref(last), last.thread if last.loop is None else last.loop)
+        needs = (ref(last), last.load.runner)
         if any(runner in waiting for runner in needs):
             return path
         for edge in map(_waiting.get, needs):

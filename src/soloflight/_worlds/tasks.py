@@ -1,26 +1,25 @@
-"""How a task leads and waits. Reads line by line like `_threads`."""
+"""How tasks lead and wait. The loop in `call` reads like those of threads and futures."""
 
 from __future__ import annotations
 
 import asyncio
 from asyncio import Future, TimerHandle, current_task, get_running_loop
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from functools import partial
 from time import monotonic
 from typing import Any
 from weakref import ref
 
-from .._entries.entry import Aging
 from .._flights import serving
-from .._flights.flight import Flight, Outcome
-from .._flights.landing import raise_interruption
+from .._flights.flight import Call, Flight, Waiters
+from .._flights.landing import Landing, Outcome
 from .._flights.table import FlightTable
 from .._flights.waits import Edge, check_frozen
-from .._locks import me
-from .._loops import Held, Home, held_by
-from .._outcome import Error, handed_over
+from .._runners import HELD, Held, Home, held_by, me
+from .._sources.direct import AsyncSource, Loaded, direct_async
 from ..exceptions import WaitTimeout
-from .task_loads import start
+from .task_loads import TaskLoad
 from .threads import POLL
 
 
@@ -78,127 +77,119 @@ def _ring(signal: Future[None]) -> None:
         signal.set_result(None)
 
 
-def board(flight: Flight, mine: Flight) -> None:
-    here: Any = mine.loop
-    mine.signal = signal = here().create_future()  # until its caller has taken it
-    waiters = flight.waiters.get(here)
-    if waiters is None:
-        waiters = flight.waiters[here] = LoopWaiters(here)
-    waiters.callers[mine] = ref(signal)
+def _board(here: Home, waiters: dict[Any, Waiters], mine: Flight) -> Future[None]:
+    loop: Any = here()
+    signal: Future[None] = loop.create_future()
+    ours = waiters.get(here)
+    if ours is None:
+        ours = waiters[here] = LoopWaiters(here)
+    ours.callers[mine] = ref(signal)
+    return signal
 
 
-async def call(
-    table: FlightTable,
-    loader: Callable[..., Awaitable[Any]],
-    wait_timeout: float | None,
-    key: Hashable,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    look: bool = True,
-) -> Outcome:
-    """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do."""
-    deadline = None if wait_timeout is None else monotonic() + wait_timeout
-    held = running_loop(table)
-    here = held.home
-    mine = Flight(key, table.name, here)
-    flight: Flight | None = mine
-    outcome: Outcome | None = None
-    signal: Future[None] | None = None
-    try:
-        while outcome is None:  # abandoned flights: somebody leads anew
-            if mine.over:
-                mine = mine.again()
-            outcome = table.claim(mine, board, look=look, aboard=True)
-            signal, mine.signal = mine.signal, None  # it holds the loop
-            if outcome is None:
+class Tasks:
+    """The calls of a coroutine function."""
+
+    __slots__ = ("serve", "source", "table", "wait_timeout")
+
+    def __init__(
+        self,
+        table: FlightTable,
+        loader: Callable[..., Awaitable[Any]],
+        wait_timeout: float | None = None,
+    ) -> None:
+        self.table = table
+        self.load_with(loader)
+        self.wait_timeout = wait_timeout
+        self.serve = partial(serving.at_once, table, self._behind)
+
+    def load_with(self, loader: Callable[..., Awaitable[Any]]) -> None:
+        """Have the next load, and all after it, call this loader."""
+        self.source: AsyncSource = direct_async(self.table, loader)
+
+    async def call(self, call: Call, look: bool = True) -> Outcome:
+        """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do."""
+        table, held = self.table, self._running_loop()
+        here = held.home
+        deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
+        load = TaskLoad(here, self.source, call)
+        mine = Flight(call.key, table.name, load)
+        flight: Flight | None = mine
+        landing: Landing | None = None
+        outcome: Outcome | None = None
+        signal: Any = None
+        try:
+            while True:  # abandoned flights: somebody leads anew
+                outcome = table.claim(mine, held.board, look=look, aboard=True)
+                if outcome is not None:
+                    return outcome
                 flight = mine.following
+                signal = table.signal_of(mine)  # none where it was over
                 if flight is None:
                     flight = mine
-                    start(table, mine, held, loader, args, kwargs)
+                    load.start(table, mine)
                 if not flight.over:
                     alone = me.local.thread.flight is None and current_task() not in held.tasks
+                    held.signals.add(signal)
                     try:
-                        held.signals.add(signal)
-                        if deadline is None and flight.loop is here and alone:
+                        if deadline is None and flight.load.runner is here and alone:
                             await signal
                         else:
                             await wait(table, flight, signal, held, deadline)
                     finally:
                         held.signals.discard(signal)
-                outcome = flight.outcome
-                if flight.loop is not here or not look:
-                    outcome = handed_over(outcome, look)
-                if outcome is None and flight is mine:
-                    raise_interruption(mine)
-        return serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
-    except WaitTimeout as late:
-        try:
-            instead = serving.out_of_patience(table, mine, look)
-        finally:
-            table.recover(mine, outcome)
-        if instead is None:
-            serving.explain(late, mine, wait_timeout)
+                landing = flight.landing
+                if type(landing) is Loaded:  # as in `Threads.call`
+                    return landing
+                outcome = serving.take(table, landing, look, flight.load.runner is here)
+                if outcome is not None:
+                    return outcome
+                if flight is mine:
+                    serving.raise_interruption(mine)
+                    load = TaskLoad(here, self.source, call)
+                    mine = Flight(call.key, table.name, load, following=mine)
+        except WaitTimeout as late:
+            try:
+                return serving.out_of_patience(table, mine, look, late, self.wait_timeout)
+            finally:
+                table.recover(mine, landing)
+        except BaseException:
+            table.recover(mine, landing)
             raise
-        return instead
-    except BaseException:
-        table.recover(mine, outcome)
-        raise
-    finally:
-        # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
-        mine = flight = outcome = signal = None  # type: ignore[assignment]
+        finally:
+            # Breaks the ring (see Rings).
+            mine = flight = load = landing = outcome = signal = None  # type: ignore[assignment]
+            del call
 
+    def _behind(self, call: Call) -> TaskLoad | None:
+        """The load of a refresh; None: its event loop may not live that long."""
+        table, here = self.table, self._running_loop().home
+        if table.trust.is_hurt():
+            ends_early = table.trust.may_end_early(here)
+            # Only now: at the end of a program nobody needs to know.
+            table.tell_once(
+                "a refresh was abandoned, cancelled or ended with its event loop; where loops live "
+                "no longer than a call, stale hits load in the foreground"
+            )
+            if ends_early:
+                return None
+        # Not at once: its first step may take long, and its caller need not wait for that.
+        return TaskLoad(here, self.source, call, eager=False)
 
-def running_loop(table: FlightTable) -> Held:
-    """What the event loop holds that runs here."""
-    try:
-        loop = get_running_loop()
-    except RuntimeError:  # trio's, say, or none
-        raise RuntimeError(
-            f"{table.name}: an async function needs asyncio's event loop, and none is running here "
-            "(under trio: decorate a plain function, and call it with trio.to_thread.run_sync)"
-        ) from None
-    return held_by(loop)
-
-
-def behind(
-    table: FlightTable,
-    loader: Callable[..., Awaitable[Any]],
-    served: Aging[Any],
-    key: Hashable,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> bool | None:
-    """Start a refresh behind an entry that is served, unless somebody else did.
-
-    None: its event loop may not live that long, so the caller has to load itself.
-    """
-    held = running_loop(table)
-    if table.short_lived is not None:
-        ends_early = table.may_end_early(held.home)
-        # Only now: at the end of a program nobody needs to know.
-        table.tell_once(
-            "a refresh was abandoned, cancelled or ended with its event loop; where loops live no "
-            "longer than a call, stale hits load in the foreground"
-        )
-        if ends_early:
-            return None
-    mine = Flight(key, table.name, held.home)
-    mine.unattended = True
-    try:
+    def _running_loop(self) -> Held:
+        """What the event loop holds that runs here."""
         try:
-            if not table.claim_behind(mine, served):
-                return False
-            # Not at once: its first step may take long, and its caller need not wait for that.
-            start(table, mine, held, loader, args, kwargs, eager=False)
-            return True
-        except Exception as error:
-            mine.unattended = False  # it has not failed: the next caller tries again
-            table.recover(mine, None)
-            table.tell_once("a refresh could not be started", error=error)
-        return False
-    except BaseException:
-        table.recover(mine, None)  # once more, if that was interrupted
-        raise
+            loop = get_running_loop()
+        except RuntimeError:  # trio's, say, or none
+            raise RuntimeError(
+                f"{self.table.name}: an async function needs asyncio's event loop, and none is "
+                "running here (under trio: decorate a plain function, and call it with "
+                "trio.to_thread.run_sync)"
+            ) from None
+        held: Held = getattr(loop, HELD, None) or held_by(loop)  # in line: nearly always there
+        if held.board is None:
+            held.board = partial(_board, held.home)
+        return held
 
 
 async def wait(
@@ -218,7 +209,7 @@ async def wait(
         here: Any = held.home
         runner = _runner(task, held)
         with nullcontext() if runner is None else Edge((runner,), flight):
-            waiters = None if flight.loop is here else flight.waiters.get(here)
+            waiters = None if flight.load.runner is here else flight.waiters.get(here)
             if isinstance(waiters, LoopWaiters) and waiters.poll is None:
                 waiters.watch(table, flight)
             timer = None if left is None else loop.call_later(left, _ring, signal)
@@ -230,7 +221,7 @@ async def wait(
         if not flight.over:
             raise WaitTimeout
     finally:
-        # An exception holds its traceback, that this frame; a task holds its exception.
+        # Breaks the ring (see Rings); a task holds its exception.
         del table, flight, signal, held, task
 
 

@@ -1,24 +1,23 @@
-"""How a thread leads and waits. Reads line by line like `_tasks`."""
+"""How threads lead and wait. The loop in `call` reads like those of tasks and futures."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable
 from functools import partial
-from sys import is_finalizing
 from time import monotonic
 from typing import Any
 
-from .._entries.entry import Aging
-from .._flights import landing, serving
-from .._flights.flight import Flight, Outcome
+from .._flights import serving
+from .._flights.flight import Call, Flight, Waiters
+from .._flights.landing import Landing, Outcome
 from .._flights.table import FlightTable
-from .._flights.waits import Edge, check_frozen, this_thread
-from .._locks import is_held, locked, me, released
-from .._outcome import Error, handed_over, without_us
+from .._flights.waits import Edge, check_frozen
+from .._locks import is_held, released
+from .._runners import me, runners_here
+from .._sources.direct import Loaded, Source, direct
 from ..exceptions import WaitTimeout
-from . import executor
-from .executor import Submit
+from .thread_loads import Submit, take_over, waiting_load
 
 POLL = 0.5
 """Seconds between two looks at whether a flight is over unnoticed, or nothing runs its load."""
@@ -53,156 +52,111 @@ class ThreadWaiters:
             pass  # it is open
 
 
-def board(flight: Flight, mine: Flight) -> None:
-    waiters = flight.waiters.get(ThreadWaiters)
-    if waiters is None:
-        waiters = flight.waiters[ThreadWaiters] = ThreadWaiters()
-    waiters.callers[mine] = None
-    mine.signal = waiters
+def board(waiters: dict[Any, Waiters], mine: Flight) -> Waiters:
+    ours = waiters.get(ThreadWaiters)
+    if ours is None:
+        ours = waiters[ThreadWaiters] = ThreadWaiters()
+    ours.callers[mine] = None
+    return ours
 
 
-def call(
-    table: FlightTable,
-    loader: Callable[..., Any],
-    wait_timeout: float | None,
-    submit: Submit | None,
-    key: Hashable,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    look: bool = True,
-) -> Outcome:
-    """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do.
+def _no_executor(*args: object) -> None:
+    raise RuntimeError("there is no executor")
 
-    `submit`: has loads run elsewhere, so that the caller that leads waits like the others.
+
+class Threads:
+    """The calls of a plain function.
+
+    `submit` runs its refreshes on threads of an executor; `elsewhere`: its other loads as well, so
+    that a caller that leads waits like the others.
     """
-    if threading.local is not me.kind:
-        me.adapt()  # before a ticket says whose it is
-    deadline = None if wait_timeout is None else monotonic() + wait_timeout
-    mine = Flight(key, table.name)
-    flight: Flight | None = mine
-    outcome: Outcome | None = None
-    cancelled = False
-    try:
-        while outcome is None:  # abandoned flights: somebody leads anew
-            if submit is not None and (mine.load is None or mine.over):
-                mine.signal = None  # it holds that ticket
-                run = partial(load, table, loader, args, kwargs)
-                mine = executor.queued(mine.again() if mine.over else mine, run)
-                del run  # what the loader raises holds this frame
-            outcome = table.claim(mine, board, look=look, aboard=False)
-            if outcome is None:
+
+    __slots__ = ("elsewhere", "serve", "source", "submit", "table", "wait_timeout")
+
+    def __init__(
+        self,
+        table: FlightTable,
+        loader: Callable[..., Any],
+        wait_timeout: float | None = None,
+        submit: Submit = _no_executor,
+        elsewhere: bool = False,
+    ) -> None:
+        self.table = table
+        self.load_with(loader)
+        self.wait_timeout = wait_timeout
+        self.submit = submit
+        self.elsewhere = elsewhere
+        self.serve = partial(serving.at_once, table, partial(waiting_load, self))
+
+    def load_with(self, loader: Callable[..., Any]) -> None:
+        """Have the next load, and all after it, call this loader."""
+        self.source: Source = direct(self.table, loader)
+
+    def call(self, call: Call, look: bool = True) -> Outcome:
+        """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do."""
+        if threading.local is not me.kind:
+            me.adapt()  # before a ticket says whose it is
+        table, elsewhere, thread = self.table, self.elsewhere, me.local.thread
+        deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
+        mine = Flight(call.key, table.name, waiting_load(self, call) if elsewhere else thread)
+        flight: Flight | None = mine
+        outer: Flight | None = None
+        landing: Landing | None = None
+        outcome: Outcome | None = None
+        cancelled = False
+        try:
+            while True:  # abandoned flights: somebody leads anew
+                outcome = table.claim(mine, board, look=look, aboard=False)
+                if outcome is not None:
+                    return outcome
                 flight = mine.following
-                if flight is None and submit is None:
-                    if is_held(mine.thread.lock):  # see `_locks`
-                        outcome = released(load, table, loader, args, kwargs, mine)
+                if flight is None:
+                    flight = mine
+                    if elsewhere:
+                        table.board(mine, board)
+                        mine.load.start(table, mine)  # type: ignore[attr-defined]
                     else:
-                        outcome = load(table, loader, args, kwargs, mine)
-                    table.land(mine, outcome)
-                else:
-                    if flight is None:
-                        assert submit is not None
-                        flight = mine
-                        locked(table.lock, _board_own, mine)
-                        executor.start(table, mine, submit)
-                    # Who would run the load itself need not wait for a thread; nor may a thread
-                    # of an executor wait for one of the same.
-                    runs = deadline is None or submit is None or me.local.thread.works
-                    if runs:
-                        executor.take_over(table, flight)
-                    wait(table, flight, mine.signal, deadline, runs)
-                    outcome = handed_over(flight.outcome, look)
-                    if outcome is None and flight is mine:
-                        landing.raise_interruption(mine)
-                        if cancelled:  # again: this thread will do
-                            submit, mine.signal = None, None
-                            mine = mine.again()
-                        cancelled = True
-        return serving.instead_of(table, outcome) if look and type(outcome) is Error else outcome
-    except WaitTimeout as late:
-        try:
-            instead = serving.out_of_patience(table, mine, look)
-        finally:
-            table.recover(mine, outcome)
-        if instead is None:
-            serving.explain(late, mine, wait_timeout)
+                        outer, thread.flight = thread.flight, mine
+                        try:
+                            if is_held(thread.lock):  # see `_locks`
+                                landing = released(self.source, mine, call)
+                            else:
+                                landing = self.source(mine, call)
+                        finally:
+                            thread.flight = None if outer is None or outer.over else outer
+                        table.land(mine, landing)
+                if not flight.over:
+                    # Who would run the load itself need not wait for a thread; nor may a thread of
+                    # an executor wait for one of the same.
+                    runs = deadline is None or not elsewhere or thread.works
+                    wait(table, flight, table.signal_of(mine), deadline, runs)
+                landing = flight.landing
+                if type(landing) is Loaded:  # in line: it has loaded a value, as nearly all have
+                    return landing
+                outcome = serving.take(table, landing, look, flight is mine)
+                if outcome is not None:
+                    return outcome
+                if flight is mine:
+                    table.signal_of(mine)  # not taken where it was over by then
+                    serving.raise_interruption(mine)
+                    elsewhere = elsewhere and not cancelled  # again: this thread will do
+                    cancelled = True
+                    load = waiting_load(self, call) if elsewhere else thread
+                    mine = Flight(call.key, table.name, load, following=mine)
+        except WaitTimeout as late:
+            try:
+                return serving.out_of_patience(table, mine, look, late, self.wait_timeout)
+            finally:
+                table.recover(mine, landing)
+        except BaseException:
+            table.recover(mine, landing)
             raise
-        return instead
-    except BaseException:
-        table.recover(mine, outcome)
-        raise
-    finally:
-        mine.signal = None  # it holds this ticket
-        # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
-        mine = flight = outcome = None  # type: ignore[assignment]
-
-
-def behind(
-    table: FlightTable,
-    loader: Callable[..., Any],
-    submit: Submit,
-    served: Aging[Any],
-    key: Hashable,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> bool:
-    """Start a refresh behind an entry that is served, unless somebody else did."""
-    if is_finalizing():
-        return False  # there are no threads any more
-    run = partial(load, table, loader, args, kwargs)
-    mine = executor.queued(Flight(key, table.name), run)
-    del run  # what the loader raises holds this frame
-    mine.unattended = True
-    try:
-        try:
-            if not table.claim_behind(mine, served):
-                return False
-            executor.start(table, mine, submit)
-            return True
-        except Exception as error:
-            mine.unattended = False  # it has not failed: the next caller tries again
-            table.recover(mine, None)
-            table.tell_once("a refresh could not be started", error=error)
-        return False
-    except BaseException:
-        table.recover(mine, None)  # once more, if that was interrupted
-        raise
-
-
-def _board_own(mine: Flight) -> None:
-    if not mine.over:  # whoever has joined it meanwhile may have run it
-        board(mine, mine)
-
-
-def load(
-    table: FlightTable,
-    loader: Callable[..., Any],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-    flight: Flight,
-) -> Outcome:
-    """What the loader returns or raises, as a value; interruptions pass through."""
-    thread = me.local.thread
-    outer = thread.flight
-    if outer is not None and outer.over:
-        outer = None  # an interruption has left it there
-    try:
-        thread.flight = flight
-        try:
-            value = loader(*args, **kwargs)
-        except Exception as error:
-            # Without this frame: the traceback starts at the loader.
-            assert error.__traceback__ is not None
-            failure = Error(error, error.__traceback__.tb_next)
-        else:
-            return landing.loaded(table, flight, value)
-        return landing.failed(table, flight, failure)
-    except Exception as error:  # of an option
-        return landing.spoilt(table, flight, without_us(error))
-    finally:
-        thread.flight = outer
-        # An exception holds its traceback, that the loader's frame, that this one: hold nothing.
-        failure = None  # type: ignore[assignment]
-        del table, flight, args, kwargs
+        finally:
+            if mine.signal is not None:
+                table.signal_of(mine)
+            # Breaks the ring (see Rings).
+            mine = flight = outer = landing = outcome = load = None  # type: ignore[assignment]
+            del call
 
 
 def wait(
@@ -212,10 +166,12 @@ def wait(
     deadline: float | None,
     runs: bool = False,
 ) -> None:
-    """Block until `flight` is over."""
+    """Block until `flight` is over. `runs`: rather run a load here that waits for a thread."""
+    if runs:
+        take_over(table, flight)
     check_frozen(flight)
     thread = me.local.thread
-    edge = Edge(this_thread(), flight)
+    edge = Edge(runners_here(), flight)
     try:
         with edge:
             if is_held(thread.lock):  # see `_locks`
@@ -223,7 +179,7 @@ def wait(
             else:
                 _wait(table, flight, waiters, deadline, edge, runs)
     finally:
-        del flight, waiters, edge  # an exception holds its traceback, that this frame
+        del flight, waiters, edge  # breaks the ring (see Rings)
 
 
 def _wait(
@@ -247,7 +203,7 @@ def _wait(
                 return
             edge.check()
             if runs:
-                executor.take_over(table, flight)  # who leads it was not that far before
+                take_over(table, flight)  # who leads it was not that far before
     except BaseException:
         if flight.over:  # perhaps interrupted between the two lines above
             waiters.wake()

@@ -38,7 +38,7 @@ FAULTS = [
         "off-by-key",
         "table.FlightTable._off",
         "fenced = not flights.remove(flight)",
-        "fenced = not flights.remove(flights.get(key) or flight)",
+        "fenced = not flights.remove(flights.of(key) or flight)",
         "1, one flight: a forgotten flight takes its successor off; a third load starts beside it",
         "group::a_forgotten_flight_never_takes_its_successor_off_the_table",
     ),
