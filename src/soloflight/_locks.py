@@ -143,7 +143,12 @@ def tell(
 ) -> None:
     """Have a warning logged, by `tell_all`. `args` are put into words then."""
     exc_info = None if error is None else (type(error), error, traceback or error.__traceback__)
-    me.local.thread.untold.append(partial(_log, text, args, exc_info))
+    log_later(partial(_log, text, args, exc_info))
+
+
+def log_later(record: Callable[[], object]) -> None:
+    """Have something called by `tell_all`."""
+    me.local.thread.untold.append(record)
 
 
 def tell_all() -> None:

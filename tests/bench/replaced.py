@@ -17,9 +17,8 @@ import pytest
 
 from soloflight import _locks, _runners
 from soloflight._entries import policy, store
-from soloflight._flights import serving, table
+from soloflight._flights import ledger, serving, table
 from soloflight._flights.flight import Flight
-from soloflight._sources import direct
 from soloflight._worlds import futures, pool, tasks, thread_loads, threads
 
 from .schedule import Dismissed, Place, Scheduler
@@ -194,7 +193,7 @@ PATCHES: list[tuple[Any, str, Any]] = [
     (pool, "Thread", Daemon),
     (pool, "queue", SimpleNamespace(SimpleQueue=Jobs)),
     (policy, "random", _random),
-    *((module, "tell", _tell) for module in (direct, pool, table, thread_loads)),
+    *((module, "tell", _tell) for module in (ledger, pool, thread_loads)),
 ]
 
 

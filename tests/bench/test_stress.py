@@ -354,4 +354,4 @@ def test_threads_and_futures_share_the_flights_of_a_group(seconds: float) -> Non
 
     crowd(seconds, act)
     until(lambda: len(group) == 0)
-    assert group._table.counts.led.total() >= tally(done)
+    assert group._table.ledger.misses.total() >= tally(done)

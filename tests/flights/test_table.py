@@ -381,7 +381,7 @@ def test_landing_twice_counts_an_error_once() -> None:
     table.claim(mine, threads.board, look=False, aboard=False)
     for _ in range(2):
         table.land(mine, Failed(Error(Boom(), None)))
-    assert table.counts.errors == 1
+    assert table.ledger.errors == 1
 
 
 def test_a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line() -> None:

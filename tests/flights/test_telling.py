@@ -176,7 +176,7 @@ def test_a_handler_that_raises_changes_nothing(clock: Clock, handled: Any, what:
         if what == "could not be started":
             clock.advance(15)
             core = stale._core
-            core.table.tell_once("a refresh could not be started", error=RuntimeError())
+            core.table.ledger.tell_once("a refresh could not be started", error=RuntimeError())
         else:
             clock.advance(65)
             assert stale() == "old"

@@ -9,7 +9,6 @@ from typing import Any, cast
 from .._entries.index import Scoped
 from .._entries.shelf import Shelf
 from .._flights.flight import Call
-from .._flights.stats import Stats
 from .._flights.table import FlightTable
 from .._worlds.tasks import Tasks
 from .._worlds.threads import Threads
@@ -42,7 +41,6 @@ class Core:
         self.copy: Callable[[Any], Any] = copy or (lambda value: value)
         self.function: Any = None  # what stands for the loader
         self.for_methods = for_methods  # an option was given that has a meaning only there
-        self._before: Stats | None = None  # what had been counted at the last `cache_clear`
         self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
         self._faces: dict[Face, tuple[Any, Callable[..., Call]]] = {}
         self._names: dict[str, Any] = {"core": self}
@@ -52,8 +50,8 @@ class Core:
         if shelf is not None:
             dead = shelf.dead
             self._names |= shelf.names() | {
-                "stale": table.counts.stale.counter,
-                "on_error": table.counts.stale_on_error.counter,
+                "stale": table.ledger.stale_hits.counter,
+                "on_error": table.ledger.stale_on_error.counter,
                 "copy": copy,
             }
         self.instances = Instances(spec.name, dead)
@@ -64,34 +62,6 @@ class Core:
     def load_with(self, loader: Any) -> None:
         """Have the next load, and all after it, call this loader."""
         self.world.load_with(loader)
-
-    def stats(self) -> Stats:
-        """What was counted since `count_anew`. Under the lock of the table."""
-        total = self._total()
-        return total if self._before is None else total.since(self._before)
-
-    def count_anew(self) -> None:
-        # The counters themselves go on: hits take no lock, and none may be lost.
-        self._before = self._total()
-
-    def _total(self) -> Stats:
-        counts, shelf = self.table.counts, self.table.shelf
-        return Stats(
-            hits=0 if shelf is None else shelf.hits,
-            misses=counts.led.total(),
-            joined=counts.joined,
-            errors=counts.errors,
-            store_errors=0 if shelf is None else shelf.failures,
-            refreshes=counts.refreshes.total(),
-            early_refreshes=counts.early.total(),
-            stale_hits=counts.stale.total(),
-            stale_on_error=counts.stale_on_error.total(),
-            negative_hits=counts.negative.total(),
-            fenced=counts.fenced,
-            abandoned=counts.abandoned,
-            timeouts=counts.timeouts.total(),
-            load_seconds=counts.seconds,
-        )
 
     def clear_of(self, instance: object) -> None:
         """Clear what was called on an instance, or on those that share its keys."""

@@ -43,7 +43,7 @@ class FlightSurface(Generic[P, R]):
 
     def stats(self) -> Stats:
         """Counts since the decoration, or since the last ``cache_clear()``."""
-        return critical(self._core.table.lock, self._core.stats)
+        return critical(self._core.table.lock, self._core.table.ledger.stats)
 
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         where it ends.
         """
         self.clear()
-        critical(self._core.table.lock, self._core.count_anew)
+        critical(self._core.table.lock, self._core.table.ledger.count_anew)
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Load now, or join a flight in progress, and return the new value.
@@ -136,8 +136,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         if refused is not None:
             raise refused
         key = self._bind(*args, **kwargs).key
-        policy, now, counts = core.shelf.policy, core.shelf.timer(), core.table.counts
-        cost = counts.seconds / (counts.led.total() or 1)  # that of a load so far, on average
+        policy, now, cost = core.shelf.policy, core.shelf.timer(), core.table.ledger.mean_cost()
         core.table.put(key, policy.entry(core.copy(value), now, cost))
 
     @overload
@@ -166,7 +165,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         return critical(self._core.table.lock, self._cache_info)
 
     def _cache_info(self) -> CacheInfo:
-        stats, shelf = self._core.stats(), self._core.shelf
+        stats, shelf = self._core.table.ledger.stats(), self._core.shelf
         maxsize = getattr(shelf.cache, "maxsize", None)
         unlimited = maxsize == inf  # functools says None
         return CacheInfo(stats.hits, stats.misses, None if unlimited else maxsize, shelf.size())

@@ -20,13 +20,20 @@ from typing import Any, Protocol
 
 from .._durations import number
 from .._interruptions import is_interruption, users_errors
-from .._locks import tell
 from .._runners import RLock
-from .._tally import Tally
 from .entry import Aging, Entry
 from .index import DROPPED, GONE, Index, Ref, Scoped
 from .policy import Policy
 from .store import ALL, NONE, SIZE, Cache, Store
+
+
+class Ledger(Protocol):
+    """Where what becomes of the entries is told."""
+
+    hits: Any
+
+    def fail_to_store(self, error: Exception) -> None: ...
+    def tell_once(self, text: str, *args: object, error: Exception | None = None) -> None: ...
 
 
 class Right(Protocol):
@@ -53,9 +60,7 @@ class Shelf:
         self.index = Index()
         self.ttu = store.ttu
         self.instances: Callable[[], list[Index]] = list
-        self.hit = Tally()
-        self.failures = 0  # values that could not be stored
-        self.troubles = 0  # other errors of the cache
+        self.ledger: Ledger  # of the table that it belongs to
         # Written by callbacks of weak references, without the lock, wherever they run:
         self.dropped: deque[Ref] = deque()
 
@@ -71,10 +76,6 @@ class Shelf:
     def dead(self) -> deque[Index]:
         """Where the indexes of dead instances go."""
         return self._store.dead
-
-    @property
-    def hits(self) -> int:
-        return self.hit.total()
 
     @property
     def ordered(self) -> bool:
@@ -93,7 +94,7 @@ class Shelf:
             "get": self.index.get,
             "now": self.timer,
             "note": self._store.hit.append,
-            "counter": self.hit.counter,
+            "counter": self.ledger.hits.counter,
         }
 
     def size(self) -> float:
@@ -129,7 +130,7 @@ class Shelf:
         now = self.timer()
         if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):
             return None
-        next(self.hit.counter)
+        next(self.ledger.hits.counter)
         return entry
 
     def store(self, key: Hashable, entry: Entry[Any], right: Right | None = None) -> None:
@@ -236,18 +237,13 @@ class Shelf:
                 index.pop(short, None)
 
     def failed(self, error: Exception) -> None:
-        """Count a store that failed, and warn of the first."""
-        self.failures += 1
-        if self.failures == 1:
-            text = "%s: a value was loaded but could not be stored (no further warnings)"
-            tell(text, self.name, error=error)
+        """A store has failed."""
+        self.ledger.fail_to_store(error)
 
     def troubled(self, error: Exception) -> None:
-        """Count what the cache raised where nothing was stored, and warn of the first."""
-        self.troubles += 1
-        if self.troubles == 1:
-            text = "%s: its cache raised, but not for a value that was stored (no further warnings)"
-            tell(text, self.name, error=error)
+        """The cache raised where nothing was stored."""
+        text = "its cache raised, but not for a value that was stored"
+        self.ledger.tell_once(text, error=error)
 
     def forked(self) -> None:
         self._store.forked(self)

@@ -10,7 +10,7 @@ from .._durations import told
 from .._entries.entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
 from ..exceptions import WaitTimeout
 from .flight import Call, Flight, Load
-from .landing import Landing, Outcome
+from .landing import Outcome
 from .table import FlightTable
 
 
@@ -31,31 +31,29 @@ def at_once(
 ) -> Outcome | None:
     """What a call gets of an entry that is not calm; None: it has to load."""
     assert table.shelf is not None
-    counts, policy = table.counts, table.shelf.policy
+    ledger, policy = table.ledger, table.shelf.policy
     draw = policy.draw(entry.cost) if policy.early_refresh else 0.0
     what = state(entry, now, draw)
     if what is EXPIRED or what is ON_ERROR:
         return None
+    started = ""
     # (When the interpreter ends, nothing is started any more.)
     if (what is EARLY or what is STALE) and not is_finalizing():
         # (In line: nearly always there is none.)
         flight = table.refreshing(call.key) if hash(call.key) in table.flights else None
         if flight is not None:
             if long := flight.load.hurry():
-                table.tell_once(
+                ledger.tell_once(
                     "a refresh has waited for more than %s s for a thread: loads that hang have "
                     "taken them; give loaders a timeout, and see max_flight_age",
                     f"{long:g}",
                 )
         elif (load := behind(call)) is not None:
             if _refresh(table, Flight(call.key, table.name, load, is_refresh=True), load, entry):
-                next(counts.led.counter)
-                next(counts.refreshes.counter)
-                if what is EARLY:
-                    next(counts.early.counter)
+                started = "early" if what is EARLY else "stale"
         elif what is STALE:
             return None
-    counts.serve(entry, now)
+    ledger.serve(call.key, entry, now, started)
     return entry if type(entry) is Aging else entry.handed()
 
 
@@ -69,19 +67,20 @@ def _refresh(table: FlightTable, mine: Flight, load: StartedLoad, served: Aging[
             return True
         except Exception as error:
             table.call_off(mine)
-            table.tell_once("a refresh could not be started", error=error)
+            table.ledger.tell_once("a refresh could not be started", error=error)
         return False
     except BaseException:
         table.recover(mine, None)  # once more, if that was interrupted
         raise
 
 
-def take(table: FlightTable, landing: Landing | None, look: bool, own: bool) -> Outcome | None:
+def take(table: FlightTable, flight: Flight, look: bool, own: bool) -> Outcome | None:
     """What a call gets of a flight that has landed; None: it has to load itself."""
+    landing = flight.landing
     if landing is None:
         return None
     if look and landing.instead is not None:
-        next(table.counts.stale_on_error.counter)
+        table.ledger.serve_instead(flight.key)
     return landing.taken(look, own)
 
 
@@ -90,12 +89,12 @@ def out_of_patience(
 ) -> Outcome:
     """What a call gets that would wait no longer; raises `late` where there is nothing."""
     try:
-        next(table.counts.timeouts.counter)
         flight = mine.following or mine
+        table.ledger.time_out(flight)
         if look and table.shelf is not None and table.shelf.policy.aging:
             entry = table.shelf.alive(mine.key)
             if entry is not None:
-                table.counts.serve(entry, table.shelf.timer())
+                table.ledger.serve(mine.key, entry, table.shelf.timer())
                 table.go_on(flight)  # before its last caller leaves
                 return entry.handed()
         # The message shows a key: only now is it sure that somebody sees it.

@@ -1,54 +1,9 @@
-"""What a function counts."""
+"""What `stats()` and `cache_info()` return."""
 
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import Any, NamedTuple
-
-from .._entries.entry import Entry, Raising
-from .._tally import Tally
-
-
-class Counts:
-    """What is counted of a table, besides the hits (those the shelf has)."""
-
-    __slots__ = (
-        "abandoned",
-        "early",
-        "errors",
-        "fenced",
-        "joined",
-        "led",
-        "negative",
-        "refreshes",
-        "seconds",
-        "stale",
-        "stale_on_error",
-        "timeouts",
-    )
-
-    def __init__(self) -> None:
-        # Without a lock:
-        self.led = Tally()
-        self.stale = Tally()
-        self.stale_on_error = Tally()
-        self.early = Tally()
-        self.negative = Tally()
-        self.refreshes = Tally()
-        self.timeouts = Tally()
-        # Under the lock of the table:
-        self.joined = 0
-        self.errors = 0
-        self.fenced = 0
-        self.abandoned = 0
-        self.seconds = 0.0
-
-    def serve(self, entry: Entry[Any], now: float) -> None:
-        """Count what an entry was that answered a call at once."""
-        if isinstance(entry, Raising):
-            next(self.negative.counter)
-        elif not now < entry.fresh_until:
-            next((self.stale if now < entry.stale_until else self.stale_on_error).counter)
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)

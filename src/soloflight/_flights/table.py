@@ -47,15 +47,15 @@ from .._entries.entry import Aging, Entry
 from .._entries.index import Index
 from .._entries.shelf import Shelf
 from .._interruptions import users_errors
-from .._locks import critical, exiting, is_held, locked, register, tell, tell_all
+from .._locks import critical, exiting, is_held, locked, register, tell_all
 from .._outcome import Error
 from .._runners import NOBODY, Home, RLock, Trust, me
 from ..exceptions import FlightError, WaitTimeout
 from .by_key import Flights
 from .flight import Flight, FlightInfo, Waiters
 from .landing import Failed, Found, Landing, Outcome
+from .ledger import Ledger
 from .overdue import Overdue
-from .stats import Counts
 
 Board = Callable[[dict[Hashable, Waiters], Flight], Any]
 """``board(waiters, mine)``: put the call that brought `mine` among these; returns what wakes it."""
@@ -66,14 +66,13 @@ class FlightTable:
 
     __slots__ = (
         "__weakref__",
-        "counts",
         "flights",
+        "ledger",
         "lock",
         "name",
         "overdue",
         "shelf",
         "timer",
-        "told",
         "trust",
     )
 
@@ -87,8 +86,9 @@ class FlightTable:
         self.name = name
         self.shelf = shelf
         self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
-        self.counts = Counts()
-        self.told: set[str] = set()  # what is told once
+        self.ledger = Ledger(name)
+        if shelf is not None:
+            shelf.ledger = self.ledger
         self.trust = Trust()
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
@@ -117,13 +117,17 @@ class FlightTable:
             flight = self._replaced(self.overdue, flight, mine)
         if flight is not mine:
             locked(self.lock, self._follow, flight, mine, board, abandoned is None)
+            if self.ledger.observer is not None:
+                tell_all()
             return None
         if look and self.shelf is not None:
             entry = self.shelf.look(mine.key)
             if entry is not None:
                 return self._hit(mine, entry)
         mine.since = self.timer()
-        next(self.counts.led.counter)
+        next(self.ledger.misses.counter)
+        if self.ledger.observer is not None:
+            self.ledger.observe("led", mine.key)
         if aboard:
             mine.signal = board(mine.waiters, mine)
         return None
@@ -139,7 +143,7 @@ class FlightTable:
     def _hit(self, mine: Flight, entry: Entry[Any]) -> Outcome:
         found = entry.handed()
         if type(entry) is not Entry:
-            self.counts.serve(entry, self.timer())
+            self.ledger.serve(mine.key, entry, self.timer())
         # Whoever follows: takes the value as well, or looks again.
         taken = None if isinstance(found, Error) else Found(found.value)
         self.land(mine, taken)
@@ -147,7 +151,8 @@ class FlightTable:
 
     def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
         mine.following = flight
-        self.counts.joined += first
+        if first:
+            self.ledger.join(flight)
         if not flight.over:
             mine.signal = board(flight.waiters, mine)
         else:
@@ -227,6 +232,7 @@ class FlightTable:
             if flight.load.withdraw():
                 self.land(flight, None)  # it has not even begun
             elif not locked(self.lock, self._let_go, overdue, flight):
+                self.ledger.refuse(flight)
                 raise overdue.too_many(flight)
             flight = self.flights.enter(mine)
         return flight
@@ -236,7 +242,7 @@ class FlightTable:
         if self.flights.has(flight) and not flight.over:
             if overdue.is_full(flight):
                 return False
-            if self._fence(flight):
+            if self._fence(flight, "too old"):
                 overdue.add(flight)
         self._clean(flight)
         return True
@@ -304,10 +310,13 @@ class FlightTable:
                     flight.landing = landing
                     flight.over = True  # last: who follows looks at it without the lock
                     if landing is not None:
-                        self.counts.seconds += landing.took
-                        self.counts.errors += type(landing) is Failed
+                        self.ledger.load_seconds += landing.took
+                        self.ledger.errors += type(landing) is Failed
                     elif flight.since is not None:
-                        self.counts.abandoned += 1
+                        self.ledger.abandoned += 1
+                    if self.ledger.observer is not None and flight.since is not None:
+                        what = "abandoned" if landing is None else "landed"
+                        self.ledger.observe(what, flight.key, landing and landing.outcome)
                     if self.overdue is not None:
                         self.overdue.remove(flight)
 
@@ -380,6 +389,7 @@ class FlightTable:
     def _leave(self, flight: Flight, mine: Flight) -> bool:
         if flight.over:
             return False
+        self.ledger.leave(flight)
         for waiters in list(flight.waiters.values()):
             waiters.callers.pop(mine, None)
         if flight.is_refresh or flight.load.goes_on() or flight.aboard():
@@ -395,7 +405,7 @@ class FlightTable:
         return critical(self.lock, self._forget, key)
 
     def _forget(self, key: Hashable) -> bool:
-        flight = self._take_off(key)
+        flight = self._take_off(key, "forget")
         if flight is None:
             return False
         if self.shelf is not None and flight.landing is not None:
@@ -410,12 +420,12 @@ class FlightTable:
 
     def _invalidate(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
         assert self.shelf is not None
-        fenced = self._take_off(key) is not None
+        fenced = self._take_off(key, "invalidate") is not None
         try:
             entry = self.shelf.drop(key)
             self.shelf.tidy()
         finally:
-            fenced = self._take_off(key) is not None or fenced
+            fenced = self._take_off(key, "invalidate") is not None or fenced
         return fenced, entry
 
     def put(self, key: Hashable, entry: Entry[Any] | None) -> None:
@@ -425,7 +435,7 @@ class FlightTable:
 
     def _put(self, key: Hashable, entry: Entry[Any] | None) -> Entry[Any] | None:
         assert self.shelf is not None
-        self._take_off(key)
+        self._take_off(key, "put")
         try:
             old = self.shelf.drop(key)
             if entry is not None and (self.shelf.ttu is None or self.shelf.limit(key, entry)):
@@ -433,7 +443,7 @@ class FlightTable:
             else:
                 self.shelf.tidy()
         finally:
-            self._take_off(key)
+            self._take_off(key, "put")
         return old
 
     def clear(
@@ -461,36 +471,29 @@ class FlightTable:
             self._take_all_off(belongs)
         return old
 
-    def _take_off(self, key: Hashable) -> Flight | None:
+    def _take_off(self, key: Hashable, why: str) -> Flight | None:
         """Fence the flight of `key`."""
         if hash(key) not in self.flights:
             return None
         while (flight := self.flights.of(key)) is not None:
-            if self._fence(flight):  # else it has landed, in a key's __eq__, and left to another
+            if self._fence(flight, why):  # or it has landed, in a key's __eq__, and left to another
                 return flight
         return None
 
     def _take_all_off(self, belongs: Callable[[Hashable], bool] | None) -> None:
         for flight in self.flights.all():
             if belongs is None or belongs(flight.key):
-                self._fence(flight)
+                self._fence(flight, "clear")
 
-    def _fence(self, flight: Flight) -> bool:
+    def _fence(self, flight: Flight, why: str) -> bool:
         """Take a flight off before it has landed; whether it was there."""
         if not self.flights.remove(flight):
             return False
         flight.fenced = True
-        self.counts.fenced += 1
+        self.ledger.fence(flight, why)
         return True
 
     # Besides
-
-    def tell_once(self, text: str, *args: object, error: Exception | None = None) -> None:
-        """Log what is wrong with this function as a whole."""
-        if text not in self.told:
-            self.told.add(text)
-            tell(f"%s: {text} (no further warnings)", self.name, *args, error=error)
-            tell_all()
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is under way."""

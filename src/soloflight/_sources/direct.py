@@ -21,7 +21,6 @@ from .._flights.flight import Call, Flight
 from .._flights.landing import Failed, Landing
 from .._flights.table import FlightTable
 from .._interruptions import users_errors
-from .._locks import tell
 from .._outcome import Error, Value, without_us
 from .for_one import PLAIN, refusal
 
@@ -122,6 +121,8 @@ def loaded(table: FlightTable, flight: Flight, value: Any) -> Loaded:
             took = 0.0  # a clock may be set back
         shelf = table.shelf
         entry = None if shelf is None else shelf.policy.entry(value, now, took)
+        if table.ledger.outage:
+            table.ledger.load_again()
         return Loaded(value, entry, took)
     finally:
         del table, flight, value  # the frame of an option that raises holds this one
@@ -148,7 +149,7 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Failed:
             wrong.__context__ = error.exception.with_traceback(error.traceback)
             raise
         if instead is not None or flight.is_refresh:
-            _tell(flight, error)
+            table.ledger.fail_to_reload(flight, error)
         return Failed(error, None, took, instead)
     finally:
         del table, flight, error
@@ -164,7 +165,7 @@ def spoilt(table: FlightTable, flight: Flight, error: Error) -> Failed:
         now = table.timer()
     if flight.is_refresh and table.shelf is not None:
         _held_off(table, table.shelf, flight, error, now)
-        _tell(flight, error)
+        table.ledger.fail_to_reload(flight, error)
     return Failed(error, None, max(0.0, now - flight.since))
 
 
@@ -198,8 +199,3 @@ def _held_off(
         return Value(entry.value)
     finally:
         del table, shelf, flight, error, raised  # as in `loaded`
-
-
-def _tell(flight: Flight, error: Error) -> None:
-    """Have it logged once the flight has landed."""
-    tell("%s: a reload failed", flight, error=error.exception, traceback=error.traceback)

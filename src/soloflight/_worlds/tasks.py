@@ -141,7 +141,7 @@ class Tasks:
                 landing = flight.landing
                 if type(landing) is Loaded:  # as in `Threads.call`
                     return landing
-                outcome = serving.take(table, landing, look, flight.load.runner is here)
+                outcome = serving.take(table, flight, look, flight.load.runner is here)
                 if outcome is not None:
                     return outcome
                 if flight is mine:
@@ -167,7 +167,7 @@ class Tasks:
         if table.trust.is_hurt():
             ends_early = table.trust.may_end_early(here)
             # Only now: at the end of a program nobody needs to know.
-            table.tell_once(
+            table.ledger.tell_once(
                 "a refresh was abandoned, cancelled or ended with its event loop; where loops live "
                 "no longer than a call, stale hits load in the foreground"
             )

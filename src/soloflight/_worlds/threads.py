@@ -133,7 +133,7 @@ class Threads:
                 landing = flight.landing
                 if type(landing) is Loaded:  # in line: it has loaded a value, as nearly all have
                     return landing
-                outcome = serving.take(table, landing, look, flight is mine)
+                outcome = serving.take(table, flight, look, flight is mine)
                 if outcome is not None:
                     return outcome
                 if flight is mine:
