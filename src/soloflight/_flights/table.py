@@ -211,6 +211,8 @@ class FlightTable:
             self.land(mine, None)
             return False
         mine.since = self.timer()
+        if self.ledger.observer is not None:
+            self.ledger.observe("led", mine.key, "refresh")
         return True
 
     def call_off(self, mine: Flight) -> None:
