@@ -1,4 +1,4 @@
-"""What runs loads: threads, and event loops, which we hold weakly.
+"""Loads, and what runs them: threads, and event loops, which we hold weakly.
 
 A *runner* is what has to go on for a load to go on. Whoever waits asks it whether it still can.
 """
@@ -33,10 +33,46 @@ class Runner(Hashable, Protocol):
         ...
 
 
-class Thread:
+class Load:
+    """Who runs the load of a flight. A flight always has one.
+
+    The table and those who wait ask it what they need to know, and never of what kind it is: so a
+    load that runs elsewhere, in a batch say, is another class, and no other branch in their code.
+    What is here is said of one that its caller runs itself.
+    """
+
+    __slots__ = ()
+    runner: Any
+    """The `Runner` that has to go on for it to go on."""
+
+    def goes_on(self) -> bool:
+        """Whether it does when nobody waits for it any more."""
+        return True
+
+    def is_on_its_own(self) -> bool:
+        """Whether it begins, or has begun, without the caller that started it."""
+        return False
+
+    def withdraw(self) -> bool:
+        """Whether it has not begun; then it never will."""
+        return False
+
+    def hurry(self) -> float:
+        """Get it a thread, where it has waited for one for more than so many seconds; else 0."""
+        return 0.0
+
+    def cancel(self) -> None:
+        """End it, where that can be done."""
+
+    def interruption(self) -> BaseException | None:
+        """What it was interrupted by, once, for the caller that started it."""
+        return None
+
+
+class Thread(Load):
     """A thread as we know it. (Its ident may be that of one which ended.)
 
-    It is the `Load` of the flights that it leads itself: there is nothing else to that.
+    It is the load of the flights that it leads itself: nothing is made for that.
     """
 
     __slots__ = ("eager", "flight", "lock", "untold", "works")
@@ -48,34 +84,13 @@ class Thread:
         self.eager = False  # a task of ours takes its first step on its stack
         self.works = False  # it runs a load for an executor
 
-    @property
-    def runner(self) -> Thread:
-        return self
+    runner = property(lambda self: self)
 
     def is_gone(self) -> bool:
         return False
 
     def is_frozen(self) -> bool:
         return is_finalizing() and self not in (me.local.thread, NOBODY)
-
-    # As a load:
-
-    def goes_on(self) -> bool:
-        return True
-
-    def is_on_its_own(self) -> bool:
-        return False
-
-    def withdraw(self) -> bool:
-        return False
-
-    def hurry(self) -> float:
-        return 0.0
-
-    def cancel(self) -> None: ...
-
-    def interruption(self) -> BaseException | None:
-        return None  # it strikes its caller by itself
 
 
 class _Me:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .._runners import Runner
+from .._runners import Load
 from .._shown import shown
 
 if TYPE_CHECKING:
@@ -22,42 +22,6 @@ class Call(NamedTuple):
     key: Hashable
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-
-
-class Load(Protocol):
-    """Who runs the load of a flight. A flight always has one.
-
-    A thread that leads is the load itself; others wait for a thread, or run in a task. The table
-    and those who wait ask it what they need to know, and never of what kind it is: so a load that
-    runs elsewhere, in a batch say, is another class, and no other branch in their code.
-    """
-
-    @property
-    def runner(self) -> Runner:
-        """What has to go on for it to go on."""
-        ...
-
-    def goes_on(self) -> bool:
-        """Whether it does when nobody waits for it any more."""
-        ...
-
-    def is_on_its_own(self) -> bool:
-        """Whether it begins, or has begun, without the caller that started it."""
-        ...
-
-    def withdraw(self) -> bool:
-        """Whether it has not begun; then it never will."""
-        ...
-
-    def hurry(self) -> float:
-        """Get it a thread, where it has waited for one for more than so many seconds; else 0."""
-        ...
-
-    def cancel(self) -> None: ...
-
-    def interruption(self) -> BaseException | None:
-        """What it was interrupted by, once, for the caller that started it."""
-        ...
 
 
 class Waiters(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from .._entries.entry import Entry
 from .._outcome import Error, Value
@@ -10,7 +10,7 @@ from .._outcome import Error, Value
 Outcome = Value[Any] | Error
 
 
-class Landing(Protocol):
+class Landing:
     """What a flight lands with: what its callers get, and the entry to be stored, if any.
 
     The two are not the same: an exception may be stored, or a stale value be handed out in place of
@@ -18,26 +18,17 @@ class Landing(Protocol):
     makes a landing decides that, and the table needs to know nothing of it.
     """
 
-    @property
-    def outcome(self) -> Outcome:
-        """What the caller that leads gets."""
-        ...
-
-    @property
-    def entry(self) -> Entry[Any] | None: ...
-    @property
-    def took(self) -> float:
-        """The seconds of the load."""
-        ...
-
-    @property
-    def instead(self) -> Value[Any] | None:
-        """What a caller gets in place of an error, where an entry will do."""
-        ...
+    __slots__ = ()
+    outcome: Any
+    entry: Entry[Any] | None = None
+    took = 0.0
+    """The seconds of the load."""
+    instead: Value[Any] | None = None
+    """What a caller gets in place of an error, where an entry will do."""
 
     def is_newer(self) -> bool:
         """Whether what is in the cache is out of date, though nothing takes its place."""
-        ...
+        return False
 
     def taken(self, look: bool, own: bool) -> Outcome | None:
         """What a caller gets; None: it has to load itself.
@@ -45,32 +36,24 @@ class Landing(Protocol):
         `look`: whether an entry will do; `own`: whether it may have the very object that others of
         its thread have.
         """
-        ...
+        raise NotImplementedError
 
 
-class Found(Value[Any]):
+class Found(Value[Any], Landing):
     """It was no load: the value was in the cache after all."""
 
     __slots__ = ()
-    entry: Entry[Any] | None = None
-    took = 0.0
-    instead: Value[Any] | None = None
+    outcome = property(lambda self: self)
 
-    @property
-    def outcome(self) -> Value[Any]:
-        return self
-
-    def is_newer(self) -> bool:
-        return False
-
-    def taken(self, look: bool, own: bool) -> Value[Any] | None:
+    def taken(self, look: bool, own: bool) -> Outcome | None:
         return self if look else None
 
 
-class Failed:
+class Failed(Landing):
     """An error, which may be an answer and be stored."""
 
     __slots__ = ("entry", "instead", "outcome", "took")
+    outcome: Error
 
     def __init__(
         self,
@@ -84,10 +67,7 @@ class Failed:
         self.took = took
         self.instead = instead
 
-    def is_newer(self) -> bool:
-        return False
-
-    def taken(self, look: bool, own: bool) -> Outcome | None:
+    def taken(self, look: bool, own: bool) -> Outcome:
         if look and self.instead is not None:
             return self.instead
         return self.outcome if own else self.outcome.for_another()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import fields
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
@@ -83,22 +84,8 @@ class Ledger:
         self._before = self._total()
 
     def _total(self) -> Stats:
-        return Stats(
-            hits=self.hits.total(),
-            misses=self.misses.total(),
-            joined=self.joined,
-            errors=self.errors,
-            store_errors=self.store_errors,
-            refreshes=self.refreshes.total(),
-            early_refreshes=self.early_refreshes.total(),
-            stale_hits=self.stale_hits.total(),
-            stale_on_error=self.stale_on_error.total(),
-            negative_hits=self.negative_hits.total(),
-            fenced=self.fenced,
-            abandoned=self.abandoned,
-            timeouts=self.timeouts.total(),
-            load_seconds=self.load_seconds,
-        )
+        counts = (getattr(self, field.name) for field in fields(Stats))
+        return Stats(*(n.total() if isinstance(n, Tally) else n for n in counts))
 
     def mean_cost(self) -> float:
         """The seconds that a load took so far, on average; 0 where there was none."""
@@ -128,13 +115,6 @@ class Ledger:
     def fence(self, flight: Flight, why: str) -> None:
         self.fenced += 1
         self.observe("fenced", flight.key, why)
-
-    def leave(self, flight: Flight) -> None:
-        self.observe("left", flight.key)
-
-    def refuse(self, flight: Flight) -> None:
-        """A call may not start one more load, as too many of its key hang."""
-        self.observe("refused", flight.key)
 
     def time_out(self, flight: Flight) -> None:
         """A call waits no longer."""

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from sys import is_finalizing
-from typing import Any, Protocol
+from typing import Any
 
 from .._durations import told
 from .._entries.entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
 from ..exceptions import WaitTimeout
-from .flight import Call, Flight, Load
+from .flight import Call, Flight
 from .landing import Outcome
 from .table import FlightTable
 
-
-class StartedLoad(Load, Protocol):
-    """One that does not run in the thread of its caller."""
-
-    def start(self, table: FlightTable, flight: Flight) -> None:
-        """Have it run elsewhere; raises what keeps it from that."""
-        ...
-
-
-Behind = Callable[[Call], StartedLoad | None]
+Behind = Callable[[Call], Any]
 """Makes the load of a refresh; None: there can be none, so the caller has to load."""
 
 
@@ -57,7 +48,7 @@ def at_once(
     return entry if type(entry) is Aging else entry.handed()
 
 
-def _refresh(table: FlightTable, mine: Flight, load: StartedLoad, served: Aging[Any]) -> bool:
+def _refresh(table: FlightTable, mine: Flight, load: Any, served: Aging[Any]) -> bool:
     """Start a refresh behind an entry that is served, unless somebody else did."""
     try:
         try:

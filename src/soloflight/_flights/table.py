@@ -234,7 +234,7 @@ class FlightTable:
             if flight.load.withdraw():
                 self.land(flight, None)  # it has not even begun
             elif not locked(self.lock, self._let_go, overdue, flight):
-                self.ledger.refuse(flight)
+                self.ledger.observe("refused", flight.key)
                 raise overdue.too_many(flight)
             flight = self.flights.enter(mine)
         return flight
@@ -391,7 +391,7 @@ class FlightTable:
     def _leave(self, flight: Flight, mine: Flight) -> bool:
         if flight.over:
             return False
-        self.ledger.leave(flight)
+        self.ledger.observe("left", flight.key)
         for waiters in list(flight.waiters.values()):
             waiters.callers.pop(mine, None)
         if flight.is_refresh or flight.load.goes_on() or flight.aboard():

@@ -18,7 +18,7 @@ from typing import Any
 from .._entries.entry import Aging, Entry
 from .._entries.shelf import Shelf
 from .._flights.flight import Call, Flight
-from .._flights.landing import Failed, Landing
+from .._flights.landing import Failed, Landing, Outcome
 from .._flights.table import FlightTable
 from .._interruptions import users_errors
 from .._outcome import Error, Value, without_us
@@ -28,25 +28,21 @@ Source = Callable[[Flight, Call], Landing]
 AsyncSource = Callable[[Flight, Call], Coroutine[Any, Any, Landing]]
 
 
-class Loaded(Value[Any]):
+class Loaded(Value[Any], Landing):
     """A value that was loaded. It is its own outcome: one object less in every miss."""
 
     __slots__ = ("entry", "took")
-    instead: Value[Any] | None = None
+    outcome = property(lambda self: self)
 
     def __init__(self, value: Any, entry: Entry[Any] | None = None, took: float = 0.0) -> None:
         self.value = value
         self.entry = entry
         self.took = took
 
-    @property
-    def outcome(self) -> Value[Any]:
-        return self
-
     def is_newer(self) -> bool:
         return True
 
-    def taken(self, look: bool, own: bool) -> Value[Any] | None:
+    def taken(self, look: bool, own: bool) -> Outcome:
         return self
 
 

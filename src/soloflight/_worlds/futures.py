@@ -19,37 +19,20 @@ from .._flights.table import FlightTable
 from .._flights.waits import check_frozen
 from .._locks import critical, tell, tell_all
 from .._outcome import Error
-from .._runners import NOBODY, me
+from .._runners import NOBODY, Load, me
 from .._sources.direct import Source
 from . import threads
 
 R = TypeVar("R")
 
 
-class _Load:
-    """A load on a thread that its future has started."""
+class _Load(Load):
+    """A load on a thread that its future has started. (That gets what interrupts it, by itself.)"""
 
     __slots__ = ("runner",)
 
     def __init__(self) -> None:
         self.runner = NOBODY  # until it has its thread
-
-    def goes_on(self) -> bool:
-        return True
-
-    def is_on_its_own(self) -> bool:
-        return False
-
-    def withdraw(self) -> bool:
-        return False
-
-    def hurry(self) -> float:
-        return 0.0
-
-    def cancel(self) -> None: ...
-
-    def interruption(self) -> BaseException | None:
-        return None  # its future has it already
 
     def run(
         self,

@@ -18,7 +18,7 @@ from .._flights.flight import Call, Flight
 from .._flights.landing import Failed, Landing
 from .._flights.serving import raise_interruption
 from .._flights.table import FlightTable
-from .._runners import HELD, Held, Home, held_by, me
+from .._runners import HELD, Held, Home, Load, held_by, me
 from .._sources.direct import AsyncSource
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
@@ -37,7 +37,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=loads.clear)
 
 
-class TaskLoad:
+class TaskLoad(Load):
     """A load in a task of its own."""
 
     __slots__ = ("_call", "_eager", "_interruption", "_source", "_started", "_task", "runner")
@@ -56,13 +56,6 @@ class TaskLoad:
 
     def is_on_its_own(self) -> bool:
         return self._started
-
-    def withdraw(self) -> bool:
-        """Its task has begun, or takes care of that itself."""
-        return False
-
-    def hurry(self) -> float:
-        return 0.0
 
     def cancel(self) -> None:
         task = None if self._task is None else self._task()

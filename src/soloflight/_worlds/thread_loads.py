@@ -7,13 +7,13 @@ from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from .._flights.flight import Call, Flight
 from .._flights.landing import Landing
 from .._flights.table import FlightTable
 from .._locks import is_held, outside, released, tell
-from .._runners import NOBODY, Thread, me
+from .._runners import NOBODY, Load, Thread, me
 from .._sources.direct import Source
 from .pool import Line
 
@@ -27,7 +27,7 @@ _NOBODY_ELSE = object()
 """Who has taken a load that was withdrawn."""
 
 
-class ThreadLoad:
+class ThreadLoad(Load):
     """A load that waits for a thread. Whoever takes it first runs it."""
 
     __slots__ = (
@@ -58,14 +58,8 @@ class ThreadLoad:
         self.job: Any = None  # in a line of the pool
         self._waits_since: float | None = None  # for a thread
 
-    def goes_on(self) -> bool:
-        return True
-
     def is_on_its_own(self) -> bool:
         return self._submitted or not self.withdraw()
-
-    def cancel(self) -> None:
-        """What runs on a thread cannot be cancelled."""
 
     def interruption(self) -> BaseException | None:
         interruption, self._interruption = self._interruption, None
@@ -156,15 +150,9 @@ class ThreadLoad:
         return LONG
 
 
-class World(Protocol):
-    """What leads and waits for the calls of a function, on threads."""
-
-    source: Source
-    submit: Submit
-
-
-def waiting_load(world: World, call: Call) -> ThreadLoad:
-    return ThreadLoad(world.source, call, world.submit)
+def waiting_load(threads: Any, call: Call) -> ThreadLoad:
+    """The load of a call of these `Threads`."""
+    return ThreadLoad(threads.source, call, threads.submit)
 
 
 def take_over(table: FlightTable, flight: Flight) -> None:
