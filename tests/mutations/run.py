@@ -29,9 +29,11 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from compileall import compile_dir
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import NamedTuple
 
@@ -92,10 +94,10 @@ class Copy:
         assert "PATIENCE = 20.0" in whole
         impatient = whole.replace("PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")
         conftest.write_text(impatient, encoding="utf-8")
-        # No bytecode is written: that of another fault may be of the same size and time.
+        # Bytecode goes by the text, as that of another fault may be of the same size and time.
+        compile_dir(folder / "src", quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
         environment = os.environ | {
             "PYTHONPATH": str(folder / "src"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # they take longer than most of the tests
         }
         self.forks = subprocess.Popen(
