@@ -199,7 +199,7 @@ class Ages(World):
 
     def land(self, number: int) -> None:
         load = self.loads[number]
-        self.outcomes[load] = direct.loaded(self.table, load.flight, self.brings(load))
+        self.outcomes[load] = direct.landed(self.table, load.flight, self.brings(load))
 
     def fail(self, number: int) -> None:
         load = self.loads[number]

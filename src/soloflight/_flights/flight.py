@@ -51,22 +51,9 @@ class Flight:
     """
 
     __slots__ = (
-        "__weakref__",
-        "fenced",
-        "following",
-        "hash",
-        "is_refresh",
-        "key",
-        "landing",
-        "load",
-        "name",
-        "over",
-        "shown",
-        "signal",
-        "since",
-        "successor",
-        "waiters",
-    )
+        "__weakref__", "fenced", "following", "hash", "is_refresh", "key", "landing", "load",
+        "name", "over", "shown", "signal", "since", "successor", "waiters",
+    )  # fmt: skip
 
     def __init__(
         self,

@@ -65,16 +65,8 @@ class FlightTable:
     """The flights in progress of one function or one group."""
 
     __slots__ = (
-        "__weakref__",
-        "flights",
-        "ledger",
-        "lock",
-        "name",
-        "overdue",
-        "shelf",
-        "timer",
-        "trust",
-    )
+        "__weakref__", "flights", "ledger", "lock", "name", "overdue", "shelf", "timer", "trust",
+    )  # fmt: skip
 
     def __init__(
         self,

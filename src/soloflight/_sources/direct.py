@@ -57,16 +57,8 @@ def direct(table: FlightTable, loader: Callable[..., Any]) -> Source:
                 value = loader(*call.args, **call.kwargs)
             except Exception as error:
                 # Without this frame: the traceback starts at the loader.
-                assert error.__traceback__ is not None
-                failure = Error(error, error.__traceback__.tb_next)
-            else:
-                cls = type(value)
-                # Other metaclasses have a hash of their own.
-                if type(cls) is not type or cls not in PLAIN:
-                    failure = _refused(table, value)
-            return (
-                loaded(table, flight, value) if failure is None else failed(table, flight, failure)
-            )
+                failure = Error(error, error.__traceback__.tb_next)  # type: ignore[union-attr]
+            return landed(table, flight, value, failure)
         except Exception as error:  # of an option
             return spoilt(table, flight, without_us(error))
         finally:
@@ -87,13 +79,7 @@ def direct_async(table: FlightTable, loader: Callable[..., Awaitable[Any]]) -> A
                 value = await loader(*call.args, **call.kwargs)
             except Exception as error:
                 failure = without_us(error)
-            else:
-                cls = type(value)
-                if type(cls) is not type or cls not in PLAIN:
-                    failure = _refused(table, value)
-            return (
-                loaded(table, flight, value) if failure is None else failed(table, flight, failure)
-            )
+            return landed(table, flight, value, failure)
         except Exception as error:
             return spoilt(table, flight, without_us(error))
         finally:
@@ -103,14 +89,16 @@ def direct_async(table: FlightTable, loader: Callable[..., Awaitable[Any]]) -> A
     return source
 
 
-def _refused(table: FlightTable, value: Any) -> Error | None:
-    refused = refusal(value, table.name)
-    return None if refused is None else Error(refused, None)
-
-
-def loaded(table: FlightTable, flight: Flight, value: Any) -> Loaded:
-    """That of a flight which has loaded a value."""
+def landed(table: FlightTable, flight: Flight, value: Any, failure: Error | None = None) -> Landing:
+    """That of a flight whose loader has returned a value, or failed."""
     try:
+        cls = type(value)
+        # (Other metaclasses have a hash of their own.)
+        if failure is None and (type(cls) is not type or cls not in PLAIN):
+            refused = refusal(value, table.name)
+            failure = None if refused is None else Error(refused, None)
+        if failure is not None:
+            return failed(table, flight, failure)
         now = table.timer()
         took = now - flight.since
         if not took > 0:
@@ -121,7 +109,8 @@ def loaded(table: FlightTable, flight: Flight, value: Any) -> Loaded:
             table.ledger.load_again()
         return Loaded(value, entry, took)
     finally:
-        del table, flight, value  # the frame of an option that raises holds this one
+        refused = None
+        del table, flight, value, failure  # the frame of an option that raises holds this one
 
 
 def failed(table: FlightTable, flight: Flight, error: Error) -> Failed:
@@ -194,4 +183,4 @@ def _held_off(
             return None
         return Value(entry.value)
     finally:
-        del table, shelf, flight, error, raised  # as in `loaded`
+        del table, shelf, flight, error, raised  # as in `landed`

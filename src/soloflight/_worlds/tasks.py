@@ -92,12 +92,7 @@ class Tasks:
 
     __slots__ = ("serve", "source", "table", "wait_timeout")
 
-    def __init__(
-        self,
-        table: FlightTable,
-        loader: Callable[..., Awaitable[Any]],
-        wait_timeout: float | None = None,
-    ) -> None:
+    def __init__(self, table: FlightTable, loader: Any, wait_timeout: float | None = None) -> None:
         self.table = table
         self.load_with(loader)
         self.wait_timeout = wait_timeout

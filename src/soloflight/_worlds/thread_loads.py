@@ -31,16 +31,9 @@ class ThreadLoad(Load):
     """A load that waits for a thread. Whoever takes it first runs it."""
 
     __slots__ = (
-        "_interruption",
-        "_run",
-        "_submit",
-        "_submitted",
-        "_taken",
-        "_waits_since",
-        "job",
-        "runner",
-        "waiting",
-    )
+        "_interruption", "_run", "_submit", "_submitted", "_taken", "_waits_since", "job",
+        "runner", "waiting",
+    )  # fmt: skip
 
     def __init__(self, source: Source, call: Call, submit: Submit) -> None:
         # In a copy of the context of the caller that starts it.
