@@ -152,7 +152,7 @@ class World:
     def claim(self, caller: Caller) -> None:
         caller.state, caller.woken = "claims", False
         self.claiming[getcurrent()] = caller
-        outcome = self.table.claim(caller.mine, board, look=caller.look, aboard=self.tasks)
+        outcome = self.table.claim(caller.mine, board, look=caller.look)
         if outcome is not None:
             self.hits(caller, outcome)
             return
@@ -165,6 +165,7 @@ class World:
             self.loads.append(load)
             caller.state = "leads"
             if self.tasks:
+                self.table.board(caller.mine, board)
                 caller.mine.load.flight = caller.mine
                 caller.state = "waits"
             return

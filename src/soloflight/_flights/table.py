@@ -90,12 +90,12 @@ class FlightTable:
 
     # Claim
 
-    def claim(self, mine: Flight, board: Board, *, look: bool, aboard: bool) -> Outcome | None:
+    def claim(self, mine: Flight, board: Board, *, look: bool) -> Outcome | None:
         """Hit, follow or lead.
 
         Returns what a hit found. Otherwise ``mine.following`` is the flight to wait for, or
         ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will
-        do; `aboard`: whether a leader is a waiter of its own flight (which takes no lock).
+        do.
         """
         abandoned, mine.following = mine.following, None  # what it followed so far
         # Going on the table takes no lock. The second look comes after it: whoever was on the
@@ -120,8 +120,6 @@ class FlightTable:
         next(self.ledger.misses.counter)
         if self.ledger.observer is not None:
             self.ledger.observe("led", mine.key)
-        if aboard:
-            mine.signal = board(mine.waiters, mine)
         return None
 
     def _succeed(self, abandoned: Flight, mine: Flight) -> Flight:
@@ -150,13 +148,12 @@ class FlightTable:
         else:
             self._clean(flight)
 
-    def board(self, mine: Flight, board: Board) -> None:
-        """Make a leader a waiter of its own flight, unless that is over."""
-        locked(self.lock, self._board, mine, board)
+    def board(self, mine: Flight, board: Board) -> Any:
+        """Make a leader a waiter of its own flight; returns what wakes it, unless that is over.
 
-    def _board(self, mine: Flight, board: Board) -> None:
-        if not mine.over:  # whoever has joined it meanwhile may have run it
-            mine.signal = board(mine.waiters, mine)
+        Needs the lock, unless nobody but this thread boards where `board` does, or lands `mine`.
+        """
+        return None if mine.over else board(mine.waiters, mine)
 
     def _clean(self, flight: Flight) -> None:
         """Take off a flight that is over: there was no room on the stack when it landed."""

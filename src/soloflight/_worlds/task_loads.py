@@ -40,7 +40,9 @@ if hasattr(os, "register_at_fork"):
 class TaskLoad(Load):
     """A load in a task of its own."""
 
-    __slots__ = ("_call", "_eager", "_interruption", "_source", "_started", "_task", "runner")
+    __slots__ = (
+        "_call", "_eager", "_interruption", "_source", "_started", "_task", "runner", "starts",
+    )  # fmt: skip
 
     def __init__(self, loop: Home, source: AsyncSource, call: Call, eager: bool = _EAGER) -> None:
         self.runner = loop
@@ -48,11 +50,12 @@ class TaskLoad(Load):
         self._call: Any = call  # until it starts
         self._eager = eager
         self._started = False
+        self.starts = True  # its caller is about to board
         self._task: ref[Task[None]] | None = None
         self._interruption: BaseException | None = None  # for the caller that started the load
 
     def goes_on(self) -> bool:
-        return not self._started  # the caller that starts it is about to board
+        return self.starts
 
     def is_on_its_own(self) -> bool:
         return self._started
@@ -136,7 +139,7 @@ class TaskLoad(Load):
         call: Call,
     ) -> None:
         landing: Landing | None = None
-        unheard = False
+        heard = True
         task = None
         try:
             task = current_task()
@@ -157,12 +160,12 @@ class TaskLoad(Load):
                 self._interruption = interruption
                 # It goes to the caller that started the load; where that has left, to the loop.
                 waiters = flight.waiters.get(self.runner)
-                unheard = waiters is None or flight not in waiters.callers
+                heard = self.starts or (waiters is not None and flight in waiters.callers)
                 del waiters
             loads.pop(self, None)
             held.tasks.pop(task, None)
             table.land(flight, landing)
-            if unheard:
+            if not heard:
                 raise_interruption(flight, besides=(CancelledError, GeneratorExit))
         except BaseException:
             loads.pop(self, None)

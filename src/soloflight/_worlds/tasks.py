@@ -115,14 +115,18 @@ class Tasks:
         signal: Any = None
         try:
             while True:  # abandoned flights: somebody leads anew
-                outcome = table.claim(mine, held.board, look=look, aboard=True)
+                outcome = table.claim(mine, held.board, look=look)
                 if outcome is not None:
                     return outcome
                 flight = mine.following
-                signal = table.signal_of(mine)  # none where it was over
                 if flight is None:
                     flight = mine
                     load.start(table, mine)
+                    # Only now: many a load ends in its first step.
+                    signal = table.board(mine, held.board)
+                    load.starts = False
+                else:
+                    signal = table.signal_of(mine)  # none where it was over
                 if not flight.over:
                     alone = me.local.thread.flight is None and current_task() not in held.tasks
                     held.signals.add(signal)
@@ -149,6 +153,7 @@ class Tasks:
             finally:
                 table.recover(mine, landing)
         except BaseException:
+            load.starts = False  # its caller boards no more
             table.recover(mine, landing)
             raise
         finally:

@@ -13,7 +13,7 @@ from .._flights.flight import Call, Flight, Waiters
 from .._flights.landing import Landing, Outcome
 from .._flights.table import FlightTable
 from .._flights.waits import Edge, check_frozen
-from .._locks import is_held, released
+from .._locks import is_held, locked, released
 from .._runners import me, runners_here
 from .._sources.direct import Loaded, Source, direct
 from ..exceptions import WaitTimeout
@@ -103,17 +103,18 @@ class Threads:
         outer: Flight | None = None
         landing: Landing | None = None
         outcome: Outcome | None = None
+        signal: Any = None
         cancelled = False
         try:
             while True:  # abandoned flights: somebody leads anew
-                outcome = table.claim(mine, board, look=look, aboard=False)
+                outcome = table.claim(mine, board, look=look)
                 if outcome is not None:
                     return outcome
                 flight = mine.following
                 if flight is None:
                     flight = mine
                     if elsewhere:
-                        table.board(mine, board)
+                        signal = locked(table.lock, table.board, mine, board)
                         mine.load.start(table, mine)  # type: ignore[attr-defined]
                     else:
                         outer, thread.flight = thread.flight, mine
@@ -125,11 +126,13 @@ class Threads:
                         finally:
                             thread.flight = None if outer is None or outer.over else outer
                         table.land(mine, landing)
+                else:
+                    signal = table.signal_of(mine)  # none where it was over
                 if not flight.over:
                     # Who would run the load itself need not wait for a thread; nor may a thread of
                     # an executor wait for one of the same.
                     runs = deadline is None or not elsewhere or thread.works
-                    wait(table, flight, table.signal_of(mine), deadline, runs)
+                    wait(table, flight, signal, deadline, runs)
                 landing = flight.landing
                 if type(landing) is Loaded:  # in line: it has loaded a value, as nearly all have
                     return landing
@@ -137,7 +140,6 @@ class Threads:
                 if outcome is not None:
                     return outcome
                 if flight is mine:
-                    table.signal_of(mine)  # not taken where it was over by then
                     serving.raise_interruption(mine)
                     elsewhere = elsewhere and not cancelled  # again: this thread will do
                     cancelled = True
@@ -156,7 +158,7 @@ class Threads:
                 table.signal_of(mine)
             # Breaks the ring (see Rings).
             mine = flight = outer = landing = outcome = load = None  # type: ignore[assignment]
-            del call
+            del call, signal
 
 
 def wait(
