@@ -126,6 +126,12 @@ class Policy:
         entry.last_error = cast("Exception", error.bare(stand_in=True).exception)
         entry.calm_until = max(entry.calm_until, min(now + wait, until))
 
+    def abandoned(self, entry: Entry[Any] | None, now: float) -> None:
+        """Note that a refresh was abandoned: one that has failed."""
+        if type(entry) is Aging and now < entry.until:
+            error = Error(FlightError("the refresh was abandoned"), None)
+            self.hold_off(entry, error, now, self.answers_until(entry, self.hides(None)))
+
     def draw(self, cost: float) -> float:
         """How early this caller would refresh: seconds before the end of freshness.
 

@@ -50,7 +50,7 @@ from .._interruptions import users_errors
 from .._locks import critical, exiting, is_held, locked, register, tell_all
 from .._outcome import Error
 from .._runners import NOBODY, Home, RLock, Trust, me
-from ..exceptions import FlightError, WaitTimeout
+from ..exceptions import WaitTimeout
 from .by_key import Flights
 from .flight import Flight, FlightInfo, Waiters
 from .landing import Failed, Found, Landing, Outcome
@@ -322,7 +322,9 @@ class FlightTable:
         elif now is not None and flight.is_refresh and flight.load.runner is not NOBODY:
             flight.is_refresh = False  # once: a collection in here may land it as well
             with users_errors:
-                self._hold_off(flight, shelf.find(flight.key), now)
+                shelf.policy.abandoned(shelf.find(flight.key), now)
+            if isinstance(flight.load.runner, Home):
+                self.trust.lost_in(flight.load.runner)
         else:
             shelf.tidy()
 
@@ -330,24 +332,13 @@ class FlightTable:
         if entry is not None and shelf.find(key) is entry:
             shelf.drop(key)
 
-    def _hold_off(self, flight: Flight, entry: Entry[Any] | None, now: float) -> None:
-        """A refresh was abandoned: one that has failed, and the next attempt has to wait."""
-        if type(entry) is Aging and now < entry.until:
-            assert self.shelf is not None
-            error = Error(FlightError("the refresh was abandoned"), None)
-            policy = self.shelf.policy
-            until = policy.answers_until(entry, policy.hides(None))
-            policy.hold_off(entry, error, now, until)
-        runner = flight.load.runner
-        if isinstance(runner, Home):
-            self.trust.lost_in(runner)
-
     def recover(self, mine: Flight, landing: Landing | None) -> None:
         """Make good after an interruption of the call that brought `mine`, wherever it struck.
 
         A follower leaves. The caller of a load that runs elsewhere leaves. A thread that led lands
         with what it has, or with nothing.
         """
+        mine.signal = None  # it holds `mine`
         if mine.following is not None:
             self.leave(mine.following, mine)
         elif mine.load is not me.local.thread and mine.load.is_on_its_own():

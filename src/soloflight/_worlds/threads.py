@@ -104,7 +104,7 @@ class Threads:
         landing: Landing | None = None
         outcome: Outcome | None = None
         signal: Any = None
-        cancelled = False
+        again = False
         try:
             while True:  # abandoned flights: somebody leads anew
                 outcome = table.claim(mine, board, look=look)
@@ -117,12 +117,13 @@ class Threads:
                         signal = locked(table.lock, table.board, mine, board)
                         mine.load.start(table, mine)  # type: ignore[attr-defined]
                     else:
+                        # For `released`, see `_locks`.
+                        lead = (
+                            partial(released, self.source) if is_held(thread.lock) else self.source
+                        )
                         outer, thread.flight = thread.flight, mine
                         try:
-                            if is_held(thread.lock):  # see `_locks`
-                                landing = released(self.source, mine, call)
-                            else:
-                                landing = self.source(mine, call)
+                            landing = lead(mine, call)
                         finally:
                             thread.flight = None if outer is None or outer.over else outer
                         table.land(mine, landing)
@@ -141,8 +142,7 @@ class Threads:
                     return outcome
                 if flight is mine:
                     serving.raise_interruption(mine)
-                    elsewhere = elsewhere and not cancelled  # again: this thread will do
-                    cancelled = True
+                    elsewhere, again = elsewhere and not again, True  # then this thread will do
                     load = waiting_load(self, call) if elsewhere else thread
                     mine = Flight(call.key, table.name, load, following=mine)
         except WaitTimeout as late:
@@ -154,8 +154,6 @@ class Threads:
             table.recover(mine, landing)
             raise
         finally:
-            if mine.signal is not None:
-                table.signal_of(mine)
             # Breaks the ring (see Rings).
             mine = flight = outer = landing = outcome = load = None  # type: ignore[assignment]
             del call, signal
