@@ -123,7 +123,7 @@ class World:
         self.act(lambda: self.ask(caller))
 
     def refresh(self, number: int, key: str) -> None:
-        self.call(number, key, look=False)
+        self.call(number, key, may_hit=False)
 
     def flight_of(self, caller: Caller) -> Flight:
         load = Task(self.table) if self.tasks else me.local.thread
@@ -152,7 +152,7 @@ class World:
     def claim(self, caller: Caller) -> None:
         caller.state, caller.woken = "claims", False
         self.claiming[getcurrent()] = caller
-        outcome = self.table.claim(caller.mine, board, look=caller.look)
+        outcome = self.table.claim(caller.mine, board, may_hit=caller.look)
         if outcome is not None:
             self.hits(caller, outcome)
             return

@@ -378,7 +378,7 @@ def test_a_claim_whose_key_is_compared_during_a_clear_can_be_taken_off_again(gat
 def test_landing_twice_counts_an_error_once() -> None:
     table = FlightTable("f")
     mine = ticket("k")
-    table.claim(mine, threads.board, look=False)
+    table.claim(mine, threads.board, may_hit=False)
     for _ in range(2):
         table.land(mine, Failed(Error(Boom(), None)))
     assert table.ledger.errors == 1
@@ -520,7 +520,7 @@ def test_a_flight_is_over_only_when_its_key_is_free() -> None:
     table = FlightTable("f")
     table.flights = Flights(table.lock)
     mine = ticket("k")
-    table.claim(mine, threads.board, look=False)
+    table.claim(mine, threads.board, may_hit=False)
     table.land(mine, Failed(Error(ValueError(), None)))
     assert mine.over
     assert not table.flights

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import soloflight
+from soloflight._flights.flight import Flight
 
 HOUSE = Path(soloflight.__file__).parent
 WINGS = ("_calls", "_worlds", "_sources", "_flights", "_entries")
@@ -84,6 +85,41 @@ def test_imports_within_a_wing_point_one_way() -> None:
 )
 def test_a_library_is_imported_in_one_room(library: str, rooms: set[str]) -> None:
     assert {room for room in ROOMS if library in imports(room)} == rooms
+
+
+def test_only_the_table_writes_the_fields_of_a_flight() -> None:
+    """Nobody else does, but a flight's own `__init__` (and `__str__`, which keeps its words)."""
+    fields = {*Flight.__slots__} - {"__weakref__"}
+    names = {"flight", "mine", "other", "ticket"}
+    for room, path in ROOMS.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Attribute) or isinstance(node.ctx, ast.Load):
+                continue
+            writes = isinstance(node.value, ast.Name) and node.value.id in names
+            if writes and node.attr in fields:
+                assert room == "_flights.table", f"{room}:{node.lineno} writes .{node.attr}"
+
+
+def _docs(node: ast.AST) -> int:
+    """The lines of a docstring."""
+    body = getattr(node, "body", None)
+    first = body[0] if isinstance(body, list) and body else None
+    said = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    lines = first.end_lineno - first.lineno + 1 if said else 0  # type: ignore[operator, union-attr]
+    return lines if said and isinstance(first.value.value, str) else 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_rooms_and_functions_are_small(room: str) -> None:
+    """Docstrings apart. The whole protocol stands in one file."""
+    text = ROOMS[room].read_text(encoding="utf-8")
+    nodes = list(ast.walk(ast.parse(text)))
+    most = 400 if room == "_flights.table" else 300
+    assert len(text.splitlines()) - sum(map(_docs, nodes)) <= most
+    for node in nodes:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            lines = node.end_lineno - node.lineno + 1 - _docs(node)  # type: ignore[operator]
+            assert lines <= 60, f"{node.name}: {lines}"
 
 
 def test_the_root_shows_all_that_is_public() -> None:

@@ -38,7 +38,7 @@ def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
     table = FlightTable("f")
     leader, mine = ticket("k"), ticket("k")
     for flight in (leader, mine):
-        table.claim(flight, threads.board, look=False)
+        table.claim(flight, threads.board, may_hit=False)
     turnstile = mine.signal.turnstile
 
     def local(frame: Any, event: str, arg: object) -> Any:

@@ -118,7 +118,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
 
         To be awaited where the loader is an ``async def``.
         """
-        outcome = self._core.miss(self._bind(*args, **kwargs), look=False)
+        outcome = self._core.miss(self._bind(*args, **kwargs), may_hit=False)
         try:
             return cast("R", self._core.copy(outcome.value))
         except BaseException as error:
@@ -180,7 +180,7 @@ class AwaitedSurface:
 
     # Schedulers and background tasks ask `inspect` whether what they are given is to be awaited.
     async def refresh(self, /, *args: Any, **kwargs: Any) -> Any:
-        outcome = await self._core.miss(self._bind(*args, **kwargs), look=False)
+        outcome = await self._core.miss(self._bind(*args, **kwargs), may_hit=False)
         try:
             return self._core.copy(outcome.value)
         except BaseException as error:

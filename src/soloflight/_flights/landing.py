@@ -30,11 +30,11 @@ class Landing:
         """Whether what is in the cache is out of date, though nothing takes its place."""
         return False
 
-    def taken(self, look: bool, own: bool) -> Outcome | None:
+    def taken(self, may_hit: bool, own: bool) -> Outcome | None:
         """What a caller gets; None: it has to load itself.
 
-        `look`: whether an entry will do; `own`: whether it may have the very object that others of
-        its thread have.
+        `may_hit`: whether an entry will do; `own`: whether it may have the very object that others
+        of its thread have.
         """
         raise NotImplementedError
 
@@ -45,8 +45,8 @@ class Found(Value[Any], Landing):
     __slots__ = ()
     outcome = property(lambda self: self)
 
-    def taken(self, look: bool, own: bool) -> Outcome | None:
-        return self if look else None
+    def taken(self, may_hit: bool, own: bool) -> Outcome | None:
+        return self if may_hit else None
 
 
 class Failed(Landing):
@@ -67,7 +67,7 @@ class Failed(Landing):
         self.took = took
         self.instead = instead
 
-    def taken(self, look: bool, own: bool) -> Outcome:
-        if look and self.instead is not None:
+    def taken(self, may_hit: bool, own: bool) -> Outcome:
+        if may_hit and self.instead is not None:
             return self.instead
         return self.outcome if own else self.outcome.for_another()

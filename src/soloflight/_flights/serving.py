@@ -13,12 +13,12 @@ from .flight import Call, Flight
 from .landing import Outcome
 from .table import FlightTable
 
-Behind = Callable[[Call], Any]
+LoadOf = Callable[[Call], Any]
 """Makes the load of a refresh; None: there can be none, so the caller has to load."""
 
 
 def at_once(
-    table: FlightTable, behind: Behind, entry: Aging[Any], now: float, call: Call
+    table: FlightTable, load_of: LoadOf, entry: Aging[Any], now: float, call: Call
 ) -> Outcome | None:
     """What a call gets of an entry that is not calm; None: it has to load."""
     assert table.shelf is not None
@@ -39,7 +39,7 @@ def at_once(
                     "taken them; give loaders a timeout, and see max_flight_age",
                     f"{long:g}",
                 )
-        elif (load := behind(call)) is not None:
+        elif (load := load_of(call)) is not None:
             if _refresh(table, Flight(call.key, table.name, load, is_refresh=True), load, entry):
                 started = "early" if what is EARLY else "stale"
         elif what is STALE:
@@ -65,24 +65,24 @@ def _refresh(table: FlightTable, mine: Flight, load: Any, served: Aging[Any]) ->
         raise
 
 
-def take(table: FlightTable, flight: Flight, look: bool, own: bool) -> Outcome | None:
+def take(table: FlightTable, flight: Flight, may_hit: bool, own: bool) -> Outcome | None:
     """What a call gets of a flight that has landed; None: it has to load itself."""
     landing = flight.landing
     if landing is None:
         return None
-    if look and landing.instead is not None:
+    if may_hit and landing.instead is not None:
         table.ledger.serve_instead(flight.key)
-    return landing.taken(look, own)
+    return landing.taken(may_hit, own)
 
 
 def out_of_patience(
-    table: FlightTable, mine: Flight, look: bool, late: WaitTimeout, wait_timeout: float | None
+    table: FlightTable, mine: Flight, may_hit: bool, late: WaitTimeout, wait_timeout: float | None
 ) -> Outcome:
     """What a call gets that would wait no longer; raises `late` where there is nothing."""
     try:
         flight = mine.following or mine
         table.ledger.time_out(flight)
-        if look and table.shelf is not None and table.shelf.policy.aging:
+        if may_hit and table.shelf is not None and table.shelf.policy.aging:
             entry = table.shelf.alive(mine.key)
             if entry is not None:
                 table.ledger.serve(mine.key, entry, table.shelf.timer())

@@ -90,16 +90,16 @@ class FlightTable:
 
     # Claim
 
-    def claim(self, mine: Flight, board: Board, *, look: bool) -> Outcome | None:
+    def claim(self, mine: Flight, board: Board, *, may_hit: bool) -> Outcome | None:
         """Hit, follow or lead.
 
         Returns what a hit found. Otherwise ``mine.following`` is the flight to wait for, or
-        ``None``: then `mine` is on the table and its caller leads. `look`: whether an entry will
+        ``None``: then `mine` is on the table and its caller leads. `may_hit`: whether an entry will
         do.
         """
         abandoned, mine.following = mine.following, None  # what it followed so far
-        # Going on the table takes no lock. The second look comes after it: whoever was on the
-        # table before stored its entry before it left.
+        # Going on the table takes no lock. The second look comes after it: whoever was there before
+        # stored its entry before it left.
         if abandoned is None:
             found = self.flights.setdefault(mine.hash, mine)
             flight = mine if found is mine else self.flights.entered(found, mine)
@@ -112,7 +112,7 @@ class FlightTable:
             if self.ledger.observer is not None:
                 tell_all()
             return None
-        if look and self.shelf is not None:
+        if may_hit and self.shelf is not None:
             entry = self.shelf.look(mine.key)
             if entry is not None:
                 return self._hit(mine, entry)
@@ -125,28 +125,25 @@ class FlightTable:
     def _succeed(self, abandoned: Flight, mine: Flight) -> Flight:
         """The flight to be followed by all who followed `abandoned`: `mine` if there is none."""
         self._clean(abandoned)  # where its landing was interrupted, it may still be there
-        flight = abandoned.successor
-        if flight is None:
-            flight = abandoned.successor = self.flights.enter(mine)
-        return flight
+        if abandoned.successor is None:
+            abandoned.successor = self.flights.enter(mine)
+        return abandoned.successor
 
     def _hit(self, mine: Flight, entry: Entry[Any]) -> Outcome:
         found = entry.handed()
         if type(entry) is not Entry:
             self.ledger.serve(mine.key, entry, self.timer())
         # Whoever follows: takes the value as well, or looks again.
-        taken = None if isinstance(found, Error) else Found(found.value)
-        self.land(mine, taken)
+        self.land(mine, None if isinstance(found, Error) else Found(found.value))
         return found
 
     def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
         mine.following = flight
         if first:
             self.ledger.join(flight)
+        self._clean(flight)
         if not flight.over:
             mine.signal = board(flight.waiters, mine)
-        else:
-            self._clean(flight)
 
     def board(self, mine: Flight, board: Board) -> Any:
         """Make a leader a waiter of its own flight; returns what wakes it, unless that is over.
@@ -168,8 +165,6 @@ class FlightTable:
     def begin(self, flight: Flight) -> None:
         """A load that had to wait for a thread begins now."""
         flight.since = self.timer()
-
-    # Claim for a refresh
 
     def refreshing(self, key: Hashable) -> Flight | None:
         """The flight of `key`, unless a refresh would replace it."""
@@ -212,8 +207,6 @@ class FlightTable:
     def go_on(self, flight: Flight) -> None:
         """Have a load go on as a refresh, even if nobody waits for it."""
         flight.is_refresh = True
-
-    # Let go of what is too old
 
     def _replaced(self, overdue: Overdue, flight: Flight, mine: Flight) -> Flight:
         """The flight on the table: `mine` where those that were there are too old."""
@@ -351,14 +344,11 @@ class FlightTable:
                 if not mine.over:  # no room on the stack for that, and for not one frame more
                     mine.landing = landing
                     mine.over = True  # those aboard look now and then
-                    # Not to be waited for here: this thread may hold another lock.
-                    if self.lock.acquire(False):
+                    if self.lock.acquire(False):  # this thread may hold another one: it cannot wait
                         try:
                             self.flights.remove(mine)
                         finally:
                             self.lock.release()
-
-    # Leave
 
     def leave(self, flight: Flight, mine: Flight) -> None:
         """Take one caller off a flight. When the last one leaves a task's load, that ends too.
@@ -474,8 +464,6 @@ class FlightTable:
         flight.fenced = True
         self.ledger.fence(flight, why)
         return True
-
-    # Besides
 
     def in_flight(self) -> tuple[FlightInfo, ...]:
         """What is under way."""

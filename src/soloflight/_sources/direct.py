@@ -42,7 +42,7 @@ class Loaded(Value[Any], Landing):
     def is_newer(self) -> bool:
         return True
 
-    def taken(self, look: bool, own: bool) -> Outcome:
+    def taken(self, may_hit: bool, own: bool) -> Outcome:
         return self
 
 
@@ -60,7 +60,7 @@ def direct(table: FlightTable, loader: Callable[..., Any]) -> Source:
                 failure = Error(error, error.__traceback__.tb_next)  # type: ignore[union-attr]
             return landed(table, flight, value, failure)
         except Exception as error:  # of an option
-            return spoilt(table, flight, without_us(error))
+            return failed_by_option(table, flight, without_us(error))
         finally:
             value = failure = None  # breaks the ring (see Rings)
             del flight, call
@@ -81,7 +81,7 @@ def direct_async(table: FlightTable, loader: Callable[..., Awaitable[Any]]) -> A
                 failure = without_us(error)
             return landed(table, flight, value, failure)
         except Exception as error:
-            return spoilt(table, flight, without_us(error))
+            return failed_by_option(table, flight, without_us(error))
         finally:
             value = failure = None
             del flight, call
@@ -140,7 +140,7 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Failed:
         del table, flight, error
 
 
-def spoilt(table: FlightTable, flight: Flight, error: Error) -> Failed:
+def failed_by_option(table: FlightTable, flight: Flight, error: Error) -> Failed:
     """That of a flight whose load ended well, if it was not for an option that raised.
 
     Its callers get that. Where there is none, it is as with any refresh that failed.

@@ -136,7 +136,7 @@ class SubmitFuture(Future[R]):
         own = crew = board(mine.waiters, mine)
         own.manned.acquire()
         try:
-            table.claim(mine, board, look=False)
+            table.claim(mine, board, may_hit=False)
             flight = mine.following
             if flight is None:
                 crew.start(table.name, mine, partial(load.run, table, mine, self, source, call))

@@ -102,8 +102,8 @@ class Tasks:
         """Have the next load, and all after it, call this loader."""
         self.source: AsyncSource = direct_async(self.table, loader)
 
-    async def call(self, call: Call, look: bool = True) -> Outcome:
-        """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do."""
+    async def call(self, call: Call, may_hit: bool = True) -> Outcome:
+        """Hit, lead or follow, until there is an outcome. `may_hit`: whether an entry will do."""
         table, held = self.table, self._running_loop()
         here = held.home
         deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
@@ -115,7 +115,7 @@ class Tasks:
         signal: Any = None
         try:
             while True:  # abandoned flights: somebody leads anew
-                outcome = table.claim(mine, held.board, look=look)
+                outcome = table.claim(mine, held.board, may_hit=may_hit)
                 if outcome is not None:
                     return outcome
                 flight = mine.following
@@ -140,8 +140,8 @@ class Tasks:
                 landing = flight.landing
                 if type(landing) is Loaded:  # as in `Threads.call`
                     return landing
-                outcome = serving.take(table, flight, look, flight.load.runner is here)
-                if outcome is not None:
+                own = flight.load.runner is here
+                if (outcome := serving.take(table, flight, may_hit, own)) is not None:
                     return outcome
                 if flight is mine:
                     serving.raise_interruption(mine)
@@ -149,7 +149,7 @@ class Tasks:
                     mine = Flight(call.key, table.name, load, following=mine)
         except WaitTimeout as late:
             try:
-                return serving.out_of_patience(table, mine, look, late, self.wait_timeout)
+                return serving.out_of_patience(table, mine, may_hit, late, self.wait_timeout)
             finally:
                 table.recover(mine, landing)
         except BaseException:

@@ -92,8 +92,8 @@ class Threads:
         """Have the next load, and all after it, call this loader."""
         self.source: Source = direct(self.table, loader)
 
-    def call(self, call: Call, look: bool = True) -> Outcome:
-        """Hit, lead or follow, until there is an outcome. `look`: whether an entry will do."""
+    def call(self, call: Call, may_hit: bool = True) -> Outcome:
+        """Hit, lead or follow, until there is an outcome. `may_hit`: whether an entry will do."""
         if threading.local is not me.kind:
             me.adapt()  # before a ticket says whose it is
         table, elsewhere, thread = self.table, self.elsewhere, me.local.thread
@@ -107,7 +107,7 @@ class Threads:
         again = False
         try:
             while True:  # abandoned flights: somebody leads anew
-                outcome = table.claim(mine, board, look=look)
+                outcome = table.claim(mine, board, may_hit=may_hit)
                 if outcome is not None:
                     return outcome
                 flight = mine.following
@@ -130,15 +130,12 @@ class Threads:
                 else:
                     signal = table.signal_of(mine)  # none where it was over
                 if not flight.over:
-                    # Who would run the load itself need not wait for a thread; nor may a thread of
-                    # an executor wait for one of the same.
                     runs = deadline is None or not elsewhere or thread.works
                     wait(table, flight, signal, deadline, runs)
                 landing = flight.landing
                 if type(landing) is Loaded:  # in line: it has loaded a value, as nearly all have
                     return landing
-                outcome = serving.take(table, flight, look, flight is mine)
-                if outcome is not None:
+                if (outcome := serving.take(table, flight, may_hit, flight is mine)) is not None:
                     return outcome
                 if flight is mine:
                     serving.raise_interruption(mine)
@@ -147,16 +144,15 @@ class Threads:
                     mine = Flight(call.key, table.name, load, following=mine)
         except WaitTimeout as late:
             try:
-                return serving.out_of_patience(table, mine, look, late, self.wait_timeout)
+                return serving.out_of_patience(table, mine, may_hit, late, self.wait_timeout)
             finally:
                 table.recover(mine, landing)
         except BaseException:
             table.recover(mine, landing)
             raise
         finally:
-            # Breaks the ring (see Rings).
             mine = flight = outer = landing = outcome = load = None  # type: ignore[assignment]
-            del call, signal
+            del call, signal  # breaks the ring (see Rings)
 
 
 def wait(
@@ -166,7 +162,10 @@ def wait(
     deadline: float | None,
     runs: bool = False,
 ) -> None:
-    """Block until `flight` is over. `runs`: rather run a load here that waits for a thread."""
+    """Block until `flight` is over. `runs`: rather run a load here that waits for a thread.
+
+    Who would run it itself need not wait for one; nor may a thread of an executor for one of those.
+    """
     if runs:
         take_over(table, flight)
     check_frozen(flight)
