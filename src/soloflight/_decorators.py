@@ -101,13 +101,9 @@ def singleflight(
     """
     _refuse_unknown(unknown, singleflight)
     options = Options(
-        key=key,
-        ignore=ignore,
-        typed=typed,
-        per_instance=per_instance,
-        wait_timeout=wait_timeout,
+        key=key, ignore=ignore, typed=typed, per_instance=per_instance, wait_timeout=wait_timeout,
         name=name,
-    )
+    )  # fmt: skip
     decorate = partial(_decorate, options)
     return decorate if loader is None else decorate(loader)
 
@@ -222,30 +218,14 @@ def cached_singleflight(
         )
     _refuse_unknown(unknown, cached_singleflight)
     options = Options(
-        cached=True,
-        ttl=ttl,
-        jitter=jitter,
-        stale_while_revalidate=stale_while_revalidate,
-        stale_if_error=stale_if_error,
-        retry_after=retry_after,
-        early_refresh=early_refresh,
-        error_ttl=error_ttl,
-        cache_if=cache_if,
-        copy=copy,
-        executor=executor,
-        max_flight_age=max_flight_age,
-        max_abandoned=max_abandoned,
-        cache=cache,
-        maxsize=maxsize,
-        getsizeof=getsizeof,
-        timer=timer,
-        key=key,
-        ignore=ignore,
-        typed=typed,
-        per_instance=per_instance,
-        wait_timeout=wait_timeout,
+        cached=True, ttl=ttl, jitter=jitter, stale_while_revalidate=stale_while_revalidate,
+        stale_if_error=stale_if_error, retry_after=retry_after, early_refresh=early_refresh,
+        error_ttl=error_ttl, cache_if=cache_if, copy=copy, executor=executor,
+        max_flight_age=max_flight_age, max_abandoned=max_abandoned,
+        cache=cache, maxsize=maxsize, getsizeof=getsizeof, timer=timer,
+        key=key, ignore=ignore, typed=typed, per_instance=per_instance, wait_timeout=wait_timeout,
         name=name,
-    )
+    )  # fmt: skip
     _shelf(options, options.name or "cached_singleflight")  # refuse at once what cannot work
     return partial(_decorate, options)
 
