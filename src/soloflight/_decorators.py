@@ -251,31 +251,19 @@ def _decorate(options: Options, loader: Any) -> Any:
         raise ValueError(f"{name} is an async def, which loads in tasks: leave executor out")
     shelf = _shelf(options, name) if options.cached else None
     spec = Spec(
-        name=name,
-        qualname=qualname,
-        module=module,
-        params=params,
-        is_async=is_async,
-        ignore=options.ignore,
-        typed=options.typed,
-        key=options.key,
+        name=name, qualname=qualname, module=module, params=params, is_async=is_async,
+        ignore=options.ignore, typed=options.typed, key=options.key,
         per_instance=True if options.per_instance is None else options.per_instance,
-        cached=options.cached,
-        scoped=shelf is not None and shelf.shared,
-        timed=shelf is not None and shelf.timed,
-        aging=shelf is not None and shelf.policy.aging,
-        copied=options.copy is not None,
-        ordered=shelf is not None and shelf.ordered,
-    )
+        cached=options.cached, copied=options.copy is not None,
+    )  # fmt: skip
+    if shelf is not None:
+        spec = spec._replace(
+            scoped=shelf.shared, ordered=shelf.ordered, timed=shelf.timed, aging=shelf.policy.aging
+        )
     table = FlightTable(name, shelf, options.max_flight_age, options.max_abandoned)
-    core = Core(
-        spec,
-        table,
-        _world(options, table, is_async, loader),
-        loader,
-        for_methods=options.per_instance is not None,
-        copy=options.copy,
-    )
+    world = _world(options, table, is_async, loader)
+    for_methods = options.per_instance is not None
+    core = Core(spec, table, world, loader, for_methods=for_methods, copy=options.copy)
     if options.key is not None:
         _check_key(options.key, core, kind)
     return decorated(core, kind)
@@ -283,13 +271,9 @@ def _decorate(options: Options, loader: Any) -> Any:
 
 def _shelf(options: Options, name: str) -> Shelf:
     return caches.shelf(
-        name,
-        options.policy,
-        cache=options.cache,
-        maxsize=options.maxsize,
-        getsizeof=options.getsizeof,
-        timer=options.timer,
-    )
+        name, options.policy, cache=options.cache, maxsize=options.maxsize,
+        getsizeof=options.getsizeof, timer=options.timer,
+    )  # fmt: skip
 
 
 def _check_key(key: Callable[..., Any], core: Core, kind: type | None) -> None:
