@@ -101,13 +101,9 @@ def singleflight(
     """
     _refuse_unknown(unknown, singleflight)
     options = Options(
-        key=key,
-        ignore=ignore,
-        typed=typed,
-        per_instance=per_instance,
-        wait_timeout=wait_timeout,
+        key=key, ignore=ignore, typed=typed, per_instance=per_instance, wait_timeout=wait_timeout,
         name=name,
-    )
+    )  # fmt: skip
     decorate = partial(_decorate, options)
     return decorate if loader is None else decorate(loader)
 
@@ -222,30 +218,14 @@ def cached_singleflight(
         )
     _refuse_unknown(unknown, cached_singleflight)
     options = Options(
-        cached=True,
-        ttl=ttl,
-        jitter=jitter,
-        stale_while_revalidate=stale_while_revalidate,
-        stale_if_error=stale_if_error,
-        retry_after=retry_after,
-        early_refresh=early_refresh,
-        error_ttl=error_ttl,
-        cache_if=cache_if,
-        copy=copy,
-        executor=executor,
-        max_flight_age=max_flight_age,
-        max_abandoned=max_abandoned,
-        cache=cache,
-        maxsize=maxsize,
-        getsizeof=getsizeof,
-        timer=timer,
-        key=key,
-        ignore=ignore,
-        typed=typed,
-        per_instance=per_instance,
-        wait_timeout=wait_timeout,
+        cached=True, ttl=ttl, jitter=jitter, stale_while_revalidate=stale_while_revalidate,
+        stale_if_error=stale_if_error, retry_after=retry_after, early_refresh=early_refresh,
+        error_ttl=error_ttl, cache_if=cache_if, copy=copy, executor=executor,
+        max_flight_age=max_flight_age, max_abandoned=max_abandoned,
+        cache=cache, maxsize=maxsize, getsizeof=getsizeof, timer=timer,
+        key=key, ignore=ignore, typed=typed, per_instance=per_instance, wait_timeout=wait_timeout,
         name=name,
-    )
+    )  # fmt: skip
     _shelf(options, options.name or "cached_singleflight")  # refuse at once what cannot work
     return partial(_decorate, options)
 
@@ -271,31 +251,19 @@ def _decorate(options: Options, loader: Any) -> Any:
         raise ValueError(f"{name} is an async def, which loads in tasks: leave executor out")
     shelf = _shelf(options, name) if options.cached else None
     spec = Spec(
-        name=name,
-        qualname=qualname,
-        module=module,
-        params=params,
-        is_async=is_async,
-        ignore=options.ignore,
-        typed=options.typed,
-        key=options.key,
+        name=name, qualname=qualname, module=module, params=params, is_async=is_async,
+        ignore=options.ignore, typed=options.typed, key=options.key,
         per_instance=True if options.per_instance is None else options.per_instance,
-        cached=options.cached,
-        scoped=shelf is not None and shelf.shared,
-        timed=shelf is not None and shelf.timed,
-        aging=shelf is not None and shelf.policy.aging,
-        copied=options.copy is not None,
-        ordered=shelf is not None and shelf.ordered,
-    )
+        cached=options.cached, copied=options.copy is not None,
+    )  # fmt: skip
+    if shelf is not None:
+        spec = spec._replace(
+            scoped=shelf.shared, ordered=shelf.ordered, timed=shelf.timed, aging=shelf.policy.aging
+        )
     table = FlightTable(name, shelf, options.max_flight_age, options.max_abandoned)
-    core = Core(
-        spec,
-        table,
-        _world(options, table, is_async, loader),
-        loader,
-        for_methods=options.per_instance is not None,
-        copy=options.copy,
-    )
+    world = _world(options, table, is_async, loader)
+    for_methods = options.per_instance is not None
+    core = Core(spec, table, world, loader, for_methods=for_methods, copy=options.copy)
     if options.key is not None:
         _check_key(options.key, core, kind)
     return decorated(core, kind)
@@ -303,13 +271,9 @@ def _decorate(options: Options, loader: Any) -> Any:
 
 def _shelf(options: Options, name: str) -> Shelf:
     return caches.shelf(
-        name,
-        options.policy,
-        cache=options.cache,
-        maxsize=options.maxsize,
-        getsizeof=options.getsizeof,
-        timer=options.timer,
-    )
+        name, options.policy, cache=options.cache, maxsize=options.maxsize,
+        getsizeof=options.getsizeof, timer=options.timer,
+    )  # fmt: skip
 
 
 def _check_key(key: Callable[..., Any], core: Core, kind: type | None) -> None:

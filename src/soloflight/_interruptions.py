@@ -38,13 +38,7 @@ def is_interruption(error: BaseException) -> bool:
         # What C makes so is its own: the StopIteration of `next`, MemoryError, `queue.Empty`.
         return not error.args and not is_raised_by(error, None) and not _is_of_c(type(error))
     finally:
-        frame = None
-        del (
-            error,
-            traceback,
-            interrupted,
-            frame,
-        )  # an exception holds its traceback, that this frame
+        del error, traceback, interrupted, frame  # breaks the ring (see Rings)
 
 
 def _is_of_c(cls: type) -> bool:
@@ -68,7 +62,7 @@ def _handles(frame: FrameType, interrupted: FrameType) -> bool:
             isinstance(number, int) and where is interrupted for number, where in pairwise(seen)
         )
     finally:
-        del frame, interrupted, seen
+        del frame, interrupted, seen  # breaks the ring (see Rings)
 
 
 def _code(handler: Any) -> CodeType | None:
@@ -94,7 +88,7 @@ def is_raised_by(error: BaseException, codes: set[CodeType] | None) -> bool:
         raised = code.co_code[last.tb_lasti : last.tb_lasti + 1] == _RAISE
         return raised and (codes is None or code in codes)
     finally:
-        del error, last
+        del error, last  # breaks the ring (see Rings)
 
 
 class UsersErrors:
@@ -106,7 +100,7 @@ class UsersErrors:
         try:
             return error is not None and not is_interruption(error)
         finally:
-            del error, traceback
+            del error, traceback  # breaks the ring (see Rings)
 
 
 users_errors = UsersErrors()

@@ -61,10 +61,7 @@ def tables() -> list[Locked]:
     return [table for alive in list(_tables.values()) if (table := alive()) is not None]
 
 
-# What `threading.Condition` uses of a re-entrant lock.
-_RLock: Any = RLock
-
-
+_RLock: Any = RLock  # what `threading.Condition` uses of a re-entrant lock has no stub
 is_held: Callable[[RLock], bool] = _RLock._is_owned
 """Whether this thread holds a lock."""
 
@@ -124,7 +121,7 @@ def released(call: Callable[..., R], *args: Any) -> R:
     finally:
         list(restore)
         thread.lock = lock
-        del call, args  # an exception holds its traceback, that the loader's frame, that this one
+        del call, args  # breaks the ring (see Rings)
 
 
 def outside(call: Callable[..., R], *args: Any) -> R:
@@ -132,7 +129,7 @@ def outside(call: Callable[..., R], *args: Any) -> R:
     try:
         return released(call, *args) if is_held(me.local.thread.lock) else call(*args)
     finally:
-        del call, args  # an exception holds its traceback, that the loader's frame, that this one
+        del call, args  # breaks the ring (see Rings)
 
 
 def tell(

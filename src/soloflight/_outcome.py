@@ -74,9 +74,6 @@ class Error:
         args = _base(cls).__reduce__(self.exception)[1]
         return unpickled, ("Error", cls, args, vars(self.exception))
 
-    def __reduce_ex__(self, protocol: object) -> Any:
-        return self.__reduce__()
-
     def bare(self, stand_in: bool = False) -> Error:
         """A copy to be kept: without a traceback, and so is what is linked to it.
 
@@ -107,7 +104,7 @@ class Error:
             exception.with_traceback(self.traceback)  # assigning might be refused: frozen dataclass
             raise
         finally:
-            del self  # exception -> traceback -> this frame -> self -> exception
+            del self  # breaks the ring (see Rings)
 
     def reset(self, error: BaseException) -> None:
         """Take the frames of ours off the traceback of an error that ``.value`` raised.

@@ -63,9 +63,6 @@ class _BoundTo(Generic[P, R]):
     def __reduce__(self) -> Any:
         return getattr, (self.__self__, self.__func__.__name__)
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        return self.__reduce__()
-
     def __copy__(self) -> Any:
         return self
 

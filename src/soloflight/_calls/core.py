@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, cast
 
 from .._entries.index import Scoped
@@ -69,11 +69,7 @@ class Core:
         if per_instance is True:
             index = self.instances.index(instance)
             if index is not None:  # or it was never called on
-
-                def of_instance(key: Hashable) -> bool:
-                    return isinstance(key, Scoped) and key.of is index
-
-                self.table.clear(of_instance, index)
+                self.table.clear(lambda key: isinstance(key, Scoped) and key.of is index, index)
         elif callable(per_instance):
             owner = per_instance(instance)
             try:

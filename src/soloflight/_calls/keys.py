@@ -103,7 +103,7 @@ def check_key(key: Callable[..., Any], ways: Collection[list[Parameter]], name: 
             bind(*given, **named)
             return
         except TypeError as error:
-            wrong = str(error)  # no cycle: an exception holds its traceback, that this frame
+            wrong = str(error)  # and not the error: no ring (see Rings)
     raise TypeError(
         f"{name}: key does not take what it is called with, which is the function's arguments "
         f"without self, ({', '.join(_STARS.get(p.kind, '') + p.name for p in params)}): {wrong}"
@@ -199,4 +199,4 @@ def explain(
     try:
         raise error
     finally:
-        del error, arguments, returned  # an exception holds its traceback, that this frame
+        del error, arguments, returned  # breaks the ring (see Rings)

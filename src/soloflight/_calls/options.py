@@ -257,23 +257,10 @@ def _executor(given: Any, what: str) -> Executor:
 _ELSEWHERE = {"ProcessPoolExecutor", "InterpreterPoolExecutor"}
 
 _CHECKED: dict[str, Callable[[Any, str], Any]] = {
-    "key": _key,
-    "ignore": _ignore,
-    "typed": _bool,
-    "per_instance": _per_instance,
-    "name": _name,
-    "wait_timeout": _duration,
-    "ttl": _ttl,
-    "jitter": _share,
-    "early_refresh": _beta,
-    "cache_if": _callable,
-    "stale_if_error": _stale_if_error,
-    "stale_while_revalidate": _stale,
-    "retry_after": _retry_after,
-    "error_ttl": _error_ttl,
-    "executor": _executor,
-    "copy": _callable,
-    "max_flight_age": _age,
-    "max_abandoned": _count,
-}
+    "key": _key, "ignore": _ignore, "typed": _bool, "per_instance": _per_instance, "name": _name,
+    "wait_timeout": _duration, "ttl": _ttl, "jitter": _share, "early_refresh": _beta,
+    "cache_if": _callable, "stale_if_error": _stale_if_error, "stale_while_revalidate": _stale,
+    "retry_after": _retry_after, "error_ttl": _error_ttl, "executor": _executor,
+    "copy": _callable, "max_flight_age": _age, "max_abandoned": _count,
+}  # fmt: skip
 """Those of the cache itself are checked where it is made."""

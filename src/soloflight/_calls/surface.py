@@ -125,8 +125,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
             outcome.reset(error)
             raise
         finally:
-            # An exception holds its traceback, that this frame.
-            del outcome, args, kwargs
+            del outcome, args, kwargs  # breaks the ring (see Rings)
 
     @_Put
     def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
@@ -187,7 +186,7 @@ class AwaitedSurface:
             outcome.reset(error)
             raise
         finally:
-            del outcome, args, kwargs
+            del outcome, args, kwargs  # breaks the ring (see Rings)
 
     refresh.__doc__ = CachedSurface.refresh.__doc__
 

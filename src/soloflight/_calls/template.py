@@ -49,10 +49,6 @@ class Spec(NamedTuple):
     copied: bool = False  # each caller gets a copy
     ordered: bool = False  # hits are noted for the cache
 
-    @property
-    def title(self) -> str:
-        return self.qualname.rpartition(".")[2]
-
 
 def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     """The wrapper of a face, and a function that only binds: ``(...) -> Call``.
@@ -69,43 +65,26 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         keys.check_key(spec.key, [rest], spec.name)
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
-        "new": tuple.__new__,
-        "Scoped": Scoped,
-        "Call": Call,
-        "type": type,
-        "frozenset": frozenset,
-        "typed_items": keys.typed_items,
-        "id": id,
-        "hash": hash,
-        "next": next,
-        "nothing": {},
-        "gone": GONE,
-        "name": spec.name,
-        "key_of": spec.key,
-        "owner_of": spec.per_instance,
-        "explain": keys.explain,
-        **names,
-    }
+        "new": tuple.__new__, "nothing": {}, "gone": GONE, "Scoped": Scoped, "Call": Call,
+        "type": type, "frozenset": frozenset, "id": id, "hash": hash, "next": next,
+        "typed_items": keys.typed_items, "explain": keys.explain,
+        "name": spec.name, "key_of": spec.key, "owner_of": spec.per_instance, **names,
+    }  # fmt: skip
     scope = {prefix + name: value for name, value in helpers.items()}
     scope["__name__"] = spec.module  # `warnings`, `logging` and others look for it
     exec(_compiled(source), scope)
     wrapper, bind = scope["call"], scope["bind"]
+    title = spec.qualname.rpartition(".")[2]
+    optional = [p for p in params if p.default is not p.empty]
+    keyword_only = Parameter.KEYWORD_ONLY
     for function in (wrapper, bind):
         # Code of its own: the interpreter specialises it for this function's names. Tracebacks show
         # the loader's name; the source does not have it, as it might be that of a helper.
         code = function.__code__
         names_of_locals = tuple(_named(name, prefix) for name in code.co_varnames)
-        function.__code__ = code.replace(co_name=spec.title, co_varnames=names_of_locals)
-        function.__defaults__ = tuple(
-            p.default
-            for p in params
-            if p.default is not p.empty and p.kind is not Parameter.KEYWORD_ONLY
-        )
-        function.__kwdefaults__ = {
-            p.name: p.default
-            for p in params
-            if p.default is not p.empty and p.kind is Parameter.KEYWORD_ONLY
-        }
+        function.__code__ = code.replace(co_name=title, co_varnames=names_of_locals)
+        function.__defaults__ = tuple(p.default for p in optional if p.kind is not keyword_only)
+        function.__kwdefaults__ = {p.name: p.default for p in optional if p.kind is keyword_only}
     return wrapper, bind
 
 
@@ -242,8 +221,7 @@ def _blanks(spec: Spec, sf: str, rest: list[Parameter], me: str) -> dict[str, st
     entry_value, outcome_value = f"{sf}entry.value", f"{sf}outcome.value"
     if spec.copied:
         entry_value, outcome_value = f"{sf}copy({entry_value})", f"{sf}copy({outcome_value})"
-    args = keys.positional(rest)
-    kwargs = keys.keywords(rest)
+    args, kwargs = keys.positional(rest), keys.keywords(rest)
     return {
         "sf": sf,
         "fresh": f" and {sf}now() < {sf}entry.fresh_until" if spec.timed else "",

@@ -101,9 +101,7 @@ def _default(
             raise SizeError(str(error)) from None
 
     measure = None if getsizeof is None else sizeof
-
     ttl: Any = policy.ttl
-
     cache: Cache[Any, Any]
     if callable(ttl) or policy.error_ttl:
         cache = TLRUCache(limit, lambda _, entry, __: entry.until, timer, measure)
@@ -119,21 +117,8 @@ def _store(cache: MutableMapping[Any, Any], **options: Any) -> Store:
     return Store(cache, mend=partial(mend, cache), refusals=refusals, **options)
 
 
-def _timer(cache: Any) -> Callable[[], float]:
-    """The timer that a cache was given.
-
-    cachetools wraps it in a callable that stands still during a change of the cache, also for those
-    who read the time in another thread.
-    """
-    timer: Callable[[], float] = getattr(cache, "timer", monotonic)
-    return getattr(timer, "_Timer__timer", timer)
-
-
 def _given(
-    name: str,
-    policy: Policy,
-    cache: MutableMapping[Any, Any],
-    timer: Callable[[], float] | None,
+    name: str, policy: Policy, cache: MutableMapping[Any, Any], timer: Callable[[], float] | None
 ) -> Shelf:
     if not isinstance(cache, MutableMapping):
         raise TypeError(f"cache must be a MutableMapping, not {type(cache).__name__}")
@@ -146,7 +131,10 @@ def _given(
     policy = replace(policy, ttl=_within(own, policy), maximum=own)
     check_ttl(policy)
     if timer is None:
-        timer = _timer(cache)
+        timer = getattr(cache, "timer", monotonic)
+        # The one that it was given: cachetools wraps it in a callable that stands still during a
+        # change of the cache, also for those who read the time in another thread.
+        timer = getattr(timer, "_Timer__timer", timer)
         _check_timer(timer)
     with _lock:
         store = _stores.get(id(cache))

@@ -96,9 +96,6 @@ class Entry(Value[V]):
         # Its parts come second: they may hold the cache that holds it.
         return unpickled, (type(self).__name__,), self.__getstate__()
 
-    def __reduce_ex__(self, protocol: object) -> Any:
-        return self.__reduce__()
-
     def __getstate__(self) -> Any:
         return {"value": self.value, "fresh_until": self.fresh_until}
 

@@ -44,9 +44,6 @@ class Index(dict[Hashable, Ref]):
         """Copied empty: part of keys, it tells entries apart; what it shows is of here."""
         return unpickled, ("Index",)
 
-    def __reduce_ex__(self, protocol: object) -> Any:
-        return self.__reduce__()
-
     def clear(self) -> None:
         """Remove every entry.
 

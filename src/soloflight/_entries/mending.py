@@ -17,19 +17,10 @@ from typing import Any
 from .._interruptions import is_interruption
 
 _KEYED = [
-    f"_{part}"
-    for part in (
-        "Cache__size",
-        "FIFOCache__order",
-        "LFUCache__counter",  # before cachetools 6
-        "LFUCache__links",
-        "LRUCache__order",
-        "MRUCache__order",
-        "RRCache__index",
-        "TLRUCache__items",
-        "TTLCache__links",
-    )
-]
+    "_Cache__size", "_FIFOCache__order", "_LFUCache__links", "_LRUCache__order", "_MRUCache__order",
+    "_RRCache__index", "_TLRUCache__items", "_TTLCache__links",
+    "_LFUCache__counter",  # before cachetools 6
+]  # fmt: skip
 """Where besides the data something is kept for each key."""
 
 
@@ -67,7 +58,7 @@ def mend(cache: MutableMapping[Any, Any], error: BaseException | None) -> bool |
             for name in ("__setitem__", "__delitem__", "popitem")
         )
     finally:
-        del error, frame
+        del error, frame  # breaks the ring (see Rings)
 
 
 def _deepest(error: BaseException) -> FrameType | None:
@@ -81,7 +72,7 @@ def _deepest(error: BaseException) -> FrameType | None:
             traceback = traceback.tb_next
         return frame
     finally:
-        del error, traceback, frame
+        del error, traceback, frame  # breaks the ring (see Rings)
 
 
 def _is_asking(frame: FrameType | None, own: dict[str, Any]) -> bool:
@@ -95,7 +86,7 @@ def _is_asking(frame: FrameType | None, own: dict[str, Any]) -> bool:
             and "diffsize" not in frame.f_locals
         )
     finally:
-        del frame
+        del frame  # breaks the ring (see Rings)
 
 
 def _parts(own: dict[str, Any]) -> list[Any]:

@@ -22,7 +22,6 @@ A = TypeVar("A", bound=Aging[Any])
 LONGEST = 53 * log(2)
 """The longest that `draw` gets, in units of β times the cost: `random` has 53 bits."""
 
-
 ByClass = Mapping[type[Exception], Callable[[Any], object] | float]
 """Exception classes, and the seconds of each, or what gives them of an exception."""
 

@@ -46,46 +46,22 @@ class Right(Protocol):
 class Shelf:
     """The entries of one function. What does not say otherwise needs the store's lock."""
 
-    def __init__(
-        self,
-        name: str,
-        store: Store,
-        policy: Policy,
-        timer: Callable[[], float],
-    ) -> None:
+    def __init__(self, name: str, store: Store, policy: Policy, timer: Callable[[], float]) -> None:
         self.name = name
-        self._store = store
         self.policy = policy
         self.timer = timer
         self.index = Index()
+        self._store = store
+        self.lock: RLock = store.lock
+        self.cache: Cache = store.cache
+        self.dead: deque[Index] = store.dead  # where the indexes of dead instances go
+        self.ordered = store.ordered  # whether hits are noted for the cache
+        self.shared = store.shared  # whether it may hold entries of others: keys must be `Scoped`
         self.ttu = store.ttu
         self.instances: Callable[[], list[Index]] = list
         self.ledger: Ledger  # of the table that it belongs to
         # Written by callbacks of weak references, without the lock, wherever they run:
         self.dropped: deque[Ref] = deque()
-
-    @property
-    def lock(self) -> RLock:
-        return self._store.lock
-
-    @property
-    def cache(self) -> Cache:
-        return self._store.cache
-
-    @property
-    def dead(self) -> deque[Index]:
-        """Where the indexes of dead instances go."""
-        return self._store.dead
-
-    @property
-    def ordered(self) -> bool:
-        """Whether hits are noted for the cache."""
-        return self._store.ordered
-
-    @property
-    def shared(self) -> bool:
-        """Whether the cache may hold entries of others, so that keys must be `Scoped`."""
-        return self._store.shared
 
     def names(self) -> dict[str, Any]:
         """What the generated hit path refers to."""
@@ -119,10 +95,7 @@ class Shelf:
         return entry if entry is not None and now < entry.until else None
 
     def look(self, key: Hashable) -> Entry[Any] | None:
-        """A hit on an entry that is fresh, or behind which reloads are held off.
-
-        Takes no lock.
-        """
+        """A hit on an entry that is fresh, or behind which reloads are held off. Takes no lock."""
         index, short = key if type(key) is Scoped else (self.index, key)
         entry: Entry[Any] | None = index.get(short, GONE)()
         if entry is None:

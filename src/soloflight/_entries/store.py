@@ -152,7 +152,7 @@ class Store:
             else:
                 owner.troubled(error)
         finally:
-            del error  # an exception holds its traceback, that this frame
+            del error  # breaks the ring (see Rings)
 
     def _mend(self, owner: Owner, error: Exception) -> None:
         try:
@@ -160,7 +160,7 @@ class Store:
             if self.mend(error) is False:
                 self._tell(owner)
         finally:
-            del error
+            del error  # breaks the ring (see Rings)
 
     def _tell(self, owner: Owner) -> None:
         if not self.told:
