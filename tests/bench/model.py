@@ -79,14 +79,12 @@ class World:
                 yield "leave", number
                 if caller.woken:
                     yield "resume", number
-        for key in self.keys:
-            if self.alive(key):
-                yield "evict", key
-            if self.fences:
+        yield from (("evict", key) for key in self.keys if self.alive(key))
+        if self.fences:
+            for key in self.keys:
                 yield "invalidate", key
                 yield "put", key
                 yield "forget", key
-        if self.fences:
             yield ("clear",)
 
     def endings(self, load: Load) -> tuple[str, ...]:
@@ -123,7 +121,7 @@ class World:
         self.act(lambda: self.ask(caller))
 
     def refresh(self, number: int, key: str) -> None:
-        self.call(number, key, may_hit=False)
+        self.call(number, key, look=False)
 
     def flight_of(self, caller: Caller) -> Flight:
         load = Task(self.table) if self.tasks else me.local.thread

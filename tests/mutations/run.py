@@ -184,6 +184,14 @@ def report(fault: Fault, run: Run) -> bool:
     return bool(run.killer)
 
 
+def apply(faults: Sequence[Fault]) -> bool:
+    """Whether all of them still do; else it is said what does not."""
+    broken = [problem for fault in faults for problem in fault.problems(ROOT)]
+    for problem in broken:
+        print(f"no longer applies: {problem}")
+    return not broken
+
+
 def main() -> int:
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
@@ -200,10 +208,7 @@ def main() -> int:
         for fault in faults:
             print(f"{fault.name} ({fault.where})\n    {fault.breaks}")
         return 0
-    broken = [problem for fault in faults for problem in fault.problems(ROOT)]
-    for problem in broken:
-        print(f"no longer applies: {problem}")
-    if broken:
+    if not apply(faults):
         return 1
     if options.check:
         print(f"{len(faults)} faults still apply")

@@ -97,7 +97,7 @@ class Herd(NamedTuple):
     capacity: int = 5
     cost: float = 0.05
 
-    def run(self, seconds: float) -> tuple[list[Call], list[Read], int]:
+    def run(self, seconds: float) -> tuple[list[Call], list[Read], int]:  # noqa: C901  # a simulation
         """The origin's log, the answers, and how often the value was found to have expired."""
         uniform = self.rng.uniform
         log = [Call(-self.cost, -self.cost, 0.0, 0, False)]

@@ -131,14 +131,17 @@ class Store:
                 self.pending.appendleft((owner, key, None))  # what was there is out of date
                 owner.refused(key, entry)
             if is_interruption(error):
-                if not self.mend(error):
-                    self._tell(owner)
+                self._broke_off(owner, error)
                 raise
             self._failed(owner, error, entry is not None)
         finally:
             if self.busy is mine:
                 self.busy = None
         return True
+
+    def _broke_off(self, owner: Owner, error: BaseException) -> None:
+        if not self.mend(error):
+            self._tell(owner)
 
     def _failed(self, owner: Owner, error: Any, storing: bool) -> None:
         """A change has failed: make the cache whole, and tell."""
