@@ -5,15 +5,15 @@ from fault import Fault
 FAULTS = [
     Fault(
         "a-future-is-with-its-last-crew",
-        "group._SubmitFuture.claim",
-        "            crew = mine.signal\n",
-        "            crew = (self._mine or mine).signal\n",
+        "futures.SubmitFuture.claim",
+        "(boarded := table.signal_of(mine))",
+        "(boarded := table.signal_of(self._mine or mine))",
         "9, no hangs: a future that is handed on while submit() is under way never ends",
         "group::a_future_that_is_handed_on_while_it_claims_is_woken",
     ),
     Fault(
         "a-cancelled-future-stays-aboard",
-        "group._SubmitFuture.cancel",
+        "futures.SubmitFuture.cancel",
         """\
                 self._table.leave(mine.following or mine, mine)
         return True

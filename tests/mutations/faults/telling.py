@@ -5,10 +5,10 @@ from fault import Fault
 FAULTS = [
     Fault(
         "told-before-the-landing",
-        "landing._tell",
+        "direct._tell",
         '    """Have it logged once the flight has landed."""\n',
         """\
-    from ._locks import log
+    from .._locks import log
 
     log.warning("%s: a reload failed", flight)
     return
