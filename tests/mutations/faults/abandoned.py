@@ -71,6 +71,14 @@ FAULTS = [
         "exit::nobody_waits_for_a_thread_that_the_end_has_frozen[a-daemon-thread-loads]",
     ),
     Fault(
+        "frozen-loops-are-waited-for",
+        "_runners.Home.is_frozen",
+        "return is_finalizing() and asyncio._get_running_loop() is not self()",
+        "return False",
+        "9, no hangs: an interpreter never ends whose last destructors follow a frozen loop's task",
+        "exit::nobody_waits_for_a_thread_that_the_end_has_frozen[a-loop-in-a-daemon-thread-loads]",
+    ),
+    Fault(
         "futures-wait-for-frozen-threads",
         "futures.SubmitFuture.exception",
         "check_frozen(mine.following or mine)",

@@ -149,6 +149,14 @@ FAULTS = [
         "max_flight_age::the_next_caller_leads_a_new_load_and_the_old_one_is_fenced",
     ),
     Fault(
+        "what-waits-for-a-thread-is-given-up",
+        "table.FlightTable._replaced",
+        "if flight.load.withdraw():",
+        "if False:",
+        "the surface, max_abandoned: loads that have not begun count among those that hang",
+        "executor_queue::a_load_that_has_not_begun_makes_room_for_the_next_when_it_is_too_old",
+    ),
+    Fault(
         "any-number-may-hang",
         "overdue.Overdue.is_full",
         "return len(self.of(flight)) >= self._max_abandoned",
@@ -192,7 +200,7 @@ FAULTS = [
         "del table, flight, error",
         "pass",
         "8, nothing is left behind: a timer raises, and the callers' frames stay",
-        "retention::what_raises_beside_a_stale_entry_keeps_nothing_alive",
+        "retention::what_raises_beside_a_stale_entry_keeps_nothing_alive[False-timer]",
     ),
     Fault(
         "a-stack-is-shared",

@@ -12,6 +12,22 @@ FAULTS = [
         "group::a_future_that_is_handed_on_while_it_claims_is_woken",
     ),
     Fault(
+        "a-submitted-load-ends-with-its-futures",
+        "futures._Load.goes_on",
+        "return True",
+        "return False",
+        "6, leaving: cancelling the last future throws away what its thread loads",
+        "group::the_load_of_a_cancelled_future_goes_on",
+    ),
+    Fault(
+        "a-thread-of-a-future-does-not-know-what-it-loads",
+        "futures._Load.run",
+        "            thread.flight = flight\n",
+        "",
+        "9, no hangs: a cycle round a loop that a submitted load runs waits for ever",
+        "cycles::a_cycle_round_a_loaders_own_event_loop_is_seen[submit-elsewhere]",
+    ),
+    Fault(
         "a-cancelled-future-stays-aboard",
         "futures.SubmitFuture.cancel",
         """\

@@ -36,6 +36,14 @@ FAULTS = [
         "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
     ),
     Fault(
+        "second-look-drops-what-it-found",
+        "landing.Found.is_newer",
+        "return False",
+        "return True",
+        "2, order of landing: who hits after all leaves nothing to hit",
+        "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
+    ),
+    Fault(
         "off-by-key",
         "table.FlightTable._off",
         "                if flights.get(flight.hash) is flight:\n",
@@ -108,6 +116,14 @@ FAULTS = [
         "table::landing_twice_counts_an_error_once",
     ),
     Fault(
+        "a-landing-leaves-it-open",
+        "table.FlightTable._off",
+        "flight.over = True  # last",
+        "pass  # last",
+        "3, hand-over: a flight that has landed wakes nobody, and who comes next waits for ever",
+        "table::landing_twice_counts_an_error_once",
+    ),
+    Fault(
         "emptied-before-woken",
         "table.FlightTable.land",
         """\
@@ -136,6 +152,14 @@ FAULTS = [
 """,
         "8, nothing is left behind: a late follower is a cycle that keeps the value alive",
         "table::who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_nothing",
+    ),
+    Fault(
+        "a-signal-is-given-for-good",
+        "table.FlightTable.signal_of",
+        "signal, mine.signal = mine.signal, None",
+        "signal = mine.signal",
+        "8, nothing is left behind: a call that waited is a cycle that keeps its arguments alive",
+        "schedules::what_the_threads_saw_can_be_explained[patience]",
     ),
     Fault(
         "errors-stay-on-the-table",
@@ -174,6 +198,14 @@ FAULTS = [
         "table::an_interrupt_between_load_and_landing_lands_what_was_loaded",
     ),
     Fault(
+        "recovery-lands-what-runs-elsewhere",
+        "table.FlightTable.recover",
+        "elif mine.load is not me.local.thread and mine.load.is_on_its_own():",
+        "elif False:",
+        "5, no caller owns the load: cancelling the first caller makes the others load again",
+        "tasks::an_interrupted_caller_changes_nothing_for_the_rest",
+    ),
+    Fault(
         "a-leaver-ends-the-flight",
         "table.FlightTable.recover",
         """\
@@ -186,12 +218,28 @@ FAULTS = [
         "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
     ),
     Fault(
+        "a-thread-that-leads-is-abandoned",
+        "_runners.Thread.goes_on",
+        "return True",
+        "return False",
+        "6, leaving: the wait_timeout of the only follower abandons what its leader loads",
+        "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
+    ),
+    Fault(
         "the-starter-takes-its-load-along",
         "table.FlightTable._leave",
         "or flight.aboard():",
         "or (flight.aboard() and mine is not flight):",
         "5, no caller owns the load: cancelling the first caller makes the others load again",
         "tasks::an_interrupted_caller_changes_nothing_for_the_rest",
+    ),
+    Fault(
+        "who-leaves-before-its-start-ends-it",
+        "task_loads.TaskLoad.goes_on",
+        "return not self._started",
+        "return False",
+        "6, leaving: a follower that leaves ends a load whose starter is about to board it",
+        "task_loads::a_follower_that_leaves_before_the_load_has_begun_does_not_end_it",
     ),
     Fault(
         "a-waiter-is-kept",
@@ -339,6 +387,22 @@ FAULTS = [
         "return Failed(error, None, took)",
         "the surface, error_ttl: each caller asks anew for what does not exist",
         "error_ttl::an_exception_is_an_answer_for_its_time",
+    ),
+    Fault(
+        "what-is-not-stored-leaves-the-older",
+        "direct.Loaded.is_newer",
+        "return True",
+        "return False",
+        "3, hand-over: an old value is served again after a load whose value is over at once",
+        "load::what_is_not_to_be_stored_is_handed_over_and_displaces_what_is_older",
+    ),
+    Fault(
+        "an-error-displaces-what-is-stale",
+        "landing.Failed.is_newer",
+        "return False",
+        "return True",
+        "the surface, stale_if_error: the first reload that fails drops what was to be served",
+        "stale_if_error::the_leader_and_all_who_follow_get_the_old_value[threads]",
     ),
     Fault(
         "a-child-has-its-parents-flights",
