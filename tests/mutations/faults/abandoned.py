@@ -46,7 +46,7 @@ FAULTS = [
     Fault(
         "short-lived-loops-are-not-told",
         "tasks.Tasks._behind",
-        "            table.tell_once(\n",
+        "            table.ledger.tell_once(\n",
         "            str(\n",
         "10, an abandoned refresh is told once: nobody learns why stale hits are slow",
         "exit_refreshes::a_refresh_ends_with_its_loop_and_the_next_caller_loads_in_the_foreground",
@@ -56,7 +56,7 @@ FAULTS = [
         "table.FlightTable._hold_off",
         "        runner = flight.load.runner\n",
         """\
-        tell("%s: a refresh was abandoned", flight)
+        self.ledger.tell_once("a refresh was abandoned")
         runner = flight.load.runner
 """,
         "10, refresh is a flight: each end of a program is a warning",

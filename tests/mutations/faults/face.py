@@ -102,7 +102,7 @@ FAULTS = [
     Fault(
         "counts-go-on",
         "surface.CachedSurface.cache_clear",
-        "critical(self._core.table.lock, self._core.count_anew)",
+        "critical(self._core.table.lock, self._core.table.ledger.count_anew)",
         "pass",
         "as in functools: who clears first cannot count",
         "counts::the_counts_begin_anew",

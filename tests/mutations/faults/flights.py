@@ -36,7 +36,7 @@ FAULTS = [
         "invalidate-fences-only-last",
         "table.FlightTable._invalidate",
         """\
-        fenced = self._take_off(key) is not None
+        fenced = self._take_off(key, "invalidate") is not None
         try:""",
         """\
         fenced = False
@@ -47,7 +47,7 @@ FAULTS = [
     Fault(
         "invalidate-fences-only-first",
         "table.FlightTable._invalidate",
-        "            fenced = self._take_off(key) is not None or fenced",
+        '            fenced = self._take_off(key, "invalidate") is not None or fenced',
         "            pass",
         "7, the fence: who claims in the middle of invalidate() hands on the old entry after it",
         "table::a_claim_in_the_middle_of_a_fence_is_fenced_as_well",
@@ -56,7 +56,7 @@ FAULTS = [
         "put-fences-only-last",
         "table.FlightTable._put",
         """\
-        self._take_off(key)
+        self._take_off(key, "put")
         try:""",
         "        try:",
         "7, the fence: a load lands in the middle of put() and its value wins",
@@ -67,7 +67,7 @@ FAULTS = [
         "table.FlightTable._put",
         """\
         finally:
-            self._take_off(key)
+            self._take_off(key, "put")
 """,
         """\
         finally:

@@ -12,14 +12,6 @@ FAULTS = [
         "group::a_future_that_is_handed_on_while_it_claims_is_woken",
     ),
     Fault(
-        "a-submitted-load-ends-with-its-futures",
-        "futures._Load.goes_on",
-        "return True",
-        "return False",
-        "6, leaving: cancelling the last future throws away what its thread loads",
-        "group::the_load_of_a_cancelled_future_goes_on",
-    ),
-    Fault(
         "a-thread-of-a-future-does-not-know-what-it-loads",
         "futures._Load.run",
         "            thread.flight = flight\n",

@@ -92,10 +92,10 @@ FAULTS = [
     Fault(
         "a-task-that-refreshes-takes-a-hit",
         "tasks.Tasks.call",
-        "outcome = serving.take(table, landing, look, flight.load.runner is here)",
+        "outcome = serving.take(table, flight, look, flight.load.runner is here)",
         """\
 own = flight.load.runner is here
-                outcome = serving.take(table, landing, look or own, own)""",
+                outcome = serving.take(table, flight, look or own, own)""",
         "10, refresh is a flight: a task's refresh() that follows a hit after all loads nothing",
         "successors::a_task_that_refreshes_does_not_take_what_its_successor_found_in_the_cache",
     ),

@@ -36,14 +36,6 @@ FAULTS = [
         "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
     ),
     Fault(
-        "second-look-drops-what-it-found",
-        "landing.Found.is_newer",
-        "return False",
-        "return True",
-        "2, order of landing: who hits after all leaves nothing to hit",
-        "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
-    ),
-    Fault(
         "off-by-key",
         "table.FlightTable._off",
         "                if flights.get(flight.hash) is flight:\n",
@@ -218,14 +210,6 @@ FAULTS = [
         "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
     ),
     Fault(
-        "a-thread-that-leads-is-abandoned",
-        "_runners.Thread.goes_on",
-        "return True",
-        "return False",
-        "6, leaving: the wait_timeout of the only follower abandons what its leader loads",
-        "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
-    ),
-    Fault(
         "the-starter-takes-its-load-along",
         "table.FlightTable._leave",
         "or flight.aboard():",
@@ -303,7 +287,7 @@ FAULTS = [
     Fault(
         "clear-leaves-no-mark",
         "table.FlightTable._take_all_off",
-        "self._fence(flight)",
+        'self._fence(flight, "clear")',
         "self.flights.remove(flight)",
         "7, the fence: what user code cleared while its entry was shown is put into the cache",
         "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
@@ -366,7 +350,7 @@ FAULTS = [
     ),
     Fault(
         "a-load-on-a-thread-ends-with-its-callers",
-        "thread_loads.ThreadLoad.goes_on",
+        "_runners.Load.goes_on",
         "return True",
         "return False",
         "6, leaving: a load in an executor whose callers have left is thrown away, and done again",
@@ -398,7 +382,7 @@ FAULTS = [
     ),
     Fault(
         "an-error-displaces-what-is-stale",
-        "landing.Failed.is_newer",
+        "landing.Landing.is_newer",
         "return False",
         "return True",
         "the surface, stale_if_error: the first reload that fails drops what was to be served",

@@ -5,13 +5,12 @@ from fault import Fault
 FAULTS = [
     Fault(
         "told-before-the-landing",
-        "direct._tell",
-        '    """Have it logged once the flight has landed."""\n',
+        "ledger.Ledger.fail_to_reload",
+        '            tell("%s: a reload failed", flight, error=error.exception, traceback=error.traceback)\n',
         """\
-    from .._locks import log
+            from .._locks import log
 
-    log.warning("%s: a reload failed", flight)
-    return
+            log.warning("%s: a reload failed", flight)
 """,
         "17, nobody else's code: who has a handler's lock and follows the load waits for ever",
         "telling::what_is_told_of_a_task_is_told_after_its_landing",
@@ -45,8 +44,8 @@ FAULTS = [
     ),
     Fault(
         "told-again-and-again",
-        "table.FlightTable.tell_once",
-        "            self.told.add(text)\n",
+        "ledger.Ledger.tell_once",
+        "            self._told.add(text)\n",
         "",
         "the surface, executor: one that was shut down fills the log, a line for each stale hit",
         "executor_queue::an_executor_that_refuses_is_asked_again_by_the_next_caller",

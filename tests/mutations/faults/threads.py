@@ -32,9 +32,9 @@ FAULTS = [
     Fault(
         "nobody-leads-anew",
         "threads.Threads.call",
-        "                outcome = serving.take(table, landing, look, flight is mine)\n",
+        "                outcome = serving.take(table, flight, look, flight is mine)\n",
         """\
-                outcome = serving.take(table, landing, look, flight is mine)
+                outcome = serving.take(table, flight, look, flight is mine)
                 if outcome is None:
                     raise RuntimeError("abandoned")
 """,
@@ -289,7 +289,7 @@ anew = deadline and monotonic() + self.wait_timeout
     Fault(
         "a-long-wait-is-not-told",
         "serving.at_once",
-        "                table.tell_once(\n",
+        "                ledger.tell_once(\n",
         "                str.format(\n",
         "10, refresh is a flight: an executor that hangs stops all refreshes, in silence",
         "executor::an_executor_of_ones_own_that_hangs_is_told",
