@@ -22,9 +22,10 @@ FAULTS = [
         "                if type(landing) is Loaded:",
         """\
                 if flight is not mine:
-                    landing = table.shelf and table.shelf.look(call.key)
-                    if landing is not None:
-                        return landing
+                    outcome = table.shelf and table.shelf.look(call.key)
+                    if outcome is not None:
+                        return outcome
+                    continue
                 if type(landing) is Loaded:""",
         "3, hand-over: a value that the cache refuses is loaded once for every follower",
         "threads::followers_get_a_value_that_is_not_stored",
@@ -126,8 +127,8 @@ anew = deadline and monotonic() + self.wait_timeout
         "thread_loads.ThreadLoad._take",
         "return self._taken.setdefault(None, who) is who",
         "return True",
-        "1, one flight: a follower and a thread of the executor run one load both",
-        "schedules::what_the_threads_saw_can_be_explained[stale]",
+        "1, one flight: who asks whether a load has begun ends it, and it runs a second time",
+        "executor_queue::an_executor_that_refuses_does_not_end_what_somebody_has_taken_over",
     ),
     Fault(
         "what-no-executor-has-goes-on",
