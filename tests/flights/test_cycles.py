@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import product
 from typing import Any
 
 import pytest
 
 from conftest import PATIENCE, Caller, Gate, until, until_async, waiters
-from soloflight import FlightDeadlock, Group, singleflight
+from soloflight import FlightDeadlock, Group, cached_singleflight, singleflight
 
 # How a member leads. The first three load in a thread, the others in a task.
 KINDS = ("def", "do", "submit", "async def", "do_async")
@@ -110,9 +112,10 @@ def test_everyone_in_a_ring_gets_a_deadlock_error(length: int, one_loop: bool) -
 
 
 @pytest.mark.parametrize("led", ["elsewhere", "in the loop"])
-def test_a_cycle_round_a_loaders_own_event_loop_is_seen(led: str) -> None:
+@pytest.mark.parametrize("kind", ["do", "submit", "executor"])
+def test_a_cycle_round_a_loaders_own_event_loop_is_seen(kind: str, led: str) -> None:
     """`a` runs a loop; its main task waits for `c`, or for `b` and that for `c`; `c` needs `a`."""
-    group, begun = Group(), Gate()
+    group, begun, executor = Group(), Gate(), ThreadPoolExecutor(1)
 
     async def load_b() -> Any:
         return await group.do_async("c", load_b)
@@ -122,16 +125,22 @@ def test_a_cycle_round_a_loaders_own_event_loop_is_seen(led: str) -> None:
         begun.open()
         return asyncio.run(group.do_async("c" if led == "elsewhere" else "b", load_b))
 
+    a: Callable[[], Any] = partial(group.do, "a", load_a)
+    if kind == "executor":
+        a = cached_singleflight(ttl=60, executor=executor, wait_timeout=PATIENCE)(load_a)
+
     def load_c() -> Any:
         begun()
-        return group.do("a", int)
+        return a()
 
     other = Caller(group.do, "c", load_c)
-    with pytest.raises(FlightDeadlock, match=r"\['a'\]"):
-        Caller(group.do, "a", load_a).result()
+    first = group.submit("a", load_a).result if kind == "submit" else Caller(a).result
+    with pytest.raises(FlightDeadlock, match=r"\['c'\]"):
+        first()
     with pytest.raises(FlightDeadlock):
         other.result()
     assert not group.in_flight()
+    executor.shutdown()
 
 
 def test_a_background_task_in_a_loaders_own_event_loop_is_not_accused(gate: Gate) -> None:

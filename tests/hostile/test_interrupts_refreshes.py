@@ -166,7 +166,17 @@ def test_an_interrupt_while_an_executor_loads_leaves_the_key_free() -> None:
         assert everywhere(lambda interrupter: elsewhere(interrupter, executor)) > 50
 
 
-def test_an_interrupt_of_the_leader_leaves_those_who_follow_a_load_elsewhere_aboard() -> None:
+def test_an_interrupt_of_the_leader_leaves_those_who_follow_a_load_elsewhere_aboard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wait = threads.wait
+
+    def interrupted(*args: Any) -> None:
+        if threading.current_thread() is leader:
+            until(lambda: waiters(load) == 2)
+            raise KeyboardInterrupt
+        wait(*args)
+
     with ThreadPoolExecutor(1) as executor:
         gate = Gate()
 
@@ -175,9 +185,14 @@ def test_an_interrupt_of_the_leader_leaves_those_who_follow_a_load_elsewhere_abo
             return "new"
 
         load = function(Clock(), loader, executor=executor, wait_timeout=PATIENCE)
-        leader = Caller(load)
+        monkeypatch.setattr(threads, "wait", interrupted)
+        start = threading.Event()
+        leader = Caller(lambda: start.wait() and load())
+        start.set()
         gate.arrived()
         follower = Caller(load)
-        until(lambda: waiters(load) == 2)
+        with pytest.raises(KeyboardInterrupt):
+            leader.result()
         gate.open()
-        assert [leader.result(), follower.result()] == ["new"] * 2
+        assert follower.result() == "new"
+        assert gate.arrivals == 1

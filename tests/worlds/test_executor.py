@@ -106,12 +106,13 @@ def test_refreshes_of_one_function_that_hang_stop_no_other_function(
     healthy = world.origin()
     other = world.cached(healthy, timer=clock, **STALE)
     other()
-    _, gate = hanging(world, clock, 3 * _pool.THREADS)
+    load, gate = hanging(world, clock, 3 * _pool.THREADS)
     for _ in range(_pool.TURNS):
         gate.arrived()
     assert other() == 1
     landed(other)
     assert other() == 2
+    assert len(load.in_flight()) == 3 * _pool.THREADS
 
 
 def test_refreshes_of_many_functions_that_hang_stop_no_other_for_long(

@@ -258,6 +258,26 @@ def test_an_executor_that_refuses_is_asked_again_by_the_next_caller(
         assert load.stats().refreshes == 1
 
 
+def test_an_executor_that_refuses_does_not_end_what_somebody_has_taken_over(
+    world: Threads, clock: Clock
+) -> None:
+    origin, followers = world.origin(), list[Caller]()
+
+    class Late(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            followers.append(Caller(load.refresh))
+            gate.arrived()
+            raise RuntimeError("full")
+
+    load = world.cached(origin, executor=Late(), timer=clock, **STALE)
+    load.put("old")
+    clock.advance(10)
+    gate = origin.hold()
+    assert load() == "old"
+    gate.open()
+    assert followers[0].result() == load() == 1
+
+
 def test_an_executor_that_was_shut_down_does_not_keep_stale_values_from_being_served(
     world: Threads, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -200,6 +200,33 @@ async def test_a_newcomer_never_joins_a_dying_flight() -> None:
     assert await newcomer == 2
 
 
+def test_a_follower_that_leaves_before_the_load_has_begun_does_not_end_it() -> None:
+    """It comes and goes when the starter is on the table already, and not aboard yet."""
+    before: list[Any] = []
+
+    async def come_and_go() -> None:
+        (follower,) = in_tasks(1, load)
+        await until_async(lambda: waiters(load) == 1)
+        follower.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await follower
+
+    def timer() -> float:  # the starter looks when it begins
+        if before:
+            Caller(asyncio.run, before.pop()()).result()
+        return 0.0
+
+    @cached_singleflight(ttl=60, timer=timer)
+    async def load() -> int:
+        return 1
+
+    before.append(come_and_go)
+    assert asyncio.run(load()) == 1
+    stats = load.stats()
+    assert (stats.misses, stats.abandoned) == (1, 0)
+    assert load.peek()
+
+
 def stuck_at_first() -> Any:
     """A loader whose first load takes too long, and which returns the number of the load."""
     loads = []

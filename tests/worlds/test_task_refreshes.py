@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from both_worlds import Tasks, counted
-from conftest import AsyncGate, Clock, in_loop, until, until_async
+from conftest import AsyncGate, Boom, Clock, in_loop, until, until_async
 from soloflight import cached_singleflight
 from soloflight._runners import held_by
 
@@ -135,6 +135,24 @@ async def test_a_refresh_that_is_cancelled_leaves_the_table_and_the_next_attempt
     }
     (record,) = caplog.records  # once, with the next attempt
     assert "a refresh was abandoned" in record.getMessage()
+
+
+@in_loop
+async def test_a_refresh_without_a_task_is_tried_again_by_the_next_caller(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(loop: Any, coro: Any, **options: Any) -> Any:
+        raise Boom
+
+    load = stale(clock)
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(refuse)
+    assert [await load(), await load()] == [0, 0]
+    loop.set_task_factory(None)
+    assert "a refresh could not be started" in caplog.text
+    assert await load() == 0
+    await until_async(lambda: not load.in_flight())
+    assert await load() == 1
 
 
 @in_loop

@@ -30,7 +30,7 @@ FAULTS = [
     Fault(
         "a-fence-in-a-store-is-not-looked-for",
         "shelf.Shelf.store",
-        "if flight is not None and flight.fenced:",
+        "if right is not None and right.fenced:",
         "if False:",
         "7, the fence: what user code fenced while its entry was shown is put into the cache",
         "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
@@ -54,8 +54,8 @@ FAULTS = [
     Fault(
         "drop-only-hides",
         "shelf.Shelf.drop",
-        "        self._store.change(self, key, None)\n        return entry if",
-        "        return entry if",
+        "            self._store.change(self, key, None)\n",
+        "",
         "7, the fence: what was invalidated fills the cache and stays alive in it",
         "shelf::clear_and_invalidate_empty_the_cache",
     ),
@@ -184,9 +184,9 @@ FAULTS = [
     ),
     Fault(
         "what-one-caller-can-use-is-shared",
-        "landing.loaded",
-        "        if refused is not None:\n",
-        "        if False:\n",
+        "direct._refused",
+        "    refused = refusal(value, table.name)\n",
+        "    refused = None\n",
         "15, refuse: the second caller of a generator gets nothing",
         "for_one::it_is_refused_for_everyone_aboard",
     ),

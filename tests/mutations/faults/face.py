@@ -45,10 +45,9 @@ FAULTS = [
     ),
     Fault(
         "a-refresh-keeps-the-old-loader",
-        "core.Core.load_with",
-        "self.miss, self.serve_stale = self._loading(loader)",
-        "self.miss, self.serve_stale = self._loading(loader)[0], "
-        'getattr(self, "serve_stale", self._loading(self.loader)[1])',
+        "threads.Threads.__init__",
+        "partial(waiting_load, self)",
+        "lambda call, first=self.source: type(waiting_load(self, call))(first, call, submit)",
         "18, it is the function: behind a stale value the real loader runs, not the fake one",
         "face::a_refresh_behind_a_stale_value_calls_what_wrapped_is",
     ),
@@ -103,7 +102,7 @@ FAULTS = [
     Fault(
         "counts-go-on",
         "surface.CachedSurface.cache_clear",
-        "critical(self._core.table.lock, self._core.count_anew)",
+        "critical(self._core.table.lock, self._core.table.ledger.count_anew)",
         "pass",
         "as in functools: who clears first cannot count",
         "counts::the_counts_begin_anew",

@@ -5,15 +5,23 @@ from fault import Fault
 FAULTS = [
     Fault(
         "a-future-is-with-its-last-crew",
-        "group._SubmitFuture.claim",
-        "            crew = mine.signal\n",
-        "            crew = (self._mine or mine).signal\n",
+        "futures.SubmitFuture.claim",
+        "(boarded := table.signal_of(mine))",
+        "(boarded := table.signal_of(self._mine or mine))",
         "9, no hangs: a future that is handed on while submit() is under way never ends",
         "group::a_future_that_is_handed_on_while_it_claims_is_woken",
     ),
     Fault(
+        "a-thread-of-a-future-does-not-know-what-it-loads",
+        "futures._Load.run",
+        "            thread.flight = flight\n",
+        "",
+        "9, no hangs: a cycle round a loop that a submitted load runs waits for ever",
+        "cycles::a_cycle_round_a_loaders_own_event_loop_is_seen[submit-elsewhere]",
+    ),
+    Fault(
         "a-cancelled-future-stays-aboard",
-        "group._SubmitFuture.cancel",
+        "futures.SubmitFuture.cancel",
         """\
                 self._table.leave(mine.following or mine, mine)
         return True

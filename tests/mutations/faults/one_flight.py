@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "keys-of-one-hash-are-one",
-        "by_key.Flights.enter",
+        "by_key.Flights.entered",
         "flight = _of_key(found, mine.key)",
         "flight = _each(found)[0]",
         "1, one flight: a call gets the value of another key that has the same hash",
@@ -14,7 +14,7 @@ FAULTS = [
     Fault(
         "no-look-after-the-comparison",
         "by_key.Flights._beside",
-        "        if self._by_hash.get(mine.hash) is not found:\n",
+        "        if self.get(mine.hash) is not found:\n",
         "        if False:\n",
         "1, one flight: threads that switch in a key's __eq__ both load, and forget() fences one",
         "flights::two_threads_that_switch_in_a_comparison_share_a_flight",
@@ -37,9 +37,15 @@ FAULTS = [
     ),
     Fault(
         "a-landing-asks-the-key",
-        "by_key.Flights.remove",
-        "        found = self._by_hash.get(flight.hash)\n",
-        "        found = self._by_hash.get(hash(flight.key))\n",
+        "table.FlightTable._off",
+        """\
+                if flights.get(flight.hash) is flight:
+                    del flights[flight.hash]
+                elif not flights.remove(flight) and shelf""",
+        """\
+                if flights.of(flight.key) is flight:
+                    flights.remove(flight)
+                elif shelf""",
         "8, nothing is left behind: a flight stays, with its value, whose key changed its hash",
         "flights::a_key_whose_hash_changes_while_it_loads_leaves_nothing_behind",
     ),
@@ -53,7 +59,7 @@ FAULTS = [
     ),
     Fault(
         "old-flights-go-by-hash",
-        "overdue.Hanging.of",
+        "overdue.Overdue.of",
         "return [other for other in found if other.key is key or other.key == key]",
         "return list(found)",
         "the surface, max_abandoned: loads that hang stand in the way of other keys of their hash",
@@ -77,17 +83,19 @@ FAULTS = [
     ),
     Fault(
         "futures-know-no-successor",
-        "group._SubmitFuture.claim",
-        "mine.following = abandoned.following or abandoned",
-        "pass",
+        "futures.SubmitFuture.claim",
+        "after = None if abandoned is None else abandoned.following or abandoned",
+        "after = None",
         "5, interruptions are personal: futures that are handed on late load once more each",
         "successors::futures_follow_the_successor_as_well",
     ),
     Fault(
         "a-task-that-refreshes-takes-a-hit",
-        "tasks.call",
-        "if flight.loop is not here or not look:",
-        "if flight.loop is not here:",
+        "tasks.Tasks.call",
+        "outcome = serving.take(table, flight, look, flight.load.runner is here)",
+        """\
+own = flight.load.runner is here
+                outcome = serving.take(table, flight, look or own, own)""",
         "10, refresh is a flight: a task's refresh() that follows a hit after all loads nothing",
         "successors::a_task_that_refreshes_does_not_take_what_its_successor_found_in_the_cache",
     ),

@@ -7,11 +7,14 @@ FAULTS = [
         "remove-before-store",
         "table.FlightTable._off",
         """\
-                        stored = entry
-                        flight.outcome = outcome
+                if shelf.ttu is None or (shelf.limit(key, entry) and flights.has(flight)):
+                    shelf.store(key, entry, flight)
 """,
         """\
-                        flights.pop(key, None)
+                flights.remove(flight)
+                if shelf.ttu is None or shelf.limit(key, entry):
+                    shelf.store(key, entry, flight)
+                entry = None
 """,
         "2, order of landing: a call that falls between loads a second time",
         "locks::forget_holds_though_the_flight_is_landing",
@@ -27,9 +30,7 @@ FAULTS = [
     Fault(
         "second-look-keeps-the-key",
         "table.FlightTable._hit",
-        """\
-        self.land(mine, None if isinstance(found, Error) else Found(found.value))
-""",
+        "        self.land(mine, taken)\n",
         "",
         "8, nothing is left behind: the next call that misses follows a flight that nobody runs",
         "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
@@ -37,38 +38,44 @@ FAULTS = [
     Fault(
         "off-by-key",
         "table.FlightTable._off",
-        "fenced = not flights.remove(flight)",
-        "fenced = not flights.remove(flights.of(key) or flight)",
+        "                if flights.get(flight.hash) is flight:\n",
+        "                if flight.hash in flights:\n",
         "1, one flight: a forgotten flight takes its successor off; a third load starts beside it",
         "group::a_forgotten_flight_never_takes_its_successor_off_the_table",
     ),
     Fault(
         "over-before-removal",
         "table.FlightTable._off",
-        "            try:\n                fenced = not flights.remove(flight)",
+        """\
+            try:
+                if flights.get(flight.hash) is flight:
+""",
         """\
             try:
                 if not flight.over:
-                    flight.outcome = outcome
+                    flight.landing = landing
                     flight.over = True
-                    self.counts.errors += type(outcome) is Error
-                fenced = not flights.remove(flight)""",
+                if flights.get(flight.hash) is flight:
+""",
         "2, order of landing: who calls again as soon as it has the value finds the old flight",
         "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
     ),
     Fault(
         "wake-before-removal",
         "table.FlightTable._off",
-        "            try:\n                fenced = not flights.remove(flight)",
+        """\
+            try:
+                if flights.get(flight.hash) is flight:
+""",
         """\
             try:
                 if not flight.over:
-                    flight.outcome = outcome
+                    flight.landing = landing
                     flight.over = True
-                    self.counts.errors += type(outcome) is Error
                     for waiters in list(flight.waiters.values()):
                         waiters.wake()
-                fenced = not flights.remove(flight)""",
+                if flights.get(flight.hash) is flight:
+""",
         "4, the key is free before anyone wakes: who tries again at once gets the old error again",
         "table::who_wakes_finds_the_entry_and_the_key_free",
     ),
@@ -76,12 +83,12 @@ FAULTS = [
         "over-before-outcome",
         "table.FlightTable._off",
         """\
-                    flight.outcome = outcome
-                    flight.over = True
+                    flight.landing = landing
+                    flight.over = True  # last: who follows looks at it without the lock
 """,
         """\
                     flight.over = True
-                    flight.outcome = outcome
+                    flight.landing = landing
 """,
         "3, hand-over: who looks in between takes the flight for abandoned and loads again",
         "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
@@ -91,13 +98,21 @@ FAULTS = [
         "table.FlightTable._off",
         """\
                 if not flight.over:
-                    flight.outcome = outcome
+                    flight.landing = landing
 """,
         """\
                 if True:
-                    flight.outcome = outcome
+                    flight.landing = landing
 """,
         "3, hand-over: a second landing takes the outcome away from those who have not read it yet",
+        "table::landing_twice_counts_an_error_once",
+    ),
+    Fault(
+        "a-landing-leaves-it-open",
+        "table.FlightTable._off",
+        "flight.over = True  # last",
+        "pass  # last",
+        "3, hand-over: a flight that has landed wakes nobody, and who comes next waits for ever",
         "table::landing_twice_counts_an_error_once",
     ),
     Fault(
@@ -119,22 +134,34 @@ FAULTS = [
         "table.FlightTable._follow",
         """\
         if not flight.over:
-            board(flight, mine)
+            mine.signal = board(flight.waiters, mine)
         else:
             self._clean(flight)
 """,
         """\
-        board(flight, mine)
+        mine.signal = board(flight.waiters, mine)
         self._clean(flight)
 """,
         "8, nothing is left behind: a late follower is a cycle that keeps the value alive",
         "table::who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_nothing",
     ),
     Fault(
+        "a-signal-is-given-for-good",
+        "table.FlightTable.signal_of",
+        "signal, mine.signal = mine.signal, None",
+        "signal = mine.signal",
+        "8, nothing is left behind: a call that waited is a cycle that keeps its arguments alive",
+        "schedules::what_the_threads_saw_can_be_explained[patience]",
+    ),
+    Fault(
         "errors-stay-on-the-table",
         "table.FlightTable._off",
-        "fenced = not flights.remove(flight)",
-        "fenced = type(outcome) is not Error and not flights.remove(flight)",
+        "                if flights.get(flight.hash) is flight:\n",
+        """\
+                if type(landing) is Failed:
+                    pass
+                elif flights.get(flight.hash) is flight:
+""",
         "4, errors are never cached: who tries again gets the old error without a load",
         "threads::the_key_is_free_before_anyone_wakes",
     ),
@@ -153,10 +180,22 @@ FAULTS = [
     Fault(
         "recovery-loses-the-outcome",
         "table.FlightTable.recover",
-        "                self.land(mine, outcome)\n            finally:",
-        "                self.land(mine, None)\n            finally:",
+        """\
+                self.land(mine, landing)
+            finally:""",
+        """\
+                self.land(mine, None)
+            finally:""",
         "5, interruptions are personal: a Ctrl-C right after a load throws away what was loaded",
         "table::an_interrupt_between_load_and_landing_lands_what_was_loaded",
+    ),
+    Fault(
+        "recovery-lands-what-runs-elsewhere",
+        "table.FlightTable.recover",
+        "elif mine.load is not me.local.thread and mine.load.is_on_its_own():",
+        "elif False:",
+        "5, no caller owns the load: cancelling the first caller makes the others load again",
+        "tasks::an_interrupted_caller_changes_nothing_for_the_rest",
     ),
     Fault(
         "a-leaver-ends-the-flight",
@@ -173,10 +212,18 @@ FAULTS = [
     Fault(
         "the-starter-takes-its-load-along",
         "table.FlightTable._leave",
-        "flight.unattended or flight.aboard():",
-        "flight.unattended or (flight.aboard() and mine is not flight):",
+        "or flight.aboard():",
+        "or (flight.aboard() and mine is not flight):",
         "5, no caller owns the load: cancelling the first caller makes the others load again",
         "tasks::an_interrupted_caller_changes_nothing_for_the_rest",
+    ),
+    Fault(
+        "who-leaves-before-its-start-ends-it",
+        "task_loads.TaskLoad.goes_on",
+        "return not self._started",
+        "return False",
+        "6, leaving: a follower that leaves ends a load whose starter is about to board it",
+        "task_loads::a_follower_that_leaves_before_the_load_has_begun_does_not_end_it",
     ),
     Fault(
         "a-waiter-is-kept",
@@ -190,7 +237,7 @@ FAULTS = [
         "the-load-runs-on",
         "table.FlightTable.leave",
         """\
-        if critical(self.lock, self._leave, flight, mine) and flight.load is not None:
+        if critical(self.lock, self._leave, flight, mine):
             flight.load.cancel()
 """,
         "        critical(self.lock, self._leave, flight, mine)\n",
@@ -213,14 +260,17 @@ FAULTS = [
     Fault(
         "a-fenced-load-displaces",
         "table.FlightTable._off",
-        "if shelf is not None and not flight.over and flights.has(flight):",
-        "if shelf is not None and not flight.over:",
+        """\
+                or flight.over
+                or (flights.get(flight.hash) is not flight and not flights.has(flight))
+""",
+        "                or flight.over\n",
         "7, the fence: a load from before put() or invalidate() throws out what came after it",
         "table::a_fenced_load_does_not_displace_what_was_stored_after_the_fence",
     ),
     Fault(
         "forget-leaves-it-on-the-table",
-        "table.FlightTable.fence",
+        "table.FlightTable._fence",
         "if not self.flights.remove(flight):",
         "if not self.flights.has(flight):",
         "7, the fence: a call after forget() or invalidate() joins the load from before it",
@@ -228,7 +278,7 @@ FAULTS = [
     ),
     Fault(
         "a-fence-leaves-no-mark",
-        "table.FlightTable.fence",
+        "table.FlightTable._fence",
         "        flight.fenced = True\n",
         "",
         "7, the fence: what user code fenced while its entry was shown is put into the cache",
@@ -236,8 +286,8 @@ FAULTS = [
     ),
     Fault(
         "clear-leaves-no-mark",
-        "table.FlightTable.take_all_off",
-        "self.fence(flight)",
+        "table.FlightTable._take_all_off",
+        'self._fence(flight, "clear")',
         "self.flights.remove(flight)",
         "7, the fence: what user code cleared while its entry was shown is put into the cache",
         "locks::a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown",
@@ -245,7 +295,7 @@ FAULTS = [
     Fault(
         "forget-leaves-what-is-landing",
         "table.FlightTable._forget",
-        "if self.shelf is not None and self.shelf.find(key) is stored is not None:",
+        "if self.shelf is not None and flight.landing is not None:",
         "if False:",
         "7, the fence: what was forgotten in the middle of its store is served afterwards",
         "locks::forget_holds_though_the_flight_is_landing",
@@ -261,8 +311,11 @@ FAULTS = [
     Fault(
         "two-refreshes",
         "table.FlightTable.claim_behind",
-        "flight = self.flights.enter(mine)\n        if",
-        "flight = self.flights._by_hash[mine.hash] = mine\n        if",
+        """\
+        found = self.flights.setdefault(mine.hash, mine)
+        flight = mine if found is mine else self.flights.entered(found, mine)
+""",
+        "        flight = self.flights[mine.hash] = mine\n",
         "10, refresh is a flight: whoever finds a stale value starts a refresh, all at once",
         "early_refresh::a_cycle_has_one_refresh_however_many_threads_draw_it",
     ),
@@ -297,35 +350,43 @@ FAULTS = [
     ),
     Fault(
         "a-load-on-a-thread-ends-with-its-callers",
-        "table.FlightTable._leave",
-        "flight.load is None or flight.loop is None or",
-        "flight.load is None or",
+        "_runners.Load.goes_on",
+        "return True",
+        "return False",
         "6, leaving: a load in an executor whose callers have left is thrown away, and done again",
         "executor::a_leader_has_patience_as_well_and_its_load_goes_on",
     ),
     Fault(
         "what-has-ended-still-hangs",
         "table.FlightTable._off",
-        "                        self.hanging.remove(flight)",
+        "                        self.overdue.remove(flight)",
         "                        pass",
         "8, nothing is left behind: after a few loads that hung for a while, nobody loads any more",
         "max_flight_age::when_one_of_them_has_ended_there_is_room_for_another",
     ),
     Fault(
         "an-exception-is-no-entry",
-        "table.FlightTable._off",
-        "entry = outcome.entry if type(outcome) is Error else outcome",
-        "entry = outcome",
+        "direct.failed",
+        "return Failed(error, entry, took)",
+        "return Failed(error, None, took)",
         "the surface, error_ttl: each caller asks anew for what does not exist",
         "error_ttl::an_exception_is_an_answer_for_its_time",
     ),
     Fault(
-        "forget-leaves-an-exception-that-is-landing",
-        "table.FlightTable._forget",
-        "stored = outcome.entry if type(outcome) is Error else outcome",
-        "stored = outcome",
-        "7, the fence: an exception that was forgotten in the middle of its store is raised",
-        "locks::forget_holds_though_the_flight_is_landing",
+        "what-is-not-stored-leaves-the-older",
+        "direct.Loaded.is_newer",
+        "return True",
+        "return False",
+        "3, hand-over: an old value is served again after a load whose value is over at once",
+        "load::what_is_not_to_be_stored_is_handed_over_and_displaces_what_is_older",
+    ),
+    Fault(
+        "an-error-displaces-what-is-stale",
+        "landing.Landing.is_newer",
+        "return False",
+        "return True",
+        "the surface, stale_if_error: the first reload that fails drops what was to be served",
+        "stale_if_error::the_leader_and_all_who_follow_get_the_old_value[threads]",
     ),
     Fault(
         "a-child-has-its-parents-flights",

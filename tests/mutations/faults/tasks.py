@@ -5,9 +5,13 @@ from fault import Fault
 FAULTS = [
     Fault(
         "wait-for-what-is-over",
-        "tasks.call",
-        "                if not flight.over:\n                    alone",
-        "                if True:\n                    alone",
+        "tasks.Tasks.call",
+        """\
+                if not flight.over:
+                    alone""",
+        """\
+                if True:
+                    alone""",
         "9, no hangs: a task that comes when its flight has just landed waits for nothing",
         "task_loads::a_task_that_comes_when_its_flight_has_just_landed_gets_what_landed",
     ),
@@ -29,52 +33,58 @@ FAULTS = [
     ),
     Fault(
         "interruptions-land-in-tasks",
-        "task_loads._run",
-        "            except Exception as error:\n                failure",
-        "            except BaseException as error:\n                failure",
+        "direct.direct_async.source",
+        """\
+            except Exception as error:
+                failure""",
+        """\
+            except BaseException as error:
+                failure""",
         "5, interruptions are personal: one CancelledError is raised in every task aboard",
         "tasks::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
     Fault(
         "interruption-for-a-follower",
-        "tasks.call",
-        "if outcome is None and flight is mine:\n                    raise_interruption(mine)",
-        "if outcome is None and flight.load is not None:\n"
-        "                    raise_interruption(flight)",
+        "tasks.Tasks.call",
+        """\
+                if flight is mine:
+                    serving.raise_interruption(mine)
+""",
+        """\
+                serving.raise_interruption(flight)
+                if flight is mine:
+""",
         "5, interruptions are personal: who wakes first gets what the load was interrupted by",
         "task_loads::an_interruption_goes_to_its_starter_though_another_one_wakes_first",
     ),
     Fault(
         "one-future-for-all",
-        "tasks.board",
-        "    waiters.callers[mine] = ref(signal)",
+        "tasks._board",
+        "    ours.callers[mine] = ref(signal)\n",
         """\
-    mine.signal = next((other() for other in waiters.callers.values()), signal)
-    waiters.callers[mine] = ref(mine.signal)""",
+    signal = next((other() for other in ours.callers.values()), signal)
+    ours.callers[mine] = ref(signal)
+""",
         "5, interruptions are personal: cancelling one task cancels every task that waits with it",
         "tasks::an_interrupted_caller_changes_nothing_for_the_rest",
     ),
     Fault(
         "no-recovery-in-tasks",
-        "tasks.call",
+        "tasks.Tasks.call",
         """\
-    except BaseException:
-        table.recover(mine, outcome)
-        raise
-    finally:
+        except BaseException:
+            table.recover(mine, landing)
+            raise
+        finally:
 """,
-        """\
-    finally:
-""",
+        "        finally:\n",
         "6, leaving: a load goes on when every task that wanted it was cancelled",
         "task_loads::when_the_last_caller_leaves_the_load_is_cancelled",
     ),
     Fault(
         "nobody-lands-a-task-that-never-ran",
-        "task_loads.start",
-        """\
-        task.add_done_callback(never_ran)
-""",
+        "task_loads.TaskLoad.start",
+        "            task.add_done_callback(never_ran)\n",
         "",
         "9, no hangs: a load cancelled before its first step leaves its callers waiting for ever",
         "task_loads::a_task_that_is_cancelled_before_its_first_step_is_abandoned",
@@ -97,33 +107,40 @@ FAULTS = [
     ),
     Fault(
         "a-refresh-ends-with-its-followers",
-        "tasks.behind",
-        "    mine.unattended = True\n",
-        "",
+        "serving.at_once",
+        "Flight(call.key, table.name, load, is_refresh=True)",
+        "Flight(call.key, table.name, load)",
         "6, leaving: a refresh is cancelled with the last task that happened to wait for it",
         "task_refreshes::a_follower_that_leaves_a_refresh_does_not_end_it",
     ),
     Fault(
         "nobody-holds-the-task-of-a-refresh",
-        "task_loads._run",
-        "        held.tasks[task] = flight\n",
-        "        held.tasks.clear()\n",
+        "task_loads.TaskLoad._run",
+        "            held.tasks[task] = flight\n",
+        "            held.tasks.clear()\n",
         "9, no hangs: a load whose future nobody else holds is collected, with its task",
         "task_refreshes::a_refresh_is_held_although_asyncio_holds_tasks_weakly",
     ),
     Fault(
         "loads-hold-their-tasks",
-        "task_loads._run",
-        "        load.task = ref(task)\n",
-        "        load.task = partial(lambda task: task, task)\n",
+        "task_loads.TaskLoad._run",
+        """\
+            if self._task is None:  # this is its first step, in `start`
+                self._task = ref(task)
+            else:
+""",
+        """\
+            first, self._task = self._task is None, partial(lambda task: task, task)
+            if not first:
+""",
         "11, any caller: an event loop that is dropped keeps its keys for ever",
         "dropped_loops::its_keys_are_free_once_it_is_collected",
     ),
     Fault(
         "first-steps-nest",
-        "task_loads.start",
-        "if plain and eager and not thread.eager:",
-        "if plain and eager:",
+        "task_loads.TaskLoad.start",
+        "if plain and self._eager and not thread.eager:",
+        "if plain and self._eager:",
         "9, no hangs: async loads that need each other fill the stack at a tenth of its depth",
         "limits::loads_of_tasks_do_not_nest_on_the_stack",
     ),
@@ -145,7 +162,7 @@ FAULTS = [
     ),
     Fault(
         "no-main-task-has-a-loader",
-        "tasks.call",
+        "tasks.Tasks.call",
         "me.local.thread.flight is None and current_task() not in held.tasks",
         "current_task() not in held.tasks",
         "9, no hangs: a loop that a loader runs waits for a load of its own that needs the loader",
@@ -153,9 +170,9 @@ FAULTS = [
     ),
     Fault(
         "nobody-holds-who-waits",
-        "tasks.call",
-        "                        held.signals.add(signal)\n",
-        "                        pass\n",
+        "tasks.Tasks.call",
+        "                    held.signals.add(signal)\n",
+        "                    pass\n",
         "11, any caller: a task that waits, and that nobody holds, is collected meanwhile",
         "dropped_loops::callers_that_nobody_holds_are_held_while_their_loop_lives",
     ),

@@ -18,49 +18,64 @@ FAULTS = [
     ),
     Fault(
         "follower-looks-at-the-cache",
-        "threads.call",
-        "outcome = handed_over(flight.outcome, look)",
-        "outcome = table.shelf and table.shelf.look(key) or handed_over(None, look)",
+        "threads.Threads.call",
+        "                if type(landing) is Loaded:",
+        """\
+                if flight is not mine:
+                    outcome = table.shelf and table.shelf.look(call.key)
+                    if outcome is not None:
+                        return outcome
+                    continue
+                if type(landing) is Loaded:""",
         "3, hand-over: a value that the cache refuses is loaded once for every follower",
         "threads::followers_get_a_value_that_is_not_stored",
     ),
     Fault(
         "nobody-leads-anew",
-        "threads.call",
-        "outcome = handed_over(flight.outcome, look)",
-        "outcome = flight.outcome or Error(WaitTimeout('abandoned'), None)",
+        "threads.Threads.call",
+        "                outcome = serving.take(table, flight, look, flight is mine)\n",
+        """\
+                outcome = serving.take(table, flight, look, flight is mine)
+                if outcome is None:
+                    raise RuntimeError("abandoned")
+""",
         "5, interruptions are personal: a Ctrl-C in the leader is an error of all who follow",
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
     Fault(
         "interruptions-land-in-threads",
-        "threads.load",
-        "        except Exception as error:\n            # Without",
-        "        except BaseException as error:\n            # Without",
+        "direct.direct.source",
+        """\
+            except Exception as error:
+                # Without""",
+        """\
+            except BaseException as error:
+                # Without""",
         "5, interruptions are personal: one Ctrl-C or SystemExit is raised in every thread aboard",
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
     Fault(
         "no-recovery-in-threads",
-        "threads.call",
+        "threads.Threads.call",
         """\
-    except BaseException:
-        table.recover(mine, outcome)
-        raise
-    finally:
-        mine""",
+        except BaseException:
+            table.recover(mine, landing)
+            raise
+        finally:
+            if mine""",
         """\
-    finally:
-        mine""",
+        finally:
+            if mine""",
         "5, interruptions are personal: a Ctrl-C in the leader leaves the key stuck for ever",
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
     Fault(
         "a-new-deadline-for-each-wait",
-        "threads.call",
-        "wait(table, flight, mine.signal, deadline, runs)",
-        "wait(table, flight, mine.signal, "
-        "None if wait_timeout is None else monotonic() + wait_timeout, runs)",
+        "threads.Threads.call",
+        "wait(table, flight, table.signal_of(mine), deadline, runs)",
+        """\
+anew = deadline and monotonic() + self.wait_timeout
+                    wait(table, flight, table.signal_of(mine), anew, runs)""",
         "the surface, one deadline for the whole call: wait_timeout starts anew with each flight",
         "patience::wait_timeout_is_one_deadline_for_all_the_flights_of_a_call",
     ),
@@ -77,8 +92,8 @@ FAULTS = [
     ),
     Fault(
         "load-under-the-lock",
-        "threads.call",
-        "if is_held(mine.thread.lock):",
+        "threads.Threads.call",
+        "if is_held(thread.lock):",
         "if False:",
         "9, no hangs: a destructor that loads holds up every caller of the function it ended in",
         "locks::user_code_inside_the_lock_may_lead_and_holds_nobody_up",
@@ -93,15 +108,15 @@ FAULTS = [
     ),
     Fault(
         "refresh-returns-what-is-stale",
-        "threads.call",
-        "if look and type(outcome) is Error else outcome",
-        "if type(outcome) is Error else outcome",
+        "landing.Failed.taken",
+        "if look and self.instead is not None:",
+        "if self.instead is not None:",
         "the surface, refresh(): a load that failed returns the old value as if it were new",
         "failures::refresh_raises_what_the_load_raised",
     ),
     Fault(
         "taken-over-before-it-leads",
-        "executor.take_over",
+        "thread_loads.take_over",
         " and flight.since is not None:",
         ":",
         "10, refresh is a flight: a follower runs a refresh that its starter then finds needless",
@@ -109,63 +124,95 @@ FAULTS = [
     ),
     Fault(
         "a-load-runs-twice",
-        "executor.ThreadLoad._take",
+        "thread_loads.ThreadLoad._take",
         "return self._taken.setdefault(None, who) is who",
         "return True",
-        "1, one flight: a follower and a thread of the executor run one load both",
-        "schedules::what_the_threads_saw_can_be_explained[stale, fenced]",
+        "1, one flight: who asks whether a load has begun ends it, and it runs a second time",
+        "executor_queue::an_executor_that_refuses_does_not_end_what_somebody_has_taken_over",
+    ),
+    Fault(
+        "what-no-executor-has-goes-on",
+        "thread_loads.ThreadLoad.is_on_its_own",
+        "return self._submitted or not self.withdraw()",
+        "return True",
+        "5, interruptions are personal: who is interrupted before it has a thread leaves it stuck",
+        "interrupts_refreshes::an_interrupt_while_an_executor_loads_leaves_the_key_free",
+    ),
+    Fault(
+        "who-took-it-over-is-not-asked",
+        "thread_loads.ThreadLoad.is_on_its_own",
+        "return self._submitted or not self.withdraw()",
+        "return self._submitted",
+        "5, no caller owns the load: an interrupted starter abandons what a follower runs already",
+        "executor_queue::an_executor_that_refuses_does_not_end_what_somebody_has_taken_over",
+    ),
+    Fault(
+        "an-executors-load-ends-with-who-started-it",
+        "thread_loads.ThreadLoad.is_on_its_own",
+        "return self._submitted or not self.withdraw()",
+        "return False",
+        "5, no caller owns the load: interrupting the first caller makes the others load again",
+        "interrupts_refreshes::an_interrupt_of_the_leader_leaves_those_who_follow_a_load_elsewhere_aboard",
     ),
     Fault(
         "cancelled-in-a-queue",
-        "executor.start",
-        "        future.add_done_callback(partial(_never_ran, table, waiting))",
-        "        pass",
+        "thread_loads.ThreadLoad.start",
+        "                future.add_done_callback(partial(_never_ran, table, waiting))",
+        "                pass",
         "9, no hangs: a load that was cancelled in its executor's queue leaves its callers waiting",
         "executor_queue::who_waits_for_a_load_that_is_cancelled_while_it_is_queued_leads_anew",
     ),
     Fault(
         "no-thread-of-an-executor-helps",
-        "threads.call",
-        " or submit is None or me.local.thread.works\n",
-        " or submit is None\n",
+        "threads.Threads.call",
+        "deadline is None or not elsewhere or thread.works",
+        "deadline is None or not elsewhere",
         "9, no hangs: loads on one executor that need each other wait for its only thread",
         "executor_queue::nested_loads_do_not_starve_on_one_thread",
     ),
     Fault(
         "a-refused-refresh-keeps-the-key",
-        "threads.behind",
-        "            table.recover(mine, None)\n            table.tell_once",
-        "            table.tell_once",
+        "serving._refresh",
+        "            table.call_off(mine)\n",
+        "",
         "8, nothing is left behind: when an executor refused once, nobody refreshes any more",
         "executor_queue::an_executor_that_refuses_is_asked_again_by_the_next_caller",
     ),
     Fault(
+        "what-could-not-start-has-failed",
+        "table.FlightTable.call_off",
+        "        mine.is_refresh = False\n",
+        "",
+        "10, refresh is a flight: one that could not start holds off the next attempt",
+        "task_refreshes::a_refresh_without_a_task_is_tried_again_by_the_next_caller",
+    ),
+    Fault(
         "a-refresh-has-no-context",
-        "executor.ThreadLoad.__init__",
-        "partial(copy_context().run, load)",
-        "load",
+        "thread_loads.ThreadLoad.__init__",
+        "copy_context().run,",
+        "lambda source, *args: source(*args),",
         "10, refresh is a flight: a refresh knows nothing of the tenant or the trace of its caller",
         "serving::a_refresh_runs_in_a_copy_of_the_context_of_the_caller_that_started_it",
     ),
     Fault(
         "a-queue-costs",
-        "executor.ThreadLoad.run",
-        "            flight.since = table.timer()\n",
+        "thread_loads.ThreadLoad.run",
+        "            table.begin(flight)\n",
         "",
         "the surface, early_refresh: where an executor is busy, all is refreshed far too early",
         "executor_queue::the_time_in_a_queue_is_no_part_of_what_a_load_costs",
     ),
     Fault(
         "an-old-ticket-keeps-itself",
-        "threads.call",
-        "                mine.signal = None  # it holds that ticket\n",
+        "threads.Threads.call",
+        "                    table.signal_of(mine)  # not taken where it was over by then\n",
         "",
         "8, nothing is left behind: a load that was cancelled keeps its arguments in a cycle",
         "schedules::what_the_threads_saw_can_be_explained[patience]",
     ),
     Fault(
         "a-thread-of-the-pool-is-used-once",
-        "executor.Pool._work",
+        "pool.Pool._work",
         "            self._idle.append(None)\n",
         "            pass\n",
         "10, refresh is a flight: after eight refreshes the pool's threads are made for nothing",
@@ -173,15 +220,17 @@ FAULTS = [
     ),
     Fault(
         "a-turn-is-lost",
-        "executor.Line.turn_over",
-        "        self._turns.append(None)\n        if self._jobs:",
+        "pool.Line.turn_over",
+        """\
+        self._turns.append(None)
+        if self._jobs:""",
         "        if self._jobs:",
         "10, refresh is a flight: after six refreshes a function has no more",
         "executor::a_thread_of_the_pool_that_is_idle_is_used_again",
     ),
     Fault(
         "what-waits-is-not-looked-for",
-        "executor.Line.turn_over",
+        "pool.Line.turn_over",
         "        if self._jobs:\n",
         "        if False:\n",
         "10, refresh is a flight: what found no turn left is queued for good",
@@ -189,15 +238,15 @@ FAULTS = [
     ),
     Fault(
         "a-function-takes-all-threads",
-        "executor.Line.begin",
+        "pool.Line.begin",
         "self._turns = deque([None] * TURNS)",
         "self._turns = deque([None] * THREADS)",
         "10, refresh is a flight: hanging refreshes of one function stop those of all others",
-        "executor::by_default_they_share_a_few_daemon_threads",
+        "executor::refreshes_of_one_function_that_hang_stop_no_other_function",
     ),
     Fault(
         "a-line-is-its-parents",
-        "executor.Pool.begin",
+        "pool.Pool.begin",
         """\
         for line in list(self.lines):
             line.begin()
@@ -208,15 +257,23 @@ FAULTS = [
     ),
     Fault(
         "a-thread-does-not-know-what-it-loads",
-        "threads.load",
-        "        thread.flight = flight\n",
-        "",
+        "threads.Threads.call",
+        "outer, thread.flight = thread.flight, mine",
+        "outer = thread.flight",
         "9, no hangs: a cycle round a loop that a loader runs waits for ever",
-        "cycles::a_cycle_round_a_loaders_own_event_loop_is_seen",
+        "cycles::a_cycle_round_a_loaders_own_event_loop_is_seen[do-elsewhere]",
+    ),
+    Fault(
+        "a-thread-of-an-executor-does-not-know-what-it-loads",
+        "thread_loads.ThreadLoad.run",
+        "outer, thread.flight = thread.flight, flight",
+        "outer = thread.flight",
+        "9, no hangs: a cycle round a loop that a loader runs on an executor waits for ever",
+        "cycles::a_cycle_round_a_loaders_own_event_loop_is_seen[executor-elsewhere]",
     ),
     Fault(
         "the-pool-has-the-queue-of-threads",
-        "executor.Pool.begin",
+        "pool.Pool.begin",
         "| None = None\n",
         "| None = queue.SimpleQueue()\n",
         "9, no hangs: where gevent patches after the import, a refresh blocks all greenlets",
@@ -225,22 +282,22 @@ FAULTS = [
     Fault(
         "nobody-hurries",
         "serving.at_once",
-        "            executor.hurry(table, flight)\n",
-        "            pass\n",
+        "if long := flight.load.hurry():",
+        "if long := 0.0:",
         "10, refresh is a flight: eight hanging refreshes anywhere stop those of the process",
         "executor::refreshes_of_many_functions_that_hang_stop_no_other_for_long",
     ),
     Fault(
         "a-long-wait-is-not-told",
-        "executor.hurry",
-        "    table.tell_once(\n",
-        "    (lambda *_: None)(\n",
+        "serving.at_once",
+        "                ledger.tell_once(\n",
+        "                str.format(\n",
         "10, refresh is a flight: an executor that hangs stops all refreshes, in silence",
         "executor::an_executor_of_ones_own_that_hangs_is_told",
     ),
     Fault(
         "who-hangs-hurries-as-well",
-        "executor.Line.hurry",
+        "pool.Line.hurry",
         """\
         if len(self._running) >= TURNS:
             return
@@ -251,7 +308,7 @@ FAULTS = [
     ),
     Fault(
         "what-a-caller-has-run-is-queued",
-        "executor.ThreadLoad.run",
+        "thread_loads.ThreadLoad.run",
         "                self._leave_the_queue()\n",
         "                pass\n",
         "8, nothing is left behind: a refresh that a caller has run stays queued, with its key",
@@ -259,7 +316,7 @@ FAULTS = [
     ),
     Fault(
         "handlers-end-the-threads-of-the-pool",
-        "executor.Line.serve",
+        "pool.Line.serve",
         """\
         except BaseException:
             pass

@@ -49,16 +49,16 @@ FAULTS = [
     ),
     Fault(
         "a-blocked-loop-is-no-runner",
-        "waits._cycle",
-        "last.thread if last.loop is None else last.loop",
-        "last.thread if last.loop is None else None",
+        "_runners.runners_here",
+        "return (me.local.thread,) if loop is None else (me.local.thread, held_by(loop).home)",
+        "return (me.local.thread,)",
         "9, no hangs: a thread that blocks the loop which must run its leader hangs",
         "group::a_thread_that_would_block_the_loop_that_runs_its_leader_gets_a_deadlock_error",
     ),
     Fault(
         "a-closed-loop-waits",
         "waits._cycle",
-        " or last.is_gone():",
+        " or last.load.runner.is_gone():",
         ":",
         "9, no false alarms: a cycle through a task whose loop was closed is called a deadlock",
         "group::a_wait_that_ended_with_its_loop_is_no_part_of_a_cycle",
@@ -80,19 +80,11 @@ FAULTS = [
         "group::a_wait_in_a_signal_handler_hides_no_cycle",
     ),
     Fault(
-        "a-loop-stays-in-its-thread",
-        "waits._cycle",
-        "last.thread if last.loop is None else last.loop",
-        "last.thread",
-        "9, no false alarms: a thread that ran a loop before it moved is accused",
-        "cycles::a_loop_that_another_thread_runs_now_blocks_nobody",
-    ),
-    Fault(
         "greenlets-are-one-thread",
-        "threads.call",
+        "threads.Threads.call",
         """\
-    if threading.local is not me.kind:
-        me.adapt()  # before a ticket says whose it is
+        if threading.local is not me.kind:
+            me.adapt()  # before a ticket says whose it is
 """,
         "",
         "9, no false alarms: where gevent patches after the import, who follows is a deadlock",
