@@ -53,12 +53,11 @@ FAULTS = [
     ),
     Fault(
         "an-abandoned-refresh-is-told-at-once",
-        "table.FlightTable._hold_off",
-        "        runner = flight.load.runner\n",
+        "table.FlightTable._store_nothing",
+        "            flight.is_refresh = False  # once",
         """\
-        self.ledger.tell_once("a refresh was abandoned")
-        runner = flight.load.runner
-""",
+            self.ledger.tell_once("a refresh was abandoned")
+            flight.is_refresh = False  # once""",
         "10, refresh is a flight: each end of a program is a warning",
         "exit::nobody_waits_for_what_will_never_land[refreshes-in-asyncio-run]",
     ),

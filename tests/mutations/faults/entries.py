@@ -184,9 +184,9 @@ FAULTS = [
     ),
     Fault(
         "what-one-caller-can-use-is-shared",
-        "direct._refused",
-        "    refused = refusal(value, table.name)\n",
-        "    refused = None\n",
+        "direct.landed",
+        "            refused = refusal(value, table.name)\n",
+        "            refused = None\n",
         "15, refuse: the second caller of a generator gets nothing",
         "for_one::it_is_refused_for_everyone_aboard",
     ),

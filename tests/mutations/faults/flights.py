@@ -5,7 +5,7 @@ from fault import Fault
 FAULTS = [
     Fault(
         "ttl-from-the-start",
-        "direct.loaded",
+        "direct.landed",
         "shelf.policy.entry(value, now, took)",
         "shelf.policy.entry(value, now - took, took)",
         "3, hand-over: what took longer to load than its ttl is never served from the cache",
@@ -103,7 +103,7 @@ FAULTS = [
     Fault(
         "refresh-takes-a-hit-for-a-load",
         "landing.Found.taken",
-        "return self if look else None",
+        "return self if may_hit else None",
         "return self",
         "10, refresh is a flight: refresh() that follows a caller who hit after all loads nothing",
         "table::a_refresh_that_follows_a_caller_who_hits_after_all_loads",
@@ -119,7 +119,7 @@ FAULTS = [
     Fault(
         "no-value-in-place-of-an-error",
         "landing.Failed.taken",
-        "if look and self.instead is not None:",
+        "if may_hit and self.instead is not None:",
         "if False:",
         "the surface, stale_if_error: a reload that fails is an error though there is a value",
         "stale_if_error::the_leader_and_all_who_follow_get_the_old_value",
@@ -127,7 +127,7 @@ FAULTS = [
     Fault(
         "impatient-refresh-returns-what-is-stale",
         "serving.out_of_patience",
-        "if look and table.shelf is not None",
+        "if may_hit and table.shelf is not None",
         "if table.shelf is not None",
         "the surface, refresh(): at its wait_timeout it returns the old value as if it were new",
         "patience::refresh_wants_the_new_value_or_none",
@@ -166,7 +166,7 @@ FAULTS = [
     ),
     Fault(
         "an-option-that-fails-holds-nothing-off",
-        "direct.spoilt",
+        "direct.failed_by_option",
         "    if flight.is_refresh and table.shelf is not None:",
         "    if False:",
         "the surface, retry_after: where ttl() fails, each caller starts a refresh, unheard",

@@ -68,8 +68,8 @@ FAULTS = [
     Fault(
         "no-successor-is-noted",
         "table.FlightTable._succeed",
-        "flight = abandoned.successor = self.flights.enter(mine)",
-        "flight = self.flights.enter(mine)",
+        "            abandoned.successor = self.flights.enter(mine)\n        return abandoned.successor",
+        "            return self.flights.enter(mine)\n        return abandoned.successor",
         "5, interruptions are personal: of those aboard, each that wakes late loads once more",
         "successors::an_interrupted_leader_costs_one_reload",
     ),
@@ -92,10 +92,8 @@ FAULTS = [
     Fault(
         "a-task-that-refreshes-takes-a-hit",
         "tasks.Tasks.call",
-        "outcome = serving.take(table, flight, look, flight.load.runner is here)",
-        """\
-own = flight.load.runner is here
-                outcome = serving.take(table, flight, look or own, own)""",
+        "serving.take(table, flight, may_hit, own)",
+        "serving.take(table, flight, may_hit or own, own)",
         "10, refresh is a flight: a task's refresh() that follows a hit after all loads nothing",
         "successors::a_task_that_refreshes_does_not_take_what_its_successor_found_in_the_cache",
     ),

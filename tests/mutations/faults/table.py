@@ -22,7 +22,7 @@ FAULTS = [
     Fault(
         "no-second-look",
         "table.FlightTable.claim",
-        "if look and self.shelf is not None:",
+        "if may_hit and self.shelf is not None:",
         "if False:",
         "2, order of landing: who missed just before a load ended loads once more",
         "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
@@ -30,7 +30,7 @@ FAULTS = [
     Fault(
         "second-look-keeps-the-key",
         "table.FlightTable._hit",
-        "        self.land(mine, taken)\n",
+        "        self.land(mine, None if isinstance(found, Error) else Found(found.value))\n",
         "",
         "8, nothing is left behind: the next call that misses follows a flight that nobody runs",
         "table::a_call_that_missed_just_before_a_load_ended_hits_after_all",
@@ -135,12 +135,9 @@ FAULTS = [
         """\
         if not flight.over:
             mine.signal = board(flight.waiters, mine)
-        else:
-            self._clean(flight)
 """,
         """\
         mine.signal = board(flight.waiters, mine)
-        self._clean(flight)
 """,
         "8, nothing is left behind: a late follower is a cycle that keeps the value alive",
         "table::who_comes_when_its_flight_has_just_landed_gets_what_landed_and_keeps_nothing",
@@ -220,7 +217,7 @@ FAULTS = [
     Fault(
         "who-leaves-before-its-start-ends-it",
         "task_loads.TaskLoad.goes_on",
-        "return not self._started",
+        "return self.starts",
         "return False",
         "6, leaving: a follower that leaves ends a load whose starter is about to board it",
         "task_loads::a_follower_that_leaves_before_the_load_has_begun_does_not_end_it",
@@ -303,7 +300,7 @@ FAULTS = [
     Fault(
         "refresh-takes-what-is-there",
         "table.FlightTable.claim",
-        "if look and self.shelf is not None:",
+        "if may_hit and self.shelf is not None:",
         "if self.shelf is not None:",
         "10, refresh is a flight: refresh() returns the old value and loads nothing",
         "threads::refresh_loads_now_and_stores",

@@ -73,6 +73,7 @@ FAULTS = [
         "tasks.Tasks.call",
         """\
         except BaseException:
+            load.starts = False  # its caller boards no more
             table.recover(mine, landing)
             raise
         finally:

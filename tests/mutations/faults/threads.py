@@ -33,11 +33,10 @@ FAULTS = [
     Fault(
         "nobody-leads-anew",
         "threads.Threads.call",
-        "                outcome = serving.take(table, flight, look, flight is mine)\n",
+        "                if flight is mine:\n",
         """\
-                outcome = serving.take(table, flight, look, flight is mine)
-                if outcome is None:
-                    raise RuntimeError("abandoned")
+                raise RuntimeError("abandoned")
+                if flight is mine:
 """,
         "5, interruptions are personal: a Ctrl-C in the leader is an error of all who follow",
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
@@ -62,20 +61,20 @@ FAULTS = [
             table.recover(mine, landing)
             raise
         finally:
-            if mine""",
+            mine""",
         """\
         finally:
-            if mine""",
+            mine""",
         "5, interruptions are personal: a Ctrl-C in the leader leaves the key stuck for ever",
         "threads::an_interruption_is_personal_and_one_follower_leads_anew",
     ),
     Fault(
         "a-new-deadline-for-each-wait",
         "threads.Threads.call",
-        "wait(table, flight, table.signal_of(mine), deadline, runs)",
+        "wait(table, flight, signal, deadline, runs)",
         """\
 anew = deadline and monotonic() + self.wait_timeout
-                    wait(table, flight, table.signal_of(mine), anew, runs)""",
+                    wait(table, flight, signal, anew, runs)""",
         "the surface, one deadline for the whole call: wait_timeout starts anew with each flight",
         "patience::wait_timeout_is_one_deadline_for_all_the_flights_of_a_call",
     ),
@@ -93,8 +92,8 @@ anew = deadline and monotonic() + self.wait_timeout
     Fault(
         "load-under-the-lock",
         "threads.Threads.call",
-        "if is_held(thread.lock):",
-        "if False:",
+        "partial(released, self.source) if is_held(thread.lock) else self.source",
+        "self.source",
         "9, no hangs: a destructor that loads holds up every caller of the function it ended in",
         "locks::user_code_inside_the_lock_may_lead_and_holds_nobody_up",
     ),
@@ -109,7 +108,7 @@ anew = deadline and monotonic() + self.wait_timeout
     Fault(
         "refresh-returns-what-is-stale",
         "landing.Failed.taken",
-        "if look and self.instead is not None:",
+        "if may_hit and self.instead is not None:",
         "if self.instead is not None:",
         "the surface, refresh(): a load that failed returns the old value as if it were new",
         "failures::refresh_raises_what_the_load_raised",
@@ -201,14 +200,6 @@ anew = deadline and monotonic() + self.wait_timeout
         "",
         "the surface, early_refresh: where an executor is busy, all is refreshed far too early",
         "executor_queue::the_time_in_a_queue_is_no_part_of_what_a_load_costs",
-    ),
-    Fault(
-        "an-old-ticket-keeps-itself",
-        "threads.Threads.call",
-        "                    table.signal_of(mine)  # not taken where it was over by then\n",
-        "",
-        "8, nothing is left behind: a load that was cancelled keeps its arguments in a cycle",
-        "schedules::what_the_threads_saw_can_be_explained[patience]",
     ),
     Fault(
         "a-thread-of-the-pool-is-used-once",
