@@ -48,7 +48,7 @@ def numbered(world: World) -> tuple[Any, list[Any]]:
     async def get_in_task(self: Any, n: int = 1) -> int:
         return get(self, n)
 
-    return cached_singleflight(ttl=60)(get if world.name == "threads" else get_in_task), loads
+    return cached_singleflight(ttl=60)(get_in_task if world.name == "tasks" else get), loads
 
 
 @HOWEVER
@@ -120,7 +120,7 @@ def test_an_option_says_that_it_is_a_method(world: World) -> None:
     def in_thread(self: Any) -> object:
         return object()
 
-    loader = in_thread if world.name == "threads" else in_task
+    loader = in_task if world.name == "tasks" else in_thread
     get: Any = cached_singleflight(ttl=60, per_instance=True)(loader)
     owner = set_later(get)
     equal = type("Equal", (owner,), {"__eq__": lambda *_: True, "__hash__": lambda _: 1})

@@ -57,6 +57,7 @@ HARMLESS = {
     "test_demo.py",
     "test_demo_figures.py",
     "test_demo_origin.py",
+    "test_develop.py",
     "test_frameworks.py",
     "test_mutations.py",
     "test_readme.py",
