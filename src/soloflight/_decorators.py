@@ -194,9 +194,9 @@ def cached_singleflight(
             caller gets that instead of `WaitTimeout`, and the load goes on as a refresh.
         key, ignore, typed, per_instance, name: see `singleflight`.
 
-    A refresh runs in a copy of the context of the caller that started it. One that fails is logged
-    once (logger ``soloflight``) and is seen in ``peek().last_error`` and in ``stats()``; it leaves
-    the entry as it is.
+    A refresh runs in a copy of the context of the caller that started it. One that fails leaves the
+    entry as it is, and is seen in ``peek().last_error`` and in ``stats()``. The first one of an
+    outage is logged (logger ``soloflight``), and at its end how many more have failed.
 
     Raises:
         TypeError, ValueError: at decoration, for what cannot work.

@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Caller, Clock, until, until_async, waiters
 from soloflight import Group, cached_singleflight, singleflight
+from soloflight._entries.policy import Policy
 from soloflight._worlds import task_loads
 
 QUIET = pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning")
@@ -117,13 +118,13 @@ def test_a_refresh_that_is_collected_in_its_landing_has_failed_once(
     clock.advance(10)
     loop = dropped(load, loads)
     table = load._core.table
-    hold_off = type(table)._hold_off
+    hold_off = Policy.abandoned
 
     def collected(*args: Any) -> None:
         gc.collect()
         hold_off(*args)
 
-    monkeypatch.setattr(type(table), "_hold_off", collected)
+    monkeypatch.setattr(Policy, "abandoned", collected)
     gc.disable()
     try:
         for flight in table.flights.all():

@@ -68,8 +68,8 @@ FAULTS = [
     Fault(
         "no-successor-is-noted",
         "table.FlightTable._succeed",
-        "            abandoned.successor = self.flights.enter(mine)\n        return abandoned.successor",
-        "            return self.flights.enter(mine)\n        return abandoned.successor",
+        "            abandoned.successor = self.flights.enter(mine)\n",
+        "            return self.flights.enter(mine)\n",
         "5, interruptions are personal: of those aboard, each that wakes late loads once more",
         "successors::an_interrupted_leader_costs_one_reload",
     ),
