@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from conftest import until
-from soloflight._entries.entry import Aging, Entry, Raising, State, blank, state
+from soloflight._entries.entry import Aging, Entry, Raising, State, state
+from soloflight._entries.making import blank
 from soloflight._outcome import Error
 
 FRESH, EARLY, STALE = State.FRESH, State.EARLY, State.STALE

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from .._outcome import GIL, Error, Value
-from .._public import MAKERS, unpickled
+from .._outcome import Error, Value
+from .._public import unpickled
 from .._shown import shown
 
 V = TypeVar("V")
@@ -208,46 +207,3 @@ def state(entry: Aging[Any], now: float, draw: float = 0.0) -> State:
     if now < entry.error_until:
         return ON_ERROR
     return EXPIRED
-
-
-if GIL:
-
-    def blank(cls: type[E]) -> E:
-        """An entry that ends as soon as nobody holds it, whichever thread lets it go."""
-        return cls.__new__(cls)
-
-else:
-    # Without the interpreter lock an object belongs to the thread that made it. When another one
-    # lets it go, it ends as late as its owner next runs: the entry would be seen after the cache
-    # has dropped it. An object that its finalizer has brought back belongs to nobody (CPython's
-    # `_PyObject_ResurrectEnd`); that happens once. It is done in C, as an exception of a signal
-    # handler would be lost in a finalizer.
-    _endings: dict[Any, tuple[list[Any], Any]] = {}
-    for _cls in (Entry, Aging, Raising):
-        _back: list[Any] = []
-        _end = property(partial(partial, _back.append))
-        _endings[_cls] = _back, type("Ending", (_cls,), {"__slots__": (), "__del__": _end})
-
-    def blank(cls: type[E]) -> E:
-        back, ending = _endings[cls]
-        while True:
-            try:
-                entry = back.pop()
-                break
-            except IndexError:
-                ending.__new__(ending)  # ends at once, and is back
-        entry.__class__ = cls
-        return cast("E", entry)
-
-
-MAKERS.update({cls.__name__: partial(blank, cls) for cls in (Entry, Aging, Raising)})
-
-
-def _new_entry(value: Any, fresh_until: float) -> Entry[Any]:
-    entry: Entry[Any] = blank(Entry)
-    entry.value = value
-    entry.fresh_until = fresh_until
-    return entry
-
-
-new_entry: Callable[[Any, float], Entry[Any]] = Entry if GIL else _new_entry

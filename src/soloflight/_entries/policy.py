@@ -15,7 +15,8 @@ from typing import Any, TypeVar, cast
 from .._durations import lifetime, seconds
 from .._outcome import Error
 from ..exceptions import FlightError
-from .entry import Aging, Entry, Raising, blank, new_entry
+from .entry import Aging, Entry, Raising
+from .making import blank, new_entry
 
 A = TypeVar("A", bound=Aging[Any])
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any, TypeVar, cast
 
 from .._flights.flight import Call, Flight, Waiters
@@ -18,6 +18,7 @@ from .._flights.landing import Landing, Outcome
 from .._flights.table import FlightTable
 from .._flights.waits import check_frozen
 from .._locks import critical, tell, tell_all
+from .._once import Once
 from .._outcome import Error
 from .._runners import NOBODY, Load, me
 from .._sources.direct import Source
@@ -64,7 +65,7 @@ class _Crew(threads.ThreadWaiters):
 
     def __init__(self) -> None:
         super().__init__()
-        self.manned = Lock()  # taken, for good, by whoever starts the thread
+        self.manned = Once()  # taken by whoever starts the thread
 
     def start(self, name: str, flight: Flight, run: Callable[[], None]) -> None:
         Thread(target=self._attend, args=(flight, run), name=name, daemon=True).start()
@@ -113,7 +114,7 @@ class SubmitFuture(Future[R]):
     def __init__(self, table: FlightTable, source: Source, call: Call) -> None:
         super().__init__()
         self._table = table
-        self._ended = Lock()  # taken, for good, by whoever ends it
+        self._ended = Once()  # taken by whoever ends it
         # Until it ended:
         self._wanted: tuple[Source, Call] | None = source, call
         self._mine: Flight | None = None
@@ -123,7 +124,7 @@ class SubmitFuture(Future[R]):
     def claim(self, abandoned: Flight | None = None) -> None:
         """Follow, or lead on a thread of its own; take what landed in between."""
         table, wanted = self._table, self._wanted
-        if wanted is None or self._ended.locked() or self.cancelled():
+        if wanted is None or self._ended or self.cancelled():
             return  # it has ended, or is about to
         if threading.local is not me.kind:
             me.adapt()
@@ -134,7 +135,7 @@ class SubmitFuture(Future[R]):
         # Aboard and manned before it is on the table: whoever finds it there may rely on it.
         board = partial(_board, self)
         own = crew = board(mine.waiters, mine)
-        own.manned.acquire()
+        own.manned.take(self)
         try:
             table.claim(mine, board, may_hit=False)
             flight = mine.following
@@ -144,7 +145,7 @@ class SubmitFuture(Future[R]):
                 self.landed(flight)  # it was over before this one could board
             else:
                 crew = boarded
-                if crew.manned.acquire(False):
+                if crew.manned.take(object()):
                     run = partial(threads.wait, table, flight, crew, None)
                     crew.start(table.name, flight, run)
         except BaseException:  # no thread could be started, say
@@ -161,7 +162,7 @@ class SubmitFuture(Future[R]):
         if flight is not None:
             mine.waiters.clear()
             own.callers.clear()  # the ticket may hold it
-        if self._ended.locked():  # cancelled meanwhile
+        if self._ended:  # cancelled meanwhile
             table.leave(flight or mine, mine)
 
     def landed(self, flight: Flight) -> None:
@@ -220,7 +221,7 @@ class SubmitFuture(Future[R]):
 
     def _end(self) -> bool:
         """Whether this call ends it. What it needed for its load is released."""
-        if not self._ended.acquire(False):
+        if not self._ended.take(object()):
             return False
         self._wanted = self._mine = None
         return True

@@ -13,6 +13,7 @@ from .._flights.flight import Call, Flight
 from .._flights.landing import Landing
 from .._flights.table import FlightTable
 from .._locks import is_held, outside, released, tell
+from .._once import Once
 from .._runners import NOBODY, Load, Thread, me
 from .._sources.direct import Source
 from .pool import Line
@@ -42,7 +43,7 @@ class ThreadLoad(Load):
             source,
             call,
         )
-        self._taken: dict[None, object] = {}  # by whom: `setdefault` is one atomic step
+        self._taken = Once()  # by who runs it
         self._interruption: BaseException | None = None  # for that caller
         self.runner: Thread = NOBODY
         self._submit = submit
@@ -59,7 +60,7 @@ class ThreadLoad(Load):
         return interruption
 
     def withdraw(self) -> bool:
-        if not self._take(_NOBODY_ELSE):
+        if not self._taken.take(_NOBODY_ELSE):
             return False
         self._run = None
         self._leave_the_queue()
@@ -69,9 +70,6 @@ class ThreadLoad(Load):
         self.waiting.clear()
         if self.job is not None and isinstance(self._submit, Line):
             self._submit.drop(self.job)
-
-    def _take(self, who: object) -> bool:
-        return self._taken.setdefault(None, who) is who
 
     def start(self, table: FlightTable, flight: Flight) -> None:
         """Have it run on a thread of an executor; raises what that raises."""
@@ -106,7 +104,7 @@ class ThreadLoad(Load):
         landing: Landing | None = None
         outer: Flight | None = None
         try:
-            if run is None or not self._take(me_here):
+            if run is None or not self._taken.take(me_here):
                 return
             self._run = None
             if not elsewhere:
@@ -127,7 +125,7 @@ class ThreadLoad(Load):
             table.land(flight, landing)
         except BaseException:
             # Wherever an interruption struck: it has landed, or does now.
-            if self._taken.get(None) is me_here:
+            if self._taken.is_of(me_here):
                 table.land(flight, landing)
             raise
         finally:
