@@ -626,6 +626,23 @@ def test_a_starter_that_leaves_after_wait_timeout_leaves_no_load_behind() -> Non
     assert events == ["load", "cancelled"]
 
 
+@in_loop
+async def test_a_starter_that_is_interrupted_before_it_boards_leaves_no_load_behind() -> None:
+    def interrupted(*args: Any) -> None:
+        raise asyncio.CancelledError
+
+    @singleflight
+    async def load() -> None:
+        await asyncio.Event().wait()
+
+    tasks = asyncio.all_tasks()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(asyncio.CancelledError):
+        patch.setattr(FlightTable, "board", interrupted)
+        await load()
+    await until_async(lambda: not load.in_flight())
+    await until_async(lambda: asyncio.all_tasks() == tasks)
+
+
 def test_a_task_that_is_cancelled_before_its_first_step_answers_its_caller() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

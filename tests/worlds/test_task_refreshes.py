@@ -137,6 +137,28 @@ async def test_a_refresh_that_is_cancelled_leaves_the_table_and_the_next_attempt
     assert "a refresh was abandoned" in record.getMessage()
 
 
+def test_an_interruption_of_a_refresh_goes_to_its_event_loop(clock: Clock) -> None:
+    """Its caller has been served, and waits for nothing."""
+
+    @cached_singleflight(timer=clock, **OPTIONS)
+    async def load() -> str:
+        raise SystemExit("of the refresh")
+
+    async def main() -> None:
+        handled = asyncio.get_running_loop().set_exception_handler
+        handled(lambda loop, context: None)  # asyncio has a word of its own on it
+        assert await load() == "old"
+        await until_async(lambda: not load.in_flight())
+        raise AssertionError("it went on")
+
+    load.put("old")
+    clock.advance(10)
+    with pytest.raises(SystemExit, match="of the refresh"):
+        asyncio.run(main())
+    assert load.peek().failures == 1
+    gc.collect()
+
+
 @in_loop
 async def test_a_refresh_without_a_task_is_tried_again_by_the_next_caller(
     clock: Clock, caplog: pytest.LogCaptureFixture

@@ -4,14 +4,6 @@ from fault import Fault
 
 FAULTS = [
     Fault(
-        "a-future-is-with-its-last-crew",
-        "futures.SubmitFuture.claim",
-        "(boarded := table.signal_of(mine))",
-        "(boarded := table.signal_of(self._mine or mine))",
-        "9, no hangs: a future that is handed on while submit() is under way never ends",
-        "group::a_future_that_is_handed_on_while_it_claims_is_woken",
-    ),
-    Fault(
         "a-thread-of-a-future-does-not-know-what-it-loads",
         "futures._Load.run",
         "            thread.flight = flight\n",

@@ -223,6 +223,22 @@ FAULTS = [
         "task_loads::a_follower_that_leaves_before_the_load_has_begun_does_not_end_it",
     ),
     Fault(
+        "a-load-never-ends-with-its-callers",
+        "tasks.Tasks.call",
+        "                    load.starts = False\n",
+        "",
+        "6, leaving: an async load goes on when every task that wanted it was cancelled",
+        "task_loads::a_starter_that_leaves_after_wait_timeout_leaves_no_load_behind",
+    ),
+    Fault(
+        "who-was-interrupted-is-about-to-board",
+        "tasks.Tasks.call",
+        "            load.starts = False  # its caller boards no more\n",
+        "",
+        "6, leaving: an async load whose starter was interrupted before it boarded has no end",
+        "task_loads::a_starter_that_is_interrupted_before_it_boards_leaves_no_load_behind",
+    ),
+    Fault(
         "a-waiter-is-kept",
         "table.FlightTable._leave",
         "            waiters.callers.pop(mine, None)",

@@ -58,6 +58,14 @@ FAULTS = [
         "task_loads::an_interruption_goes_to_its_starter_though_another_one_wakes_first",
     ),
     Fault(
+        "an-interruption-in-the-first-step-is-unheard",
+        "task_loads.TaskLoad._run",
+        "heard = self.starts or (waiters",
+        "heard = (waiters",
+        "5, interruptions are personal: one of the first step is logged as well as raised",
+        "loops::what_the_tasks_saw_can_be_explained[interruptions]",
+    ),
+    Fault(
         "one-future-for-all",
         "tasks._board",
         "    ours.callers[mine] = ref(signal)\n",

@@ -74,7 +74,7 @@ FAULTS = [
         "log_later(partial(self._observe, Event(what, key, why)))",
         "self._observe(Event(what, key, why))",
         "17, nobody else's code: an observer runs under a lock of ours, and may wait for it",
-        "ledger::what_is_told_may_have_a_miss_itself[threads-observer]",
+        "ledger::what_is_told_may_have_a_miss_itself",
     ),
     Fault(
         "an-observer-that-raises-goes-on",

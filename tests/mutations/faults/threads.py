@@ -202,6 +202,14 @@ anew = deadline and monotonic() + self.wait_timeout
         "executor_queue::the_time_in_a_queue_is_no_part_of_what_a_load_costs",
     ),
     Fault(
+        "an-old-ticket-keeps-itself",
+        "threads.Threads.call",
+        "            del call, signal  # breaks",
+        "            del call  # breaks",
+        "8, nothing is left behind: a load that was cancelled keeps its arguments in a cycle",
+        "schedules::what_the_threads_saw_can_be_explained[patience]",
+    ),
+    Fault(
         "a-thread-of-the-pool-is-used-once",
         "pool.Pool._work",
         "            self._idle.append(None)\n",
