@@ -44,13 +44,14 @@ class TaskLoad(Load):
         "_call", "_eager", "_interruption", "_source", "_started", "_task", "runner", "starts",
     )  # fmt: skip
 
-    def __init__(self, loop: Home, source: AsyncSource, call: Call, eager: bool = _EAGER) -> None:
+    def __init__(self, loop: Home, source: AsyncSource, call: Call, refresh: bool = False) -> None:
         self.runner = loop
         self._source = source
         self._call: Any = call  # until it starts
-        self._eager = eager
+        # (The caller of a refresh need not wait for its first step, which may take long.)
+        self._eager = _EAGER and not refresh
         self._started = False
-        self.starts = True  # its caller is about to board
+        self.starts = not refresh  # its caller is about to board
         self._task: ref[Task[None]] | None = None
         self._interruption: BaseException | None = None  # for the caller that started the load
 

@@ -173,8 +173,7 @@ class Tasks:
             )
             if ends_early:
                 return None
-        # Not at once: its first step may take long, and its caller need not wait for that.
-        return TaskLoad(here, self.source, call, eager=False)
+        return TaskLoad(here, self.source, call, refresh=True)
 
     def _running_loop(self) -> Held:
         """What the event loop holds that runs here."""
