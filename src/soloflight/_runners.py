@@ -156,8 +156,7 @@ class Held:
         self.signals: set[Any] = set()  # the futures that callers wait on
 
 
-HELD = "_soloflight"
-"""The attribute of a loop that has it."""
+HELD = "_soloflight"  # the attribute of a loop that has it
 
 
 def held_by(loop: Any) -> Held:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Clock, until, until_async, waiters
+from conftest import Caller, Clock, Gate, until, until_async, waiters
 from soloflight import Group, cached_singleflight, singleflight
 from soloflight._entries.policy import Policy
 from soloflight._worlds import task_loads
@@ -224,3 +224,56 @@ def test_a_loop_that_takes_no_attributes_will_do() -> None:
         assert loop.run_until_complete(load(3)) == 0
     finally:
         loop.close()
+
+
+class Session:
+    """Something of an event loop's that a loader needs, and that refers to the loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+
+    async def fetch(self, *_: object) -> None:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # its sockets are in the ring
+def test_a_loop_is_dropped_though_what_loads_in_it_refers_to_it() -> None:
+    """Nothing of ours holds a loader that runs: whoever asks next leads."""
+    group = Group()
+
+    async def lead(session: Session) -> None:
+        task = asyncio.ensure_future(group.do_async("k", session.fetch))
+        await until_async(lambda: group.in_flight())
+        assert not task.done()
+
+    session = Session()
+    session.loop.run_until_complete(lead(session))
+    loop = weakref.ref(session.loop)
+    del session
+    gc.collect()
+    assert loop() is None
+    assert Caller(group.do, "k", lambda: "mine").result() == "mine"
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # its sockets are in the ring
+def test_a_loop_is_dropped_though_a_follower_in_it_was_called_with_what_refers_to_it(
+    gate: Gate,
+) -> None:
+    """A ticket does not hold the arguments of its call."""
+    group = Group()
+    leader = Caller(group.do, "k", lambda: [gate(), 1][1])
+    gate.arrived()
+
+    async def follow(session: Session) -> None:
+        task = asyncio.ensure_future(group.do_async("k", Session.fetch, session))
+        await until_async(lambda: waiters(group) == 1)
+        assert not task.done()
+
+    session = Session()
+    session.loop.run_until_complete(follow(session))
+    loop, held = weakref.ref(session.loop), weakref.ref(session)
+    del session
+    gc.collect()
+    assert loop() is held() is None
+    gate.open()
+    assert leader.result() == 1

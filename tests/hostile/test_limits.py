@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import sys
 import threading
+from concurrent.futures import Executor
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -94,6 +97,27 @@ def test_a_leader_without_room_on_the_stack_leaves_nobody_waiting_and_the_key_fr
     monkeypatch.setattr(_tasks, "POLL", 0.01)
     found = [outcomes(make, frames) for frames in range(1, 40)]
     assert set().union(*found) == {"k", "no room"}
+
+
+class Bare(Executor):
+    """Has a thread in one call of C: where there is little room, it needs none."""
+
+    def submit(self, fn: Any, /, *args: Any) -> Any:
+        _thread.start_new_thread(fn, args)
+
+
+def test_a_leader_without_room_on_the_stack_whose_load_is_elsewhere_leaves_the_key_free() -> None:
+    for frames in range(1, 40):
+
+        @cached_singleflight(ttl=60, executor=Bare(), wait_timeout=PATIENCE)
+        def load(key: str) -> str:
+            return key
+
+        assert load("before") == "before"  # what is made at its first use needs room as well
+        with suppress(RecursionError):
+            Caller(with_room, frames, partial(load, "k")).result()
+        until(lambda load=load: not load.in_flight())  # type: ignore[misc]
+        assert Caller(load, "k").result() == "k"
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with Python 3.12")

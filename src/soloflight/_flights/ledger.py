@@ -72,8 +72,6 @@ class Ledger:
         self._told: set[str] = set()  # what is told once
         self._before: Stats | None = None  # what had been counted at the last `count_anew`
 
-    # Counts
-
     def stats(self) -> Stats:
         """What was counted since `count_anew`. Under the lock of the table."""
         total = self._total()
@@ -143,15 +141,15 @@ class Ledger:
     def serve_instead(self, key: Hashable) -> None:
         """A stale value was handed out in place of an error."""
         next(self.stale_on_error.counter)
-        self.observe("served", key, "stale on error")
+        if self.observer is not None:
+            self.observe("served", key, "stale on error")
+            tell_all()
 
     def fail_to_store(self, error: Exception) -> None:
         """A value was loaded, and could not be stored."""
         self.store_errors += 1
         self.tell_once("a value was loaded but could not be stored", error=error)
         self.observe("store failed", None, error)
-
-    # Log records
 
     def tell_once(self, text: str, *args: object, error: Exception | None = None) -> None:
         """Log what is wrong with this function as a whole."""

@@ -88,8 +88,6 @@ class FlightTable:
         self.overdue = None if max_flight_age is None else Overdue(max_flight_age, max_abandoned)
         register(self)
 
-    # Claim
-
     def claim(self, mine: Flight, board: Board, *, may_hit: bool) -> Outcome | None:
         """Hit, follow or lead.
 
@@ -131,10 +129,10 @@ class FlightTable:
 
     def _hit(self, mine: Flight, entry: Entry[Any]) -> Outcome:
         found = entry.handed()
-        if type(entry) is not Entry:
-            self.ledger.serve(mine.key, entry, self.timer())
         # Whoever follows: takes the value as well, or looks again.
         self.land(mine, None if isinstance(found, Error) else Found(found.value))
+        if type(entry) is not Entry:
+            self.ledger.serve(mine.key, entry, self.timer())
         return found
 
     def _follow(self, flight: Flight, mine: Flight, board: Board, first: bool) -> None:
@@ -332,18 +330,19 @@ class FlightTable:
         with what it has, or with nothing.
         """
         mine.signal = None  # it holds `mine`
-        if mine.following is not None:
-            self.leave(mine.following, mine)
-        elif mine.load is not me.local.thread and mine.load.is_on_its_own():
-            # (A thread itself is not asked: there may be no room on the stack for that.)
-            self.leave(mine, mine)
+        try:
+            inline = mine.following is None and mine.load is me.local.thread
+            leaves = not inline and (mine.following is not None or mine.load.is_on_its_own())
+        except RecursionError:  # no room on the stack for that
+            leaves = False
+        if leaves:
+            self.leave(mine.following or mine, mine)
         else:
             try:
                 self.land(mine, landing)
             finally:
                 if not mine.over:  # no room on the stack for that, and for not one frame more
-                    mine.landing = landing
-                    mine.over = True  # those aboard look now and then
+                    mine.landing, mine.over = landing, True  # those aboard look now and then
                     if self.lock.acquire(False):  # this thread may hold another one: it cannot wait
                         try:
                             self.flights.remove(mine)

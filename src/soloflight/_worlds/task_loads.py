@@ -41,17 +41,16 @@ class TaskLoad(Load):
     """A load in a task of its own."""
 
     __slots__ = (
-        "_call", "_eager", "_interruption", "_source", "_started", "_task", "runner", "starts",
+        "_interruption", "_refresh", "_started", "_task", "runner", "starts",
     )  # fmt: skip
 
-    def __init__(self, loop: Home, source: AsyncSource, call: Call, refresh: bool = False) -> None:
+    def __init__(self, loop: Home, refresh: tuple[AsyncSource, Call] | None = None) -> None:
         self.runner = loop
-        self._source = source
-        self._call: Any = call  # until it starts
-        # (The caller of a refresh need not wait for its first step, which may take long.)
-        self._eager = _EAGER and not refresh
+        # Only a refresh has them, until it starts: others may turn out to be the ticket of a
+        # follower, which must not hold arguments, and with them the loop perhaps.
+        self._refresh = refresh
         self._started = False
-        self.starts = not refresh  # its caller is about to board
+        self.starts = refresh is None  # its caller is about to board
         self._task: ref[Task[None]] | None = None
         self._interruption: BaseException | None = None  # for the caller that started the load
 
@@ -78,15 +77,20 @@ class TaskLoad(Load):
         interruption, self._interruption = self._interruption, None
         return interruption
 
-    def start(self, table: FlightTable, flight: Flight) -> None:
-        """Run it in a task."""
+    def start(
+        self, table: FlightTable, flight: Flight, source: Any = None, call: Any = None
+    ) -> None:
+        """Run it in a task; a refresh knows which."""
         if len(loads) > _many:
             _sweep()
-        call, self._call = self._call, None
+        # (The caller of a refresh need not wait for its first step, which may take long.)
+        eager = _EAGER and self._refresh is None
+        if self._refresh is not None:
+            (source, call), self._refresh = self._refresh, None
         loop: Any = self.runner()
         held: Held = getattr(loop, HELD, None) or held_by(loop)  # in line: nearly always there
         never_ran = partial(self._never_ran, table, flight)
-        run = self._run(table, flight, held, never_ran, self._source, call)
+        run = self._run(table, flight, held, never_ran, source, call)
         thread = me.local.thread
         factory = loop.get_task_factory()
         plain = factory is None or factory is EAGER_FACTORY
@@ -94,7 +98,7 @@ class TaskLoad(Load):
             self._started = True  # before the first step, which may be taken at once
             try:
                 # Not on the stack of another first step: loads that ask for loads would fill it.
-                if plain and self._eager and not thread.eager:
+                if plain and eager and not thread.eager:
                     try:
                         thread.eager = True
                         Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
@@ -115,7 +119,7 @@ class TaskLoad(Load):
                 held.tasks[task] = flight
         finally:
             # What an eager load raised holds its traceback, that this frame below it.
-            del self, table, flight, held, never_ran, run, call
+            del self, table, flight, held, never_ran, run, source, call
 
     def _never_ran(self, table: FlightTable, flight: Flight, task: Task[None] | None) -> None:
         """Abandon the flight of a task that will not run.

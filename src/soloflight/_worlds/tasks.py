@@ -107,7 +107,7 @@ class Tasks:
         table, held = self.table, self._running_loop()
         here = held.home
         deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
-        load = TaskLoad(here, self.source, call)
+        load = TaskLoad(here)
         mine = Flight(call.key, table.name, load)
         flight: Flight | None = mine
         landing: Landing | None = None
@@ -121,7 +121,7 @@ class Tasks:
                 flight = mine.following
                 if flight is None:
                     flight = mine
-                    load.start(table, mine)
+                    load.start(table, mine, self.source, call)
                     # Only now: many a load ends in its first step.
                     signal = table.board(mine, held.board)
                     load.starts = False
@@ -145,7 +145,7 @@ class Tasks:
                     return outcome
                 if flight is mine:
                     serving.raise_interruption(mine)
-                    load = TaskLoad(here, self.source, call)
+                    load = TaskLoad(here)
                     mine = Flight(call.key, table.name, load, following=mine)
         except WaitTimeout as late:
             try:
@@ -173,7 +173,7 @@ class Tasks:
             )
             if ends_early:
                 return None
-        return TaskLoad(here, self.source, call, refresh=True)
+        return TaskLoad(here, (self.source, call))
 
     def _running_loop(self) -> Held:
         """What the event loop holds that runs here."""

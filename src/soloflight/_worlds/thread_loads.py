@@ -179,3 +179,4 @@ def _never_ran(table: FlightTable, waiting: list[Flight], _: object = None) -> N
     for flight in waiting:
         if isinstance(flight.load, ThreadLoad) and flight.load.withdraw():
             table.land(flight, None)
+    waiting.clear()  # somebody may have taken it over before it was in here

@@ -165,12 +165,8 @@ FAULTS = [
     Fault(
         "recovery-forgets-the-follower",
         "table.FlightTable.recover",
-        """\
-            self.leave(mine.following, mine)
-        elif""",
-        """\
-            pass
-        elif""",
+        "self.leave(mine.following or mine, mine)",
+        "pass",
         "6, leaving: a follower that left is counted and kept until the flight ends",
         "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
     ),
@@ -189,20 +185,16 @@ FAULTS = [
     Fault(
         "recovery-lands-what-runs-elsewhere",
         "table.FlightTable.recover",
-        "elif mine.load is not me.local.thread and mine.load.is_on_its_own():",
-        "elif False:",
+        "leaves = not inline and (mine.following is not None or mine.load.is_on_its_own())",
+        "leaves = mine.following is not None",
         "5, no caller owns the load: cancelling the first caller makes the others load again",
         "tasks::an_interrupted_caller_changes_nothing_for_the_rest",
     ),
     Fault(
         "a-leaver-ends-the-flight",
         "table.FlightTable.recover",
-        """\
-            self.leave(mine.following, mine)
-        elif""",
-        """\
-            self.land(mine.following, None)
-        elif""",
+        "self.leave(mine.following or mine, mine)",
+        "self.land(mine.following or mine, None)",
         "6, leaving: the wait_timeout of one caller makes all the others load again",
         "threads::a_caller_leaves_after_wait_timeout_and_the_flight_goes_on",
     ),

@@ -148,8 +148,8 @@ FAULTS = [
     Fault(
         "first-steps-nest",
         "task_loads.TaskLoad.start",
-        "if plain and self._eager and not thread.eager:",
-        "if plain and self._eager:",
+        "if plain and eager and not thread.eager:",
+        "if plain and eager:",
         "9, no hangs: async loads that need each other fill the stack at a tenth of its depth",
         "limits::loads_of_tasks_do_not_nest_on_the_stack",
     ),
