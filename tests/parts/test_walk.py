@@ -7,12 +7,12 @@ import pytest
 import walk
 
 LIMITS = {
-    "miss (threads)": 24,
-    "miss (tasks)": 34,  # 32 from Python 3.12 on, where its load takes its first step at once
-    "invalidate": 22,
-    "put": 34,
-    "clear": 22,
-    "stale hit": 30,
+    "miss (threads)": 18,
+    "miss (tasks)": 30,  # 24 from Python 3.12 on, where its load takes its first step at once
+    "invalidate": 14,
+    "put": 24,
+    "clear": 18,
+    "stale hit": 17,
     "hit": 0,
 }
 """The most moves that each kind of call may take. To be lowered where it takes fewer."""

@@ -1050,5 +1050,5 @@ def test_a_future_that_is_being_cancelled_does_not_load_again(gate: Gate) -> Non
     gate.open()
     until(lambda: len(group) == 0)
     assert loads == [1]
-    future._ended._by.clear()
+    future._ended.clear()
     assert future.cancel()

@@ -124,7 +124,7 @@ anew = deadline and monotonic() + self.wait_timeout
     Fault(
         "a-load-runs-twice",
         "_once.Once.take",
-        "return self._by.setdefault(None, who) is who",
+        "return self.setdefault(None, who) is who",
         "return True",
         "1, one flight: who asks whether a load has begun ends it, and it runs a second time",
         "executor_queue::an_executor_that_refuses_does_not_end_what_somebody_has_taken_over",
