@@ -237,3 +237,32 @@ def test_a_refresh_loads_though_the_flight_it_joined_only_found_an_entry(
     late.open()
     assert call.result().value == 1
     assert refresher.result() == 2
+
+
+def test_an_interruption_of_a_load_lands_nothing_of_the_flight_that_its_caller_followed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That had only found an entry. Whoever follows this load is to lead anew."""
+    loads: list[int] = []
+
+    @cached_singleflight(ttl=60)
+    def load() -> int:
+        loads.append(1)
+        if len(loads) == 2:
+            raise KeyboardInterrupt
+        return len(loads)
+
+    assert load() == 1
+    shelf, late = load._core.shelf, Gate()
+    look = shelf.look
+    monkeypatch.setattr(shelf, "look", lambda key: late() or look(key))
+    missed = Call(load.cache_key(), (), {})  # before that was stored
+    call = Caller(load._core.miss, missed)
+    late.arrived()
+    refresher = Caller(load.refresh)
+    until(lambda: waiters(load) == 1)
+    late.open()
+    assert call.result().value == 1
+    with pytest.raises(KeyboardInterrupt):
+        refresher.result()
+    assert load.stats().abandoned == 1

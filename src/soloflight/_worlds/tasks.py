@@ -13,7 +13,7 @@ from weakref import ref
 
 from .._flights import serving
 from .._flights.flight import Call, Flight, Waiters
-from .._flights.landing import Landing, Outcome
+from .._flights.landing import Outcome
 from .._flights.table import FlightTable
 from .._flights.waits import Edge, check_frozen
 from .._runners import HELD, Held, Home, held_by, me
@@ -110,7 +110,6 @@ class Tasks:
         load = TaskLoad(here)
         mine = Flight(call.key, table.name, load)
         flight: Flight | None = mine
-        landing: Landing | None = None
         outcome: Outcome | None = None
         signal: Any = None
         try:
@@ -137,9 +136,8 @@ class Tasks:
                             await wait(table, flight, signal, held, deadline)
                     finally:
                         held.signals.discard(signal)
-                landing = flight.landing
-                if type(landing) is Loaded:  # as in `Threads.call`
-                    return landing
+                if type(flight.landing) is Loaded:  # as in `Threads.call`
+                    return flight.landing
                 own = flight.load.runner is here
                 if (outcome := serving.take(table, flight, may_hit, own)) is not None:
                     return outcome
@@ -151,14 +149,14 @@ class Tasks:
             try:
                 return serving.out_of_patience(table, mine, may_hit, late, self.wait_timeout)
             finally:
-                table.recover(mine, landing)
+                table.recover(mine, None)
         except BaseException:
             load.starts = False  # its caller boards no more
-            table.recover(mine, landing)
+            table.recover(mine, None)
             raise
         finally:
             # Breaks the ring (see Rings).
-            mine = flight = load = landing = outcome = signal = None  # type: ignore[assignment]
+            mine = flight = load = outcome = signal = None  # type: ignore[assignment]
             del call
 
     def _behind(self, call: Call) -> TaskLoad | None:

@@ -132,9 +132,9 @@ class Threads:
                 if not flight.over:
                     runs = deadline is None or not elsewhere or thread.works
                     wait(table, flight, signal, deadline, runs)
-                landing = flight.landing
-                if type(landing) is Loaded:  # in line: it has loaded a value, as nearly all have
-                    return landing
+                # (Not `landing`, which is that of a load here, should an interruption strike.)
+                if type(flight.landing) is Loaded:  # in line: a value, as nearly always
+                    return flight.landing
                 if (outcome := serving.take(table, flight, may_hit, flight is mine)) is not None:
                     return outcome
                 if flight is mine:

@@ -82,7 +82,7 @@ FAULTS = [
         """\
         except BaseException:
             load.starts = False  # its caller boards no more
-            table.recover(mine, landing)
+            table.recover(mine, None)
             raise
         finally:
 """,

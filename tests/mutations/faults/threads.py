@@ -19,14 +19,14 @@ FAULTS = [
     Fault(
         "follower-looks-at-the-cache",
         "threads.Threads.call",
-        "                if type(landing) is Loaded:",
+        "                if type(flight.landing) is Loaded:",
         """\
                 if flight is not mine:
                     outcome = table.shelf and table.shelf.look(call.key)
                     if outcome is not None:
                         return outcome
                     continue
-                if type(landing) is Loaded:""",
+                if type(flight.landing) is Loaded:""",
         "3, hand-over: a value that the cache refuses is loaded once for every follower",
         "threads::followers_get_a_value_that_is_not_stored",
     ),
