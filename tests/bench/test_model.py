@@ -45,6 +45,7 @@ def explore(make: Callable[[], World]) -> int:
                     actor.throw()
             world.table.flights.clear()
             _locks.tell_all()  # of those that were stopped in mid-landing
+            vars(world).clear()  # it is in a ring, and there are thousands
 
     state, actions = arrive(())
     seen = {state}
