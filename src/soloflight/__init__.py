@@ -22,6 +22,7 @@ from ._calls.function import CachedFunction, Function
 from ._calls.surface import Clearable
 from ._decorators import cached_singleflight, singleflight
 from ._entries.entry import Entry
+from ._entries.sieve_cache import SieveCache
 from ._flights.flight import FlightInfo
 from ._flights.stats import CacheInfo, Stats
 from .exceptions import FlightDeadlock, FlightError, WaitTimeout
@@ -39,6 +40,7 @@ __all__ = (
     "FlightInfo",
     "Function",
     "Group",
+    "SieveCache",
     "Stats",
     "WaitTimeout",
     "cached_singleflight",

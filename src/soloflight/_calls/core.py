@@ -54,7 +54,7 @@ class Core:
                 "on_error": table.ledger.stale_on_error.counter,
                 "copy": copy,
             }
-        self.instances = Instances(spec.name, dead)
+        self.instances = Instances(spec.name, dead, shelf)
         self._names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
         if shelf is not None:
             shelf.instances = self.instances.indexes

@@ -49,10 +49,13 @@ class _Guard:
 class Instances:
     """The indexes of the instances whose methods one function is."""
 
-    __slots__ = ("__weakref__", "_dead", "_guard", "_name", "_suspects", "_watches", "getters")
+    __slots__ = (
+        "__weakref__", "_dead", "_guard", "_name", "_owner", "_suspects", "_watches", "getters",
+    )  # fmt: skip
 
-    def __init__(self, name: str, dead: deque[Index]) -> None:
+    def __init__(self, name: str, dead: deque[Index], owner: object = None) -> None:
         self._name = name
+        self._owner = owner  # of the indexes: the shelf, if there is one
         self._dead = dead  # buried by whoever comes next to the store
         # By `id(plain)`, where `plain` is the weak reference that all who ask for one get while the
         # instance lives, and that no other instance ever gets.
@@ -102,7 +105,7 @@ class Instances:
 
     def _watch(self, instance: object) -> Watch:
         watch = Watch(instance, self._end)
-        watch.index = Index()
+        watch.index = Index(self._owner)
         watch.plain = ref(instance)
         # In C: an exception of a signal handler would be lost in a callback, and the end with it.
         watch.teller = ref(instance, partial(self.getters.pop, id(instance)))

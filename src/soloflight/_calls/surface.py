@@ -136,7 +136,10 @@ class CachedSurface(FlightSurface[P, R], Clearable):
             raise refused
         key = self._bind(*args, **kwargs).key
         policy, now, cost = core.shelf.policy, core.shelf.timer(), core.table.ledger.mean_cost()
-        core.table.put(key, policy.entry(core.copy(value), now, cost))
+        entry = policy.entry(core.copy(value), now, cost)
+        if entry is not None and core.shelf.sized:
+            entry = core.shelf.measured(entry)
+        core.table.put(key, entry)
 
     @overload
     def peek(

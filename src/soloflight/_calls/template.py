@@ -23,7 +23,7 @@ from textwrap import indent
 from types import CodeType
 from typing import Any, Literal, NamedTuple
 
-from .._entries.index import GONE, Scoped
+from .._entries.index import DEAD, GONE, Scoped
 from .._flights.flight import Call
 from . import keys
 
@@ -47,7 +47,8 @@ class Spec(NamedTuple):
     timed: bool = False  # entries expire
     aging: bool = False  # and may be served stale, or refreshed early
     copied: bool = False  # each caller gets a copy
-    ordered: bool = False  # hits are noted for the cache
+    weak: bool = False  # the cache was given: references to entries are looked up
+    ordered: bool = False  # and hits are noted for it
 
 
 def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
@@ -65,7 +66,7 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         keys.check_key(spec.key, [rest], spec.name)
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
-        "new": tuple.__new__, "nothing": {}, "gone": GONE, "Scoped": Scoped, "Call": Call,
+        "new": tuple.__new__, "nothing": {}, "gone": DEAD if spec.weak else GONE, "Scoped": Scoped, "Call": Call,
         "type": type, "frozenset": frozenset, "id": id, "hash": hash, "next": next,
         "typed_items": keys.typed_items, "explain": keys.explain,
         "name": spec.name, "key_of": spec.key, "owner_of": spec.per_instance, **names,
@@ -150,8 +151,7 @@ except KeyError:
 """
 
 _HIT = """\
-{sf}entry = {sf}ref()
-if {sf}entry is not None{fresh}:
+{deref}if {there}{fresh}:
     {note}
     return {entry_value}
 """
@@ -159,8 +159,7 @@ if {sf}entry is not None{fresh}:
 
 _AGING_HIT = """\
 {sf}outcome = None
-{sf}entry = {sf}ref()
-if {sf}entry is not None:
+{deref}if {there}:
     {sf}time = {sf}now()
     if {sf}time < {sf}entry.calm_until:
         {note}
@@ -200,7 +199,7 @@ def _source(
     bind = _KEY.format(look=look, **blanks)
     hit = ""
     if spec.cached:
-        look = f"{sf}ref = {sf}get({sf}key, {sf}gone)"
+        look = f"{sf}{'ref' if spec.weak else 'entry'} = {sf}get({sf}key, {sf}gone)"
         hit = _AGING_HIT if spec.aging else _HIT
     called = (_KEY + hit + _MISS).format(look=look, **blanks)
     declared = keys.declaration(params)
@@ -216,15 +215,28 @@ def _source(
 def _blanks(spec: Spec, sf: str, rest: list[Parameter], me: str) -> dict[str, str]:
     """What the hit and the miss are filled in with."""
     note = f"{sf}next({sf}counter)"
-    if spec.ordered:
-        note += f"; {sf}note({sf}ref)"
+    deref, there, fresh = "", f"{sf}entry is not {sf}gone", f"{sf}now() < {sf}entry.fresh_until"
+    if spec.weak:
+        deref, there = f"{sf}entry = {sf}ref()\n", f"{sf}entry is not None"
+        fresh = f" and {fresh}" if spec.timed else ""
+        if spec.ordered:
+            note += f"; {sf}note({sf}ref)"
+    else:
+        if not spec.aging:  # what is not there, or put in by hand, is never fresh
+            there = "" if spec.timed else f"{sf}entry.fresh_until > 0.0"
+            fresh = fresh if spec.timed else ""
+        uses = "uses" if spec.scoped else "counter"
+        mark = f"{sf}entry.visited = {sf}next({sf}{uses})"
+        note = f"{mark}; {note}" if spec.scoped else mark
     entry_value, outcome_value = f"{sf}entry.value", f"{sf}outcome.value"
     if spec.copied:
         entry_value, outcome_value = f"{sf}copy({entry_value})", f"{sf}copy({outcome_value})"
     args, kwargs = keys.positional(rest), keys.keywords(rest)
     return {
         "sf": sf,
-        "fresh": f" and {sf}now() < {sf}entry.fresh_until" if spec.timed else "",
+        "deref": deref,
+        "there": there,
+        "fresh": fresh,
         "note": note,
         "entry_value": entry_value,
         "outcome_value": outcome_value,

@@ -12,17 +12,18 @@ from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
-from cachetools import Cache, FIFOCache, RRCache, TLRUCache, TTLCache
+from cachetools import Cache, FIFOCache, RRCache
 
-from .._durations import is_number, lifetime, size, told
+from .._durations import is_number, lifetime, told
 from .._given import UNSET, check_callable
-from .._interruptions import is_interruption
 from .._shown import shown
-from .entry import Entry, Raising
+from .entry import Entry
+from .given import GivenShelf
 from .mending import mend
 from .policy import Policy, check_ttl, fixed
-from .shelf import Shelf
-from .store import SizeError, Store
+from .shelf import OwnShelf, Shelf
+from .sieve_cache import SieveCache
+from .store import Store
 
 _stores: WeakValueDictionary[int, Store] = WeakValueDictionary()
 """The stores of given caches, by id of the cache, which the store keeps alive. Under `_lock`."""
@@ -43,13 +44,12 @@ def shelf(
     """The shelf of a function, from its options."""
     if timer is not None:
         _check_timer(timer)
-    if getsizeof is not None:
-        check_callable(getsizeof, "getsizeof")
     if cache is None:
         if policy.ttl is UNSET:
             raise ValueError("give a ttl (ttl=None: entries never expire), or a cache")
         check_ttl(policy)
-        return _default(name, policy, maxsize, getsizeof, timer or monotonic)
+        made = SieveCache[Any, Any](1024 if maxsize is UNSET else maxsize, getsizeof)
+        return OwnShelf(name, policy, timer or monotonic, made, shared=False)
     if maxsize is not UNSET or getsizeof is not None:
         raise ValueError("maxsize and getsizeof are for the default cache; give them to yours")
     return _given(name, policy, cache, timer)
@@ -76,40 +76,6 @@ def _check_timer(timer: Callable[[], object]) -> None:
         raise ValueError(f"timer must return seconds that make a finite float, not {shown(now)}")
 
 
-def _default(
-    name: str,
-    policy: Policy,
-    maxsize: float | None,
-    getsizeof: Callable[[Any], float] | None,
-    timer: Callable[[], float],
-) -> Shelf:
-    limit = 1024 if maxsize is UNSET else inf if maxsize is None else maxsize
-    limit = size(limit, "maxsize", "a number, or None for no limit")
-
-    def sizeof(entry: Entry[Any]) -> float:
-        assert getsizeof is not None
-        try:
-            # An exception has no size that `getsizeof` could know.
-            found = 1 if type(entry) is Raising else getsizeof(entry.value)
-        except Exception as error:
-            if is_interruption(error):
-                raise
-            raise SizeError(f"getsizeof raised {shown(error)}") from error
-        try:
-            return size(found, "what getsizeof() returns")
-        except (TypeError, ValueError) as error:
-            raise SizeError(str(error)) from None
-
-    measure = None if getsizeof is None else sizeof
-    ttl: Any = policy.ttl
-    cache: Cache[Any, Any]
-    if callable(ttl) or policy.error_ttl:
-        cache = TLRUCache(limit, lambda _, entry, __: entry.until, timer, measure)
-    else:
-        cache = TTLCache(limit, ttl + policy.longest_stale, timer, measure)
-    return Shelf(name, _store(cache, shared=False), policy, timer)
-
-
 def _store(cache: MutableMapping[Any, Any], **options: Any) -> Store:
     classes = (*type(cache).__mro__, Cache)
     setters = (getattr(vars(cls).get("__setitem__"), "__code__", None) for cls in classes)
@@ -128,7 +94,8 @@ def _given(
     own = inf if callable(own) else lifetime(own, "the cache's ttl")
     if own < 0:
         raise ValueError(f"the cache's ttl must not be negative, but is {told(own)}")
-    policy = replace(policy, ttl=_within(own, policy), maximum=own)
+    weak = not isinstance(cache, SieveCache)
+    policy = replace(policy, ttl=_within(own, policy), maximum=own, weak=weak)
     check_ttl(policy)
     if timer is None:
         timer = getattr(cache, "timer", monotonic)
@@ -136,6 +103,8 @@ def _given(
         # change of the cache, also for those who read the time in another thread.
         timer = getattr(timer, "_Timer__timer", timer)
         _check_timer(timer)
+    if isinstance(cache, SieveCache):
+        return OwnShelf(name, policy, timer, cache, shared=True)
     with _lock:
         store = _stores.get(id(cache))
         if store is None:
@@ -143,7 +112,7 @@ def _given(
             ttu = getattr(cache, "ttu", None)
             store = _store(cache, shared=True, ordered=ordered, ttu=ttu)
             _stores[id(cache)] = store
-    return Shelf(name, store, policy, timer)
+    return GivenShelf(name, store, policy, timer)
 
 
 def _within(own: float, policy: Policy) -> Any:

@@ -30,7 +30,16 @@ class Entry(Value[V]):
     The cache holds entries, ``peek()`` returns one.
     """
 
-    __slots__ = ("__weakref__", "fresh_until")
+    __slots__ = (
+        "__weakref__", "fresh_until", "key", "newer", "older", "size", "visited",
+    )  # fmt: skip
+
+    # In the queue of a `Sieve`:
+    key: Any
+    newer: Any  # None: it has been there
+    older: Any
+    size: int
+    visited: int  # the number of its last use; below zero: unmarked
 
     def __init__(self, value: V, fresh_until: float) -> None:
         self.value = value

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from math import inf
 from typing import Any, NamedTuple
 from weakref import ref
 
 from .._public import MAKERS, unpickled
 from .._shown import shown
 from .entry import Entry
-
-RING = 8
-"""How many hits are remembered for the replay: each costs the next miss half a microsecond."""
 
 DROPPED: Hashable = object()
 """As the key of a `Ref`: none any more, whoever still has noted it."""
@@ -24,15 +22,25 @@ class Ref(ref):  # type: ignore[type-arg]
     key: Hashable
 
 
-GONE: Ref = Ref(Entry(None, 0.0))
-"""A dead reference: what an `Index` has for an unknown key."""
-GONE.key = DROPPED
+DEAD: Ref = Ref(Entry(None, 0.0))
+"""A dead reference: what an `Index` of references has for an unknown key."""
+DEAD.key = DROPPED
+
+GONE: Entry[Any] = Entry(None, -inf)
+"""What any other `Index` has for an unknown key: it is never fresh."""
 
 
-class Index(dict[Hashable, Ref]):
-    """The entries of a function, or of one instance: what may be seen. Equal only to itself."""
+class Index(dict[Hashable, Any]):
+    """The entries of a function, or of one instance: what may be seen. Equal only to itself.
 
-    __slots__ = ("__weakref__",)
+    Of the default cache they are in here themselves; of a given one, `Ref` to them.
+    """
+
+    __slots__ = ("__weakref__", "owner", "used")
+
+    def __init__(self, owner: Any = None) -> None:
+        self.owner = owner  # the `Shelf` whose entries these are
+        self.used = False  # whether what a dead instance left had been hit
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
     __ne__ = object.__ne__

@@ -46,11 +46,14 @@ class Policy:
     cache_if: Callable[[Any], object] | None = None
     maximum: float = inf
     """The cache's own ttl: for how long entries may live, whatever the rest says."""
+    weak: bool = False
+    """Whether entries are looked at by weak references: they are to end at once."""
 
     aging: bool = field(init=False)
     """Whether entries need more thought than a look at whether they are fresh."""
     plain: bool = field(init=False)
     """Whether their only deadline is always the same."""
+    new: Callable[[Any, float], Entry[Any]] = field(init=False)
 
     @property
     def longest_stale(self) -> float:
@@ -68,12 +71,13 @@ class Policy:
         asked = callable(self.ttl) or self.cache_if is not None or self.jitter
         object.__setattr__(self, "aging", aging)
         object.__setattr__(self, "plain", not (asked or aging))
+        object.__setattr__(self, "new", new_entry if self.weak else Entry)
 
     def entry(self, value: Any, now: float, cost: float) -> Entry[Any] | None:
         """The entry of a value that was loaded just now; None: it is not to be stored."""
         ttl: Any = self.ttl
         if self.plain:  # in short: this is a part of every miss
-            return new_entry(value, now + ttl) if ttl else None
+            return self.new(value, now + ttl) if ttl else None
         if self.cache_if is not None and not self.cache_if(value):
             return None
         if callable(ttl):
@@ -82,7 +86,7 @@ class Policy:
             return None
         fresh_until = now + self._jittered(ttl)
         if not self.aging:
-            return new_entry(value, min(fresh_until, now + self.maximum))
+            return self.new(value, min(fresh_until, now + self.maximum))
         entry = self._aging(Aging, fresh_until, cost)
         entry.value = value
         entry.stale_until += self.stale_while_revalidate
@@ -143,7 +147,7 @@ class Policy:
         return ttl * (1 - self.jitter * random()) if self.jitter else ttl
 
     def _aging(self, cls: type[A], fresh_until: float, cost: float) -> A:
-        entry = blank(cls)
+        entry = blank(cls) if self.weak else cls.__new__(cls)
         entry.fresh_until = entry.stale_until = entry.error_until = fresh_until
         entry.calm_until = -inf
         entry.cost = cost

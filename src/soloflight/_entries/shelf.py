@@ -1,67 +1,87 @@
-"""The entries of one function, and the lock-free way to look at them.
+"""The entries of one function, as its table and its wrappers see them.
 
-The cache owns the entries and decides what stays. Beside it an `Index`, a plain dict of weak
-references, says what may be seen: looking a key up there is one dict read and one dereference, with
-no lock, and whatever drops an entry from the cache (LRU, TTL, ``del``, ``clear``, by whomever) ends
-it in the index as well. The index is the truth: what is taken out of it is gone at once, even where
-the cache has to wait for a change that is under way.
-
-Which keys were hit lately is noted in a short ring, one for all who share the cache, and replayed
-into the cache before the next store (Caffeine's read buffer), as reading a cachetools cache without
-its lock is not safe.
+They are looked at without a lock: an `Index` says what may be seen, and what is taken out of it is
+gone at once. Whose cache it is, and so what is in the index, makes two kinds: `OwnShelf`, on a
+`Sieve`, and `GivenShelf`, on any cache that the user gives.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, MutableMapping
 from math import inf
 from typing import Any, Protocol
 
-from .._durations import number
 from .._interruptions import is_interruption, users_errors
-from .._runners import RLock
-from .entry import Aging, Entry
-from .index import DROPPED, GONE, Index, Ref, Scoped
+from .._locks import critical, is_held
+from .._runners import RLock, me
+from .._tally import Tally
+from .entry import Aging, Entry, Raising
+from .index import Index, Scoped
 from .policy import Policy
-from .store import ALL, NONE, SIZE, Cache, Store
+from .sieve import Plain, Right
+from .sieve_cache import UNIT, SieveCache
 
 
 class Ledger(Protocol):
     """Where what becomes of the entries is told."""
 
-    hits: Any
-
     def fail_to_store(self, error: Exception) -> None: ...
     def tell_once(self, text: str, *args: object, error: Exception | None = None) -> None: ...
 
 
-class Right(Protocol):
-    """That of a load to store what it brought."""
+class Counts(Protocol):
+    """What has left a cache, but for what was dropped by hand."""
 
-    fenced: bool
-    """Whether it was lost meanwhile."""
+    evictions: int
+    """To make room."""
+    expired: int
+    """As it had expired, where the cache tells the one from the other."""
 
 
 class Shelf:
-    """The entries of one function. What does not say otherwise needs the store's lock."""
+    """The entries of one function. What does not say otherwise needs the lock."""
 
-    def __init__(self, name: str, store: Store, policy: Policy, timer: Callable[[], float]) -> None:
+    weak = False  # whether the index has references to entries
+    ordered = False  # whether hits are noted for the cache
+    sized = False  # whether entries have sizes of their own
+    ttu: Any = None  # the cache's own "time to use" of an entry
+
+    def __init__(
+        self,
+        name: str,
+        policy: Policy,
+        timer: Callable[[], float],
+        *,
+        cache: MutableMapping[Any, Any],
+        lock: RLock,
+        hits: Tally,
+        counts: Counts | None,
+        dead: deque[Index],
+        shared: bool,
+    ) -> None:
         self.name = name
         self.policy = policy
         self.timer = timer
+        self.cache = cache
+        self.lock = lock
+        self.hits = hits
+        self.counts: Counts = self if counts is None else counts
+        self.dead = dead  # the indexes of dead instances, until they are buried
+        self.shared = shared  # whether it may hold entries of others: keys must be `Scoped`
         self.index = Index()
-        self._store = store
-        self.lock: RLock = store.lock
-        self.cache: Cache = store.cache
-        self.dead: deque[Index] = store.dead  # where the indexes of dead instances go
-        self.ordered = store.ordered  # whether hits are noted for the cache
-        self.shared = store.shared  # whether it may hold entries of others: keys must be `Scoped`
-        self.ttu = store.ttu
+        self.index.owner = self
         self.instances: Callable[[], list[Index]] = list
         self.ledger: Ledger  # of the table that it belongs to
-        # Written by callbacks of weak references, without the lock, wherever they run:
-        self.dropped: deque[Ref] = deque()
+        self.dropped: list[Any] = []  # to be let go of when no lock is held
+        self.evictions = self.expired = 0
+        self.now = -inf
+        """The time when it was asked last: it may be asked for no more, where the lock is held."""
+
+    @property
+    def timed(self) -> bool:
+        """Whether entries expire."""
+        return self.policy.ttl != inf or self.policy.aging or self.ttu is not None
 
     def names(self) -> dict[str, Any]:
         """What the generated hit path refers to."""
@@ -69,24 +89,16 @@ class Shelf:
             "index": self.index,
             "get": self.index.get,
             "now": self.timer,
-            "note": self._store.hit.append,
-            "counter": self.ledger.hits.counter,
+            "counter": self.hits.counter,
         }
 
     def size(self) -> float:
-        """The size of what the cache holds; in the middle of a change, when it was asked last."""
-        self._store.change(self, SIZE, None)
-        return self._store.size
-
-    @property
-    def timed(self) -> bool:
-        """Whether entries expire."""
-        return self.policy.ttl != inf or self.policy.aging or self.ttu is not None
+        """The size of what the cache holds."""
+        raise NotImplementedError
 
     def find(self, key: Hashable) -> Entry[Any] | None:
         """The entry of `key`, fresh or not. Takes no lock."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        return index.get(short, GONE)()
+        raise NotImplementedError
 
     def alive(self, key: Hashable) -> Entry[Any] | None:
         """The entry of `key` if it may still be served, fresh or stale. Takes no lock."""
@@ -96,97 +108,30 @@ class Shelf:
 
     def look(self, key: Hashable) -> Entry[Any] | None:
         """A hit on an entry that is fresh, or behind which reloads are held off. Takes no lock."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        entry: Entry[Any] | None = index.get(short, GONE)()
-        if entry is None:
-            return None
-        now = self.timer()
-        if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):
-            return None
-        next(self.ledger.hits.counter)
+        raise NotImplementedError
+
+    def measured(self, entry: Entry[Any]) -> Entry[Any] | None:
+        """An entry with its size, where it is `sized`; None: it has none. Takes no lock."""
         return entry
 
     def store(self, key: Hashable, entry: Entry[Any], right: Right | None = None) -> None:
         """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        shown = Ref(entry, self.dropped.append)
-        shown.key = key
-        try:
-            index[short] = shown
-        except Exception as error:  # of a key's __eq__
-            if is_interruption(error):
-                raise
-            self._hide(key, error)
-            return
-        if right is not None and right.fenced:  # by user code that ran in there
-            self.refused(key, entry)
-            return
-        self._store.change(self, key, entry)
-        while self.dropped:
-            try:
-                gone = self.dropped.popleft()
-            except IndexError:
-                return  # user code that ran in between has swept
-            key = gone.key
-            index, short = key if type(key) is Scoped else (self.index, key)
-            try:  # no `users_errors`: this is a part of every miss
-                if index.get(short) is gone:
-                    index.pop(short, None)
-            except Exception as error:
-                if is_interruption(error):
-                    raise
+        raise NotImplementedError
 
     def limit(self, key: Hashable, entry: Entry[Any]) -> bool:
         """Have an entry expire when the cache's ``ttu`` says so; whether it is to be stored."""
-        assert self.ttu is not None
-        try:
-            now = self.timer()
-            entry.limit(number(self.ttu(key, entry, now), "what ttu() returns"))
-        except Exception as error:
-            if is_interruption(error):
-                raise
-            self._hide(key, error)
-            self._store.change(self, key, None)
-            return False
-        if type(entry) is Aging:
-            self.policy.calm(entry)
-        if now < entry.until:
-            return True
-        self.drop(key)  # it is newer; before cachetools 7.1 a TLRUCache keeps the older one
-        return False
-
-    def _hide(self, key: Hashable, error: Exception) -> None:
-        """A value cannot be stored: rather show nothing than what is older."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        with users_errors:
-            index.pop(short, None)
-        self.failed(error)
+        return True
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
-        """Hide and remove the entry of `key`; returns it if it might still be served."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        gone = index.pop(short, GONE)
-        entry: Entry[Any] | None = gone()
-        if entry is not None:
-            gone.key = DROPPED  # who has noted a hit keeps the key alive no longer
-            self._store.change(self, key, None)
-            until = entry.fresh_until if type(entry) is Entry else entry.until
-            if not self.timer() < until:
-                entry = None
-        return entry
+        """Hide and remove the entry of `key`; returns it."""
+        raise NotImplementedError
 
     def tidy(self) -> None:
         """Nothing changes, but what dead instances left must not wait for a store."""
-        if self.dead:
-            self._store.change(self, NONE, None)
 
     def clear(self) -> None:
         """Hide and remove every entry."""
-        keys = self.keys() if self.shared else [ALL]
-        self.hide_all()
-        for key in keys:
-            self._store.change(self, key, None)
-        self.tidy()
+        raise NotImplementedError
 
     def keys(self, index: Index | None = None) -> list[Hashable]:
         """The keys of the entries in one index, or in all."""
@@ -197,26 +142,122 @@ class Shelf:
             for key in list(index)
         ]
 
-    def hide_all(self) -> None:
-        for index in (self.index, *self.instances()):
-            index.clear()
-        self.dropped.clear()
-
-    def refused(self, key: Hashable, entry: Entry[Any]) -> None:
-        """No longer show an entry that the cache refused, even while somebody holds it."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        with users_errors:
-            if self.find(key) is entry:
-                index.pop(short, None)
-
-    def failed(self, error: Exception) -> None:
-        """A store has failed."""
-        self.ledger.fail_to_store(error)
-
-    def troubled(self, error: Exception) -> None:
-        """The cache raised where nothing was stored."""
-        text = "its cache raised, but not for a value that was stored"
-        self.ledger.tell_once(text, error=error)
+    def let_go(self) -> None:
+        """End what was dropped, if no lock is held: destructors may do anything."""
 
     def forked(self) -> None:
-        self._store.forked(self)
+        """Make good in a child, where the fork may have struck in mid-change."""
+
+
+IN_VAIN = 100
+"""So many instances in a row that died with entries which nobody had hit are told of."""
+
+
+class OwnShelf(Shelf):
+    """On a `SieveCache`, whose entries are in the index themselves."""
+
+    def __init__(
+        self,
+        name: str,
+        policy: Policy,
+        timer: Callable[[], float],
+        cache: SieveCache[Any, Any],
+        *,
+        shared: bool,
+    ) -> None:
+        self.sieve = sieve = cache._sieve
+        super().__init__(
+            name, policy, timer, cache=cache, lock=sieve.lock, counts=sieve, dead=sieve.dead,
+            hits=Tally() if shared else sieve.uses, shared=shared,
+        )  # fmt: skip
+        if not shared:
+            self.index = sieve.index
+            self.index.owner = self
+        self.sized = cache.sized
+        self.dropped = sieve.dropped
+        self.uneven = shared or not policy.plain
+        self.in_vain = 0  # instances that have died, and nobody had hit what was theirs
+
+    def names(self) -> dict[str, Any]:
+        return super().names() | {"uses": self.sieve.uses.counter}
+
+    def owns(self, node: Entry[Any]) -> bool:
+        """Whether an entry in the queue is one of this function's."""
+        return type(node) is not Plain and (not self.shared or node.key.of.owner is self)
+
+    def size(self) -> float:
+        cache: Any = self.cache
+        return cache.currsize  # type: ignore[no-any-return]
+
+    def find(self, key: Hashable) -> Entry[Any] | None:
+        index, short = key if type(key) is Scoped else (self.index, key)
+        return index.get(short)  # type: ignore[no-any-return]
+
+    def look(self, key: Hashable) -> Entry[Any] | None:
+        index, short = key if type(key) is Scoped else (self.index, key)
+        entry: Entry[Any] | None = index.get(short)
+        if entry is None:
+            return None
+        now = self.timer()
+        if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):
+            return None
+        entry.visited = next(self.sieve.uses.counter)
+        if self.shared:
+            next(self.hits.counter)
+        return entry
+
+    def measured(self, entry: Entry[Any]) -> Entry[Any] | None:
+        cache: Any = self.cache
+        try:
+            # An exception has no size that `getsizeof` could know.
+            entry.size = UNIT if type(entry) is Raising else cache.measured(entry.value)
+            return entry if entry.size < inf else None
+        except Exception as error:
+            if is_interruption(error):
+                raise
+            critical(self.lock, self.ledger.fail_to_store, error)
+        return None
+
+    def store(self, key: Hashable, entry: Entry[Any], right: Right | None = None) -> None:
+        sieve = self.sieve
+        if sieve.dead:
+            self.tidy()
+        if not self.sized:
+            entry.size = 1
+        try:
+            sieve.store(key, entry, self if self.timed else None, self.now, right)
+        except Exception as error:  # of a key
+            if is_interruption(error):
+                raise
+            with users_errors:  # rather show nothing than what is older
+                sieve.drop(key)
+            self.ledger.fail_to_store(error)
+
+    def drop(self, key: Hashable) -> Entry[Any] | None:
+        return self.sieve.drop(key)
+
+    def tidy(self) -> None:
+        if not self.sieve.dead:
+            return
+        index = self.sieve.bury()
+        if index is not None:
+            owner = index.owner
+            owner.in_vain = 0 if index.used else owner.in_vain + 1
+            if owner.in_vain == IN_VAIN:
+                owner.ledger.tell_once(ADVICE, IN_VAIN)
+
+    def clear(self) -> None:
+        for index in (self.index, *self.instances()):
+            self.sieve.empty(index)
+        self.tidy()
+
+    def let_go(self) -> None:
+        if self.dropped and not is_held(me.local.thread.lock):
+            self.dropped.clear()
+
+
+ADVICE = (
+    "%s instances have died, one after the other, with entries that nobody had hit. If one is made "
+    "for each request, have them share what is loaded: per_instance=False, or a callable that says "
+    "what they have in common"
+)

@@ -16,9 +16,12 @@ from .._interruptions import is_interruption, is_raised_by
 from .._locks import tell
 from .._runners import RLock
 from .entry import Entry
-from .index import DROPPED, GONE, RING, Index, Ref, Scoped
+from .index import DEAD, DROPPED, Index, Ref, Scoped
 
 Cache = MutableMapping[Any, Any]
+
+RING = 8
+"""How many hits are remembered for the replay: each costs the next miss half a microsecond."""
 
 
 class Owner(Protocol):
@@ -32,12 +35,6 @@ class Owner(Protocol):
     def hide_all(self) -> None: ...
 
 
-class SizeError(ValueError):
-    """``getsizeof`` gave no size; the cache itself is whole."""
-
-
-ALL: Hashable = object()
-"""As the key of a removal: every key."""
 SIZE: Hashable = object()
 """As the key of a removal: none, but look how large the cache is (a TTLCache changes in that)."""
 NONE: Hashable = object()
@@ -81,7 +78,7 @@ class Store:
         self.hit: deque[Ref] = deque(maxlen=RING)
 
     def change(self, owner: Owner, key: Hashable, entry: Entry[Any] | None) -> None:
-        """Store an entry, or remove that of `key` (`ALL`: all). Raises only interruptions.
+        """Store an entry, or remove that of `key`. Raises only interruptions.
 
         Whoever finds another change under way leaves its own to it: a change of the same thread, or
         of one that runs user code in there and has given up the lock meanwhile (see `_locks`).
@@ -119,8 +116,6 @@ class Store:
                 if self.hit:
                     self._replay(owner)
                 cache[key] = entry
-            elif key is ALL:
-                cache.clear()
             elif key is SIZE:
                 size = getattr(cache, "currsize", None)
                 self.size = len(cache) if size is None else size
@@ -148,8 +143,7 @@ class Store:
         try:
             if isinstance(error, ValueError) and is_raised_by(error, self.refusals):
                 return  # the cache's own word for a value that is too large
-            if not isinstance(error, SizeError):
-                self._mend(owner, error)
+            self._mend(owner, error)
             if storing:
                 owner.failed(error)
             else:
@@ -199,7 +193,7 @@ class Store:
             if not self.dead:
                 return
             index = self.dead[0]
-            short, shown = index.popitem() if index else (None, GONE)
+            short, shown = index.popitem() if index else (None, DEAD)
             if not index:
                 self.dead.popleft()
             if shown() is None:
@@ -218,5 +212,6 @@ class Store:
             self.pending.clear()
             owner.hide_all()
             if not self.mend(None):
-                self.change(owner, ALL, None)
+                for gone in owner.keys():
+                    self.change(owner, gone, None)
             tell("%s: a fork in mid-change; its cache starts anew, empty", owner.name)

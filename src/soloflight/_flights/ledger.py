@@ -5,26 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import fields
 from functools import partial
-from itertools import count
 from typing import Any, NamedTuple
 
 from .._entries.entry import Entry, Raising
+from .._entries.shelf import Counts
 from .._locks import log_later, tell, tell_all
 from .._outcome import Error
+from .._tally import Tally
 from .flight import Flight
 from .stats import Stats
-
-
-class Tally:
-    """Counts exactly without a lock: ``next(counter)`` is one C call."""
-
-    __slots__ = ("counter",)
-
-    def __init__(self) -> None:
-        self.counter = count()
-
-    def total(self) -> int:
-        return int(repr(self.counter)[len("count(") : -1])
 
 
 class Event(NamedTuple):
@@ -47,12 +36,15 @@ class Ledger:
     count are in line there.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, hits: Tally | None = None, dropped: Counts | None = None
+    ) -> None:
         self.name = name
+        self.dropped = dropped  # by the cache
         self.observer: Callable[[Event], object] | None = None
         """Is told of each event. One that raises is logged, and told no more (as trio does it)."""
         # Without a lock:
-        self.hits = Tally()
+        self.hits = hits or Tally()
         self.misses = Tally()
         self.stale_hits = Tally()
         self.stale_on_error = Tally()
@@ -71,6 +63,14 @@ class Ledger:
         self.outage: dict[None, Tally] = {}  # reloads that failed in it after the first one
         self._told: set[str] = set()  # what is told once
         self._before: Stats | None = None  # what had been counted at the last `count_anew`
+
+    @property
+    def evictions(self) -> int:
+        return 0 if self.dropped is None else self.dropped.evictions
+
+    @property
+    def expired(self) -> int:
+        return 0 if self.dropped is None else self.dropped.expired
 
     def stats(self) -> Stats:
         """What was counted since `count_anew`. Under the lock of the table."""

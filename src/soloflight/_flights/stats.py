@@ -36,6 +36,11 @@ class Stats:
     """Flights that ended with neither a value nor an exception."""
     timeouts: int
     """Calls whose patience ended (``wait_timeout``, ``max_abandoned``)."""
+    evictions: int
+    """Entries that the cache has dropped to make room, for everyone who shares it. (One that was
+    given, cachetools' `TTLCache` say, may not tell these from what has expired.)"""
+    expired: int
+    """Entries that it has dropped as they had expired. (Others go when somebody stores.)"""
     load_seconds: float
     """Seconds spent in loads that ended with a value or an exception, on the ``timer``."""
 

@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from .._entries.entry import Aging, Entry
 from .._entries.index import Index
@@ -56,6 +56,8 @@ from .flight import Flight, FlightInfo, Waiters
 from .landing import Failed, Found, Landing, Outcome
 from .ledger import Ledger
 from .overdue import Overdue
+
+R = TypeVar("R")
 
 Board = Callable[[dict[Hashable, Waiters], Flight], Any]
 """``board(waiters, mine)``: put the call that brought `mine` among these; returns what wakes it."""
@@ -80,7 +82,7 @@ class FlightTable:
         self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
         self.ledger = Ledger(name)
         if shelf is not None:
-            shelf.ledger = self.ledger
+            shelf.ledger = self.ledger = Ledger(name, shelf.hits, shelf.counts)
         self.trust = Trust()
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
@@ -256,6 +258,8 @@ class FlightTable:
                 for waiters in list(flight.waiters.values()):
                     waiters.wake()
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
+            if self.shelf is not None and self.shelf.dropped:
+                self.shelf.let_go()
             if thread.untold:
                 tell_all()
 
@@ -373,7 +377,15 @@ class FlightTable:
 
     def forget(self, key: Hashable) -> bool:
         """Take the flight of `key` off the table; whether there was one."""
-        return critical(self.lock, self._forget, key)
+        return self._change(self._forget, key)
+
+    def _change(self, section: Callable[..., R], *args: Any) -> R:
+        """Run a critical section; what it drops ends when no lock is held."""
+        try:
+            return critical(self.lock, section, *args)
+        finally:
+            if self.shelf is not None:
+                self.shelf.let_go()
 
     def _forget(self, key: Hashable) -> bool:
         flight = self._take_off(key, "forget")
@@ -386,8 +398,12 @@ class FlightTable:
 
     def invalidate(self, key: Hashable) -> bool:
         """Drop the entry of `key` and fence its flight; whether there was either."""
-        fenced, entry = critical(self.lock, self._invalidate, key)
-        return fenced or entry is not None  # the entry is released here, outside the lock
+        fenced, entry = self._change(self._invalidate, key)
+        if entry is None:
+            return fenced
+        return fenced or self.timer() < (
+            entry.fresh_until if type(entry) is Entry else entry.until
+        )
 
     def _invalidate(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
         assert self.shelf is not None
@@ -401,7 +417,7 @@ class FlightTable:
 
     def put(self, key: Hashable, entry: Entry[Any] | None) -> None:
         """Fence the flight of `key` and store an entry; None only displaces the old one."""
-        old = critical(self.lock, self._put, key, entry)
+        old = self._change(self._put, key, entry)
         del old  # released outside the lock
 
     def _put(self, key: Hashable, entry: Entry[Any] | None) -> Entry[Any] | None:
@@ -423,7 +439,7 @@ class FlightTable:
         index: Index | None = None,
     ) -> None:
         """Drop every entry and fence every flight; `belongs`: of these keys, in this index."""
-        old = critical(self.lock, self._clear, belongs, index)
+        old = self._change(self._clear, belongs, index)
         del old  # released outside the lock
 
     def _clear(

@@ -104,7 +104,12 @@ def landed(table: FlightTable, flight: Flight, value: Any, failure: Error | None
         if not took > 0:
             took = 0.0  # a clock may be set back
         shelf = table.shelf
-        entry = None if shelf is None else shelf.policy.entry(value, now, took)
+        entry = None
+        if shelf is not None:
+            shelf.now = now
+            entry = shelf.policy.entry(value, now, took)
+            if shelf.sized and entry is not None:
+                entry = shelf.measured(entry)
         if table.ledger.outage:
             table.ledger.load_again()
         return Loaded(value, entry, took)
@@ -126,6 +131,8 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Failed:
             return Failed(error, None, took)
         try:
             entry = table.shelf.policy.error_entry(error, now)
+            if entry is not None and table.shelf.sized:
+                table.shelf.measured(entry)
             if entry is not None:
                 return Failed(error, entry, took)
             instead = _held_off(table, table.shelf, flight, error, now, error.exception)

@@ -1,0 +1,336 @@
+"""The queue of the default cache: what stays, and who goes.
+
+SIEVE (Zhang et al., NSDI 2024): one queue in the order of insertion; a hit marks its entry; a hand
+goes from old to new, unmarks what is marked, and the first that is not has to go. A hit moves
+nothing, so it takes no lock.
+
+Alone it misses every call of a loop that is larger than the cache, and where the hand settles at
+the young end it takes newcomers before their second call. So there is one rule more. A *ghost*
+remembers what has gone lately: a hash and a number, no key. A key that comes back after a shorter
+time than entries lie unused comes in marked. And usually the hand decides who goes, but with a
+chance, which the same returns steer, the newest goes, if nobody has asked for it: so a loop keeps
+a part of itself.
+
+An entry is a node of the queue. Its `visited` is the number of its last use, one counter for all of
+them; below zero it is unmarked.
+
+Invariants, at every step, as a key's ``__eq__`` and ``__hash__`` may run anything, here and in
+other threads, and a signal handler may run or raise between any two lines:
+
+1. What is in an index is in the queue: linked before, unlinked after.
+2. What is in the queue and in no index is seen by nobody, and goes when the hand comes.
+3. Linking and unlinking are lines without a call, a jump or an allocation: nobody sees them half
+   done. The rest expects anything to have changed after each operation on a dict.
+4. The total is the sum of the sizes of what is linked.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Hashable
+from math import inf
+from typing import Any, Protocol
+
+from .._interruptions import is_interruption
+from .._runners import RLock
+from .._tally import Tally
+from .entry import Aging, Entry
+from .index import Index, Scoped
+
+STEPS = 64
+"""How many entries the hand unmarks in one store; then the one that it is at goes."""
+FAILURES = 8
+"""How many entries, whose keys raise, are passed by in one store."""
+BURIED = 8
+"""How many entries of dead instances at most go in one change."""
+
+# The rule. Found by simulation, on a plateau: twice as much or half of any changes little.
+CERTAIN = 1024
+LEAST = 8  # of a chance in CERTAIN: so that it is known what comes of it
+UP, DOWN = 64, 128
+
+
+class Right(Protocol):
+    """That of a load to store what it brought."""
+
+    fenced: bool
+    """Whether it was lost meanwhile."""
+
+
+class Plain(Aging[Any]):
+    """What somebody has put in by hand: no entry of a function, and never served by one."""
+
+    __slots__ = ()
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value, -inf)
+        self.calm_until = self.error_until = self.stale_until = -inf
+        self.cost = 0.0
+
+
+class Owner(Protocol):
+    """The function that stores something, on whose timer it is so late."""
+
+    uneven: bool
+    """Whether what is stored later may expire sooner."""
+
+    def owns(self, node: Entry[Any]) -> bool: ...
+
+
+class Sieve:
+    """The entries of all who share a cache. Needs the lock, where it does not say otherwise."""
+
+    __slots__ = (
+        "__weakref__", "age", "chance", "count", "dead", "dropped", "evictions", "expired", "finger",
+        "ghosts", "hand", "index", "lock", "mask", "maxsize", "root", "stamps", "tags", "total", "turn",
+        "uses",
+    )  # fmt: skip
+
+    def __init__(self, maxsize: float) -> None:
+        self.maxsize = maxsize
+        self.lock: RLock = RLock()
+        self.index = Index()  # what has none of its own is in here
+        self.uses = Tally(1)  # the numbers of uses: a hit takes one without the lock
+        # Written without the lock, wherever an instance dies:
+        self.dead: deque[Index] = deque()  # of instances that are gone
+        self.dropped: list[Any] = []  # to be let go of when no lock is held
+        self.evictions = self.expired = 0
+        self.total = 0
+        self.count = 0
+        self.root = root = Entry[Any](None, inf)
+        root.newer = root.older = root
+        root.visited = 0  # as if it were marked
+        self.hand = root  # whoever is asked next whether it goes
+        self.finger = root  # whoever is asked next whether it has expired
+        # The rule (`_comes_back`):
+        self.tags = array("I")  # what has gone, by its hash
+        self.stamps = array("q")  # the number of its last use; below zero: the hand has taken it
+        self.mask = -1
+        self.ghosts = 0  # for how many entries that will do
+        self.age = 0  # for how long entries lie unused, times 64
+        self.chance, self.turn = LEAST, 0
+
+    def __del__(self) -> None:
+        # Or its entries would wait for the collector to find the ring.
+        node = self.root
+        while (newer := node.newer) is not None:
+            node.newer = node.older = None
+            node = newer
+
+    def forked(self) -> None:
+        """It is whole at every step: there is nothing to make good in a child."""
+
+    # The queue
+
+    def unlink(self, node: Entry[Any]) -> None:
+        """Take an entry out, if it is in."""
+        if self.hand is node:
+            self.hand = node.newer or self.root
+        if self.finger is node:
+            self.finger = node.newer or self.root
+        self.dropped.append(node)
+        try:
+            node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size; self.count -= 1  # fmt: skip
+        except AttributeError:
+            pass  # it is out
+
+    def store(
+        self,
+        key: Hashable,
+        node: Entry[Any],
+        owner: Owner | None = None,
+        now: float = -inf,
+        right: Right | None = None,
+    ) -> bool:
+        """Show an entry under a key, as the newest; whether it was let in.
+
+        `owner`: who stores it, at what time on its timer, and drops what has expired.
+        """
+        index, short = key if type(key) is Scoped else (self.index, key)
+        old = index.get(short)
+        if right is not None and right.fenced:  # by user code that ran in there
+            return False
+        if owner is not None and (owner.uneven or not now < self.root.newer.fresh_until):
+            self._expire(owner, now)
+        if old is None:
+            node.key = key
+            self._come(node)
+        else:  # the very key that the index has; and as if it were the old one
+            node.key = old.key; node.visited = old.visited  # fmt: skip
+        if self.total + node.size > self.maxsize and not self._make_room(node, old):
+            self.drop(key)  # what is there is out of date
+            return False
+        root = self.root
+        node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip
+        try:
+            index[short] = node
+            if right is not None and right.fenced:  # by user code that ran in there
+                self._take_back(index, short, node)
+                return False
+        except BaseException:
+            self.unlink(node)
+            raise
+        if old is not None:
+            self.unlink(old)
+        if node.older is None:  # user code in there had it go, before it was shown
+            self._take_back(index, short, node)
+        return True
+
+    def _take_back(self, index: Index, short: Hashable, node: Entry[Any]) -> None:
+        self.unlink(node)
+        found = index.pop(short, None)
+        if found is not None:
+            self.unlink(found)
+
+    def drop(self, key: Hashable) -> Entry[Any] | None:
+        """No longer show the entry of a key; returns that."""
+        index, short = key if type(key) is Scoped else (self.index, key)
+        node: Entry[Any] | None = index.pop(short, None)
+        if node is not None:
+            self.unlink(node)
+        return node
+
+    def empty(self, index: Index) -> None:
+        """Drop what is in an index, entry by entry."""
+        try:
+            while True:
+                self.unlink(index.popitem()[1])
+        except KeyError:
+            pass  # it is empty
+
+    def bury(self) -> Index | None:
+        """Drop some of what a dead instance left; returns its index if that was the last of it."""
+        index = self.dead.popleft()
+        for _ in range(BURIED):
+            if not index:
+                return index
+            node = index.popitem()[1]
+            self.unlink(node)
+            if node.visited > 0:
+                index.used = True
+        if not index:
+            return index
+        self.dead.append(index)
+        return None
+
+    def _expire(self, owner: Owner, now: float) -> None:
+        """Drop what has expired: two at the old end, and two of those that the finger comes to.
+
+        With ttls that differ, one that lives long would shelter all that are behind it.
+        """
+        for _ in range(2):
+            node = self.root.newer
+            if not self._end(node, owner, now):
+                break
+        if owner.uneven:
+            for _ in range(2):
+                node = self.finger
+                self.finger = node.newer or self.root
+                self._end(node, owner, now)
+
+    def _end(self, node: Entry[Any], owner: Owner, now: float) -> bool:
+        """Drop an entry if it has expired; whether it had."""
+        if now < node.fresh_until or now < node.until or not owner.owns(node):
+            return False
+        if self.drop(node.key) is node:
+            self.expired += 1
+        else:
+            self.unlink(node)
+        return True
+
+    # Who goes
+
+    def _come(self, node: Entry[Any]) -> None:
+        """Give a newcomer its number, and see whether it was here lately."""
+        self.uses.besides += 1; node.visited = -next(self.uses.counter)  # fmt: skip
+        if self.ghosts:
+            mixed = hash(node.key)
+            tag = (mixed ^ mixed >> 15) & 0xFFFFFFFF
+            slot = tag & self.mask
+            if self.tags[slot] == tag and self.stamps[slot]:
+                self._come_back(node, slot)
+
+    def _come_back(self, node: Entry[Any], slot: int) -> None:
+        now, stamp, mean = -node.visited, self.stamps[slot], self.age >> 6
+        self.stamps[slot] = 0
+        self.age += now - abs(self.hand.visited or self.root.newer.visited) - mean
+        good = now - abs(stamp) < mean  # back sooner than entries lie unused
+        if good:
+            node.visited = now
+        if stamp < 0:
+            self.chance = min(CERTAIN, self.chance + UP)
+        elif good:
+            self.chance = max(LEAST, self.chance - DOWN)
+
+    def _make_room(self, node: Entry[Any], old: Entry[Any] | None) -> bool:
+        """Have others go until an entry fits; whether it can."""
+        if node.size > self.maxsize:
+            return False
+        steps, failures = STEPS, 0
+        while True:
+            replaced = 0 if old is None or old.older is None else old.size
+            if self.total + node.size - replaced <= self.maxsize:
+                return True
+            self.turn += self.chance
+            victim = self.root
+            if self.turn >= CERTAIN:
+                self.turn -= CERTAIN
+                victim = self.root.older
+            if victim.visited < 0:
+                stamp = -victim.visited
+            else:
+                victim, steps = self.pick(steps)
+                stamp = -abs(victim.visited)
+            try:
+                self._evict(victim, stamp)
+            except Exception as error:  # of its key: it stays, and another one goes, a few times
+                failures += 1
+                if is_interruption(error) or failures > FAILURES:
+                    raise
+                victim.visited = abs(victim.visited)
+
+    def pick(self, steps: int = STEPS) -> tuple[Entry[Any], int]:
+        """Whom the hand takes: who was not asked for since it was there last.
+
+        It is at the root if there is nobody. At the most it passes by so many `steps`.
+        """
+        root, node = self.root, self.hand
+        while node.visited >= 0:
+            if node is root:
+                node = root.newer
+                if node is root:
+                    break
+            elif steps:
+                steps -= 1
+                node.visited = -node.visited
+                node = node.newer or root
+            else:
+                break
+        self.hand = node
+        return node, steps
+
+    def _evict(self, node: Entry[Any], stamp: int) -> None:
+        key = node.key
+        index, short = key if type(key) is Scoped else (self.index, key)
+        mixed = hash(key)
+        found = index.pop(short, None)
+        self.unlink(node)
+        if found is node:
+            self.evictions += 1
+            if self.count >= self.ghosts:
+                self._grow()
+            tag = (mixed ^ mixed >> 15) & 0xFFFFFFFF
+            slot = tag & self.mask
+            self.tags[slot] = tag
+            self.stamps[slot] = stamp
+        elif found is not None:
+            self.unlink(found)
+
+    def _grow(self) -> None:
+        """Have a ghost for at least twice as many as there are entries."""
+        slots = 1 << max(4, (2 * self.count).bit_length())
+        self.ghosts = slots // 2
+        self.tags = array("I", bytes(4 * slots))
+        self.stamps = array("q", bytes(8 * slots))
+        self.mask = slots - 1

@@ -1,0 +1,238 @@
+"""`SieveCache`, as it is used by hand: a cache of cachetools' family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .._durations import size
+from .._given import check_callable
+from .._locks import critical, is_held
+from .._runners import me
+from .entry import Entry
+from .index import Scoped
+from .sieve import Plain, Sieve
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+R = TypeVar("R")
+
+if TYPE_CHECKING:  # cachetools has no types
+    from collections.abc import MutableMapping
+
+    class Cache(MutableMapping[K, V]): ...
+else:
+    from cachetools import Cache
+
+_MISSING: Any = object()
+UNIT = 1 << 64
+"""Sizes that are not all 1 are reckoned in parts of 2**-64."""
+NUMBER_OR_NONE = "a number, or None for no limit"
+
+
+class SieveCache(Cache[K, V]):
+    """The cache that `cached_singleflight` makes by default; a `cachetools.Cache`.
+
+    It keeps `maxsize` entries, or as many as weigh that by `getsizeof`, which gets a value. Who
+    goes is found by SIEVE (Zhang et al., NSDI 2024) and a rule that learns from keys that come
+    back: on most workloads it loads less than LRU does, and no less where a loop or a scan is
+    larger than the cache. A read moves nothing.
+
+    It can be given to one or more functions (``cache=SieveCache(10_000)``), to
+    `cachetools.cached`, or be used by hand, from any thread. Functions keep their own entries apart
+    from each other's and from what is put in by hand, which they do not see. To `del` an entry, or
+    `clear`, drops it and fences nothing: a load in progress may store it again (see
+    ``f.invalidate``). Deadlines belong to the functions that stored the entries: by hand they are
+    seen until they are dropped. A `popitem` that a subclass overrides is not asked.
+
+    Args:
+        maxsize: the largest sum of sizes; ``None``: no limit.
+        getsizeof: the size of a value, 0 or more; default: 1 each.
+
+    Raises:
+        TypeError, ValueError: for what cannot be a size; `ValueError` where a value that is put in
+            by hand is larger than the cache.
+
+    >>> cache = SieveCache(2)
+    >>> cache["a"], cache["b"] = 1, 2
+    >>> cache["a"]
+    1
+    >>> cache["c"] = 3  # nobody has asked for "b"
+    >>> list(cache)
+    ['a', 'c']
+    """
+
+    def __init__(
+        self, maxsize: float | None, getsizeof: Callable[[V], float] | None = None
+    ) -> None:
+        if getsizeof is not None:
+            check_callable(getsizeof, "getsizeof")
+        self._getsizeof = getsizeof
+        limit = size(inf if maxsize is None else maxsize, "maxsize", NUMBER_OR_NONE)
+        self._sieve = Sieve(_exact(limit) if self.sized else limit)
+        self._maxsize = limit
+
+    def getsizeof(self, value: V) -> float:
+        """The size of a value."""
+        return 1 if self._getsizeof is None else self._getsizeof(value)
+
+    @property
+    def sized(self) -> bool:
+        """Whether values have sizes of their own."""
+        return self._getsizeof is not None or type(self).getsizeof is not SieveCache.getsizeof
+
+    def measured(self, value: V) -> float:
+        """The size of a value, as the queue has it. This is user code: no lock is held."""
+        if not self.sized:
+            return 1
+        return _exact(size(self.getsizeof(value), "what getsizeof() returns"))
+
+    @property
+    def maxsize(self) -> float:
+        """The largest sum of sizes; ``math.inf``: no limit."""
+        return self._maxsize
+
+    @property
+    def currsize(self) -> float:
+        """The sum of the sizes of what it holds."""
+        total = self._sieve.total
+        if not self.sized:
+            return total
+        whole, rest = divmod(total, UNIT)
+        return total / UNIT if rest else whole
+
+    def _change(self, section: Callable[..., R], *args: Any) -> R:
+        """Run a critical section; what it drops ends when no lock is held."""
+        sieve = self._sieve
+        try:
+            return critical(sieve.lock, section, *args)
+        finally:
+            if sieve.dropped and not is_held(me.local.thread.lock):
+                sieve.dropped.clear()
+
+    def _own(self, key: Any) -> Any:
+        """A key as the queue has it: one of a function that has another cache is nothing special."""
+        if type(key) is Scoped and getattr(key.of.owner, "sieve", None) is not self._sieve:
+            return Scoped(self._sieve.index, key)
+        return key
+
+    def _find(self, key: Any) -> Entry[Any] | None:
+        index, short = key if type(key) is Scoped else (self._sieve.index, key)
+        return index.get(short)  # type: ignore[no-any-return]
+
+    def __getitem__(self, key: K) -> V:
+        node: Any = self._change(self._use, self._own(key))
+        if node is None:
+            return self.__missing__(key)
+        return node.value if type(node) is Plain else node  # type: ignore[no-any-return]
+
+    def _use(self, key: K) -> Entry[Any] | None:
+        node = self._find(key)
+        if node is not None:
+            uses = self._sieve.uses
+            uses.besides += 1; node.visited = next(uses.counter)  # fmt: skip
+        return node
+
+    def __missing__(self, key: K) -> V:
+        raise KeyError(key)
+
+    def __setitem__(self, key: K, value: V) -> None:
+        node = Plain(value)
+        node.size = self.measured(value)
+        if not node.size <= self._sieve.maxsize:
+            raise ValueError("value too large")
+        self._change(self._sieve.store, self._own(key), node)
+
+    def __delitem__(self, key: K) -> None:
+        if self._change(self._sieve.drop, self._own(key)) is None:
+            raise KeyError(key)
+
+    def __contains__(self, key: object) -> bool:
+        return self._find(self._own(key)) is not None
+
+    def __len__(self) -> int:
+        return self._sieve.count
+
+    def __iter__(self) -> Iterator[K]:
+        """The keys, from old to new, as they are now."""
+        return iter(self._change(self._keys))
+
+    def _keys(self) -> list[Any]:
+        nodes, root = [], self._sieve.root
+        node = root.newer
+        while node is not root and node is not None:
+            nodes.append(node)
+            node = node.newer
+        keys = [node.key for node in nodes if self._find(node.key) is node]
+        index = self._sieve.index
+        return [key.key if type(key) is Scoped and key.of is index else key for key in keys]
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of a key, or the default."""
+        return self[key] if key in self else default
+
+    def pop(self, key: Any, default: Any = _MISSING) -> Any:
+        """Remove a key and return its value, or the default; KeyError where neither is there."""
+        node: Any = self._change(self._sieve.drop, self._own(key))
+        if node is not None:
+            return node.value if type(node) is Plain else node
+        if default is _MISSING:
+            raise KeyError(key)
+        return default
+
+    def popitem(self) -> tuple[K, V]:
+        """Remove and return whatever would go next."""
+        while True:
+            node: Any = self._change(self._sieve.pick)[0]
+            if node is self._sieve.root:
+                raise KeyError(f"{type(self).__name__} is empty")
+            if self._change(self._sieve.drop, node.key) is node:
+                return node.key, (node.value if type(node) is Plain else node)
+            self._change(self._sieve.unlink, node)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        """The value of a key; if there is none, it is the default from now on."""
+        if key in self:
+            return self[key]
+        self[key] = default
+        return default
+
+    def clear(self) -> None:
+        """Drop everything."""
+        for key in self:
+            self.pop(key, None)
+
+    def __repr__(self) -> str:
+        name = type(self).__name__
+        return f"{name}({dict(self._items())!r}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
+
+    def _items(self) -> Iterator[tuple[Any, Any]]:
+        for key in self:
+            node: Any = self._find(self._own(key))
+            if node is not None:  # or it has gone meanwhile
+                yield key, node.value if type(node) is Plain else node
+
+    def __reduce__(self) -> Any:
+        """As its items: neighbours in a queue would be pickled each inside of the other."""
+        limit = None if self.maxsize == inf else self.maxsize
+        state = {name: kept for name, kept in vars(self).items() if name != "_sieve"}
+        return type(self)._made, (type(self), limit, state), None, None, self._items()
+
+    @staticmethod
+    def _made(cls: type[SieveCache[Any, Any]], limit: float | None, state: Any) -> Any:
+        made = cls.__new__(cls)
+        SieveCache.__init__(made, limit)
+        vars(made).update(state)
+        return made
+
+    def __copy__(self) -> Any:
+        make, args, _, __, items = self.__reduce__()
+        copy = make(*args)
+        copy.update(items)
+        return copy
+
+
+def _exact(size: float) -> float:
+    """A size as an integer, whose sums do not drift."""
+    return size if size == inf else round(size * UNIT)
