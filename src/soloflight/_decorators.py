@@ -258,7 +258,10 @@ def _decorate(options: Options, loader: Any) -> Any:
     )  # fmt: skip
     if shelf is not None:
         spec = spec._replace(
-            scoped=shelf.shared, weak=shelf.weak, ordered=shelf.ordered, timed=shelf.timed,
+            scoped=shelf.shared,
+            weak=shelf.weak,
+            ordered=shelf.ordered,
+            timed=shelf.timed,
             aging=shelf.policy.aging,
         )
     table = FlightTable(name, shelf, options.max_flight_age, options.max_abandoned)

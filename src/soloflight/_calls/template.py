@@ -66,7 +66,8 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
         keys.check_key(spec.key, [rest], spec.name)
     source = _source(spec, face, prefix, params, rest, me)
     helpers = {
-        "new": tuple.__new__, "nothing": {}, "gone": DEAD if spec.weak else GONE, "Scoped": Scoped, "Call": Call,
+        "new": tuple.__new__, "nothing": {}, "gone": DEAD if spec.weak else GONE,
+        "Scoped": Scoped, "Call": Call,
         "type": type, "frozenset": frozenset, "id": id, "hash": hash, "next": next,
         "typed_items": keys.typed_items, "explain": keys.explain,
         "name": spec.name, "key_of": spec.key, "owner_of": spec.per_instance, **names,

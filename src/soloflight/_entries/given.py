@@ -20,7 +20,7 @@ from .._durations import number
 from .._interruptions import is_interruption, users_errors
 from .._tally import Tally
 from .entry import Aging, Entry
-from .index import DEAD, DROPPED, Index, Ref, Scoped
+from .index import DEAD, DROPPED, Ref, Scoped
 from .policy import Policy
 from .shelf import Shelf
 from .sieve import Right
@@ -32,9 +32,7 @@ class GivenShelf(Shelf):
 
     weak = True
 
-    def __init__(
-        self, name: str, store: Store, policy: Policy, timer: Callable[[], float]
-    ) -> None:
+    def __init__(self, name: str, store: Store, policy: Policy, timer: Callable[[], float]) -> None:
         super().__init__(
             name, policy, timer, cache=store.cache, lock=store.lock, hits=Tally(), counts=None,
             dead=store.dead, shared=True,
@@ -56,7 +54,8 @@ class GivenShelf(Shelf):
     def find(self, key: Hashable) -> Entry[Any] | None:
         """The entry of `key`, fresh or not. Takes no lock."""
         index, short = key if type(key) is Scoped else (self.index, key)
-        return index.get(short, DEAD)()
+        entry: Entry[Any] | None = index.get(short, DEAD)()
+        return entry
 
     def look(self, key: Hashable) -> Entry[Any] | None:
         """A hit on an entry that is fresh, or behind which reloads are held off. Takes no lock."""
@@ -67,7 +66,7 @@ class GivenShelf(Shelf):
         now = self.timer()
         if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):
             return None
-        next(self.ledger.hits.counter)
+        next(self.hits.counter)
         return entry
 
     def store(self, key: Hashable, entry: Entry[Any], right: Right | None = None) -> None:

@@ -41,6 +41,7 @@ class Index(dict[Hashable, Any]):
     def __init__(self, owner: Any = None) -> None:
         self.owner = owner  # the `Shelf` whose entries these are
         self.used = False  # whether what a dead instance left had been hit
+
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__
     __ne__ = object.__ne__

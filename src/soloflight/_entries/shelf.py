@@ -187,7 +187,8 @@ class OwnShelf(Shelf):
 
     def size(self) -> float:
         cache: Any = self.cache
-        return cache.currsize  # type: ignore[no-any-return]
+        size: float = cache.currsize
+        return size
 
     def find(self, key: Hashable) -> Entry[Any] | None:
         index, short = key if type(key) is Scoped else (self.index, key)

@@ -82,9 +82,9 @@ class Sieve:
     """The entries of all who share a cache. Needs the lock, where it does not say otherwise."""
 
     __slots__ = (
-        "__weakref__", "age", "chance", "count", "dead", "dropped", "evictions", "expired", "finger",
-        "ghosts", "hand", "index", "lock", "mask", "maxsize", "root", "stamps", "tags", "total", "turn",
-        "uses",
+        "__weakref__", "age", "chance", "count", "dead", "dropped", "evictions", "expired",
+        "finger", "ghosts", "hand", "index", "lock", "mask", "maxsize", "root", "stamps", "tags",
+        "total", "turn", "uses",
     )  # fmt: skip
 
     def __init__(self, maxsize: float) -> None:
@@ -104,7 +104,7 @@ class Sieve:
         self.hand = root  # whoever is asked next whether it goes
         self.finger = root  # whoever is asked next whether it has expired
         # The rule (`_comes_back`):
-        self.tags = array("I")  # what has gone, by its hash
+        self.tags = array("I")  # what has gone lately, by its hash
         self.stamps = array("q")  # the number of its last use; below zero: the hand has taken it
         self.mask = -1
         self.ghosts = 0  # for how many entries that will do
@@ -131,7 +131,7 @@ class Sieve:
             self.finger = node.newer or self.root
         self.dropped.append(node)
         try:
-            node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size; self.count -= 1  # fmt: skip
+            node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size; self.count -= 1  # fmt: skip  # noqa: E501
         except AttributeError:
             pass  # it is out
 
@@ -162,7 +162,7 @@ class Sieve:
             self.drop(key)  # what is there is out of date
             return False
         root = self.root
-        node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip
+        node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip  # noqa: E501
         try:
             index[short] = node
             if right is not None and right.fenced:  # by user code that ran in there

@@ -112,14 +112,15 @@ class SieveCache(Cache[K, V]):
                 sieve.dropped.clear()
 
     def _own(self, key: Any) -> Any:
-        """A key as the queue has it: one of a function that has another cache is nothing special."""
+        """A key as the queue has it: that of a function with another cache is any key."""
         if type(key) is Scoped and getattr(key.of.owner, "sieve", None) is not self._sieve:
             return Scoped(self._sieve.index, key)
         return key
 
     def _find(self, key: Any) -> Entry[Any] | None:
         index, short = key if type(key) is Scoped else (self._sieve.index, key)
-        return index.get(short)  # type: ignore[no-any-return]
+        node: Entry[Any] | None = index.get(short)
+        return node
 
     def __getitem__(self, key: K) -> V:
         node: Any = self._change(self._use, self._own(key))
@@ -139,9 +140,10 @@ class SieveCache(Cache[K, V]):
 
     def __setitem__(self, key: K, value: V) -> None:
         node = Plain(value)
-        node.size = self.measured(value)
-        if not node.size <= self._sieve.maxsize:
+        size = self.measured(value)
+        if not size <= self._sieve.maxsize or size == inf:
             raise ValueError("value too large")
+        node.size = size  # type: ignore[assignment]  # it is finite, and so an integer
         self._change(self._sieve.store, self._own(key), node)
 
     def __delitem__(self, key: K) -> None:
@@ -159,18 +161,21 @@ class SieveCache(Cache[K, V]):
         return iter(self._change(self._keys))
 
     def _keys(self) -> list[Any]:
-        nodes, root = [], self._sieve.root
+        nodes: list[Any] = []
+        root = self._sieve.root
         node = root.newer
-        while node is not root and node is not None:
+        while node is not root:
             nodes.append(node)
             node = node.newer
-        keys = [node.key for node in nodes if self._find(node.key) is node]
-        index = self._sieve.index
-        return [key.key if type(key) is Scoped and key.of is index else key for key in keys]
+        return [self._shown(node.key) for node in nodes if self._find(node.key) is node]
+
+    def _shown(self, key: Any) -> Any:
+        """The key of an entry as it was given: see `_own`."""
+        return key.key if type(key) is Scoped and key.of is self._sieve.index else key
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key, or the default."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401  # `__missing__` is not asked
 
     def pop(self, key: Any, default: Any = _MISSING) -> Any:
         """Remove a key and return its value, or the default; KeyError where neither is there."""
@@ -188,7 +193,7 @@ class SieveCache(Cache[K, V]):
             if node is self._sieve.root:
                 raise KeyError(f"{type(self).__name__} is empty")
             if self._change(self._sieve.drop, node.key) is node:
-                return node.key, (node.value if type(node) is Plain else node)
+                return self._shown(node.key), (node.value if type(node) is Plain else node)
             self._change(self._sieve.unlink, node)
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
@@ -205,7 +210,9 @@ class SieveCache(Cache[K, V]):
 
     def __repr__(self) -> str:
         name = type(self).__name__
-        return f"{name}({dict(self._items())!r}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
+        return (
+            f"{name}({dict(self._items())!r}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
+        )
 
     def _items(self) -> Iterator[tuple[Any, Any]]:
         for key in self:

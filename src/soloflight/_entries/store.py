@@ -35,6 +35,8 @@ class Owner(Protocol):
     def hide_all(self) -> None: ...
 
 
+ALL: Hashable = object()
+"""As the key of a removal: every key."""
 SIZE: Hashable = object()
 """As the key of a removal: none, but look how large the cache is (a TTLCache changes in that)."""
 NONE: Hashable = object()
@@ -116,6 +118,8 @@ class Store:
                 if self.hit:
                     self._replay(owner)
                 cache[key] = entry
+            elif key is ALL:
+                cache.clear()
             elif key is SIZE:
                 size = getattr(cache, "currsize", None)
                 self.size = len(cache) if size is None else size
@@ -212,6 +216,5 @@ class Store:
             self.pending.clear()
             owner.hide_all()
             if not self.mend(None):
-                for gone in owner.keys():
-                    self.change(owner, gone, None)
+                self.change(owner, ALL, None)
             tell("%s: a fork in mid-change; its cache starts anew, empty", owner.name)

@@ -36,9 +36,7 @@ class Ledger:
     count are in line there.
     """
 
-    def __init__(
-        self, name: str, hits: Tally | None = None, dropped: Counts | None = None
-    ) -> None:
+    def __init__(self, name: str, hits: Tally | None = None, dropped: Counts | None = None) -> None:
         self.name = name
         self.dropped = dropped  # by the cache
         self.observer: Callable[[Event], object] | None = None

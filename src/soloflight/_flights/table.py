@@ -401,9 +401,7 @@ class FlightTable:
         fenced, entry = self._change(self._invalidate, key)
         if entry is None:
             return fenced
-        return fenced or self.timer() < (
-            entry.fresh_until if type(entry) is Entry else entry.until
-        )
+        return fenced or self.timer() < (entry.fresh_until if type(entry) is Entry else entry.until)
 
     def _invalidate(self, key: Hashable) -> tuple[bool, Entry[Any] | None]:
         assert self.shelf is not None
