@@ -40,6 +40,7 @@ class GivenShelf(Shelf):
         self._store = store
         self.ordered = store.ordered
         self.ttu = store.ttu
+        self.timed = self.timed or self.ttu is not None
         # Written by callbacks of weak references, without the lock, wherever they run:
         self.ended: deque[Ref] = deque()
 

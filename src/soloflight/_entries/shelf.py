@@ -68,6 +68,7 @@ class Shelf:
         self.hits = hits
         self.counts: Counts = self if counts is None else counts
         self.dead = dead  # the indexes of dead instances, until they are buried
+        self.timed = policy.ttl != inf or policy.aging  # whether entries expire
         self.shared = shared  # whether it may hold entries of others: keys must be `Scoped`
         self.index = Index()
         self.index.owner = self
@@ -77,11 +78,6 @@ class Shelf:
         self.evictions = self.expired = 0
         self.now = -inf
         """The time when it was asked last: it may be asked for no more, where the lock is held."""
-
-    @property
-    def timed(self) -> bool:
-        """Whether entries expire."""
-        return self.policy.ttl != inf or self.policy.aging or self.ttu is not None
 
     def names(self) -> dict[str, Any]:
         """What the generated hit path refers to."""

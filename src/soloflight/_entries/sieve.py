@@ -155,7 +155,12 @@ class Sieve:
             self._expire(owner, now)
         if old is None:
             node.key = key
-            self._come(node)
+            self.uses.besides += 1; node.visited = -next(self.uses.counter)  # fmt: skip
+            if self.ghosts:
+                tag = hash(key)
+                tag = (tag ^ tag >> 15) & 0xFFFFFFFF  # the low bits of many are alike
+                if self.tags[tag & self.mask] == tag:
+                    self._come_back(node, tag & self.mask)
         else:  # the very key that the index has; and as if it were the old one
             node.key = old.key; node.visited = old.visited  # fmt: skip
         if self.total + node.size > self.maxsize and not self._make_room(node, old):
@@ -241,18 +246,11 @@ class Sieve:
 
     # Who goes
 
-    def _come(self, node: Entry[Any]) -> None:
-        """Give a newcomer its number, and see whether it was here lately."""
-        self.uses.besides += 1; node.visited = -next(self.uses.counter)  # fmt: skip
-        if self.ghosts:
-            mixed = hash(node.key)
-            tag = (mixed ^ mixed >> 15) & 0xFFFFFFFF
-            slot = tag & self.mask
-            if self.tags[slot] == tag and self.stamps[slot]:
-                self._come_back(node, slot)
-
     def _come_back(self, node: Entry[Any], slot: int) -> None:
+        """A newcomer was here lately: was it right that it went?"""
         now, stamp, mean = -node.visited, self.stamps[slot], self.age >> 6
+        if not stamp:
+            return  # there is nothing in this slot
         self.stamps[slot] = 0
         self.age += now - abs(self.hand.visited or self.root.newer.visited) - mean
         good = now - abs(stamp) < mean  # back sooner than entries lie unused
@@ -264,31 +262,42 @@ class Sieve:
             self.chance = max(LEAST, self.chance - DOWN)
 
     def _make_room(self, node: Entry[Any], old: Entry[Any] | None) -> bool:
-        """Have others go until an entry fits; whether it can."""
-        if node.size > self.maxsize:
+        """Have others go until an entry fits, in place of an old one perhaps; whether it can."""
+        room, steps, failures = self.maxsize - node.size, STEPS, 0
+        if room < 0:
             return False
-        steps, failures = STEPS, 0
-        while True:
-            replaced = 0 if old is None or old.older is None else old.size
-            if self.total + node.size - replaced <= self.maxsize:
-                return True
-            self.turn += self.chance
-            victim = self.root
-            if self.turn >= CERTAIN:
-                self.turn -= CERTAIN
+        while self.total > (room if old is None or old.older is None else room + old.size):
+            victim = self.hand
+            self.turn = turn = self.turn + self.chance
+            if turn >= CERTAIN:
+                self.turn = turn - CERTAIN
                 victim = self.root.older
-            if victim.visited < 0:
-                stamp = -victim.visited
-            else:
+            if victim.visited >= 0:
                 victim, steps = self.pick(steps)
-                stamp = -abs(victim.visited)
+            key, stamp = victim.key, victim.visited
             try:
-                self._evict(victim, stamp)
+                index, short = key if type(key) is Scoped else (self.index, key)
+                tag = hash(key)
+                found = index.pop(short, None)
             except Exception as error:  # of its key: it stays, and another one goes, a few times
                 failures += 1
                 if is_interruption(error) or failures > FAILURES:
                     raise
                 victim.visited = abs(victim.visited)
+                continue
+            by_hand = victim is self.hand
+            self.unlink(victim)
+            if found is not victim:
+                if found is not None:
+                    self.unlink(found)
+                continue
+            self.evictions += 1
+            if self.count >= self.ghosts:
+                self._grow()
+            tag = (tag ^ tag >> 15) & 0xFFFFFFFF
+            self.tags[tag & self.mask] = tag
+            self.stamps[tag & self.mask] = -abs(stamp) if by_hand else abs(stamp)
+        return True
 
     def pick(self, steps: int = STEPS) -> tuple[Entry[Any], int]:
         """Whom the hand takes: who was not asked for since it was there last.
@@ -309,23 +318,6 @@ class Sieve:
                 break
         self.hand = node
         return node, steps
-
-    def _evict(self, node: Entry[Any], stamp: int) -> None:
-        key = node.key
-        index, short = key if type(key) is Scoped else (self.index, key)
-        mixed = hash(key)
-        found = index.pop(short, None)
-        self.unlink(node)
-        if found is node:
-            self.evictions += 1
-            if self.count >= self.ghosts:
-                self._grow()
-            tag = (mixed ^ mixed >> 15) & 0xFFFFFFFF
-            slot = tag & self.mask
-            self.tags[slot] = tag
-            self.stamps[slot] = stamp
-        elif found is not None:
-            self.unlink(found)
 
     def _grow(self) -> None:
         """Have a ghost for at least twice as many as there are entries."""

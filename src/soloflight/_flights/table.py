@@ -258,8 +258,8 @@ class FlightTable:
                 for waiters in list(flight.waiters.values()):
                     waiters.wake()
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
-            if self.shelf is not None and self.shelf.dropped:
-                self.shelf.let_go()
+            if (shelf := self.shelf) is not None and shelf.dropped and not is_held(before):
+                shelf.dropped.clear()  # `let_go` in line
             if thread.untold:
                 tell_all()
 
