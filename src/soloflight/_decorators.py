@@ -184,9 +184,8 @@ def cached_singleflight(
         max_abandoned: how many such loads of one key there may be; then callers get `WaitTimeout`,
             or the stale entry. Default 2.
         cache: any ``MutableMapping`` that returns the object it was given, such as those of
-            cachetools, or a ``dict``; functions may share one. It holds `Entry` objects. Default:
-            ``TTLCache(maxsize, ttl)``, with a ttl that keeps stale entries too, or a ``TLRUCache``
-            where ``ttl`` is a callable or there is an ``error_ttl``.
+            cachetools, or a ``dict``; functions may share one. It holds `Entry` objects. Default: a
+            `SieveCache` of ``maxsize``.
         maxsize: of the default cache; default 1024 entries; ``None``: no limit.
         getsizeof: for the default cache: the size of a value; ``maxsize`` limits the sum.
         timer: a monotonic clock, in seconds; default: the cache's own, else ``time.monotonic``.
