@@ -136,6 +136,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
             raise refused
         key = self._bind(*args, **kwargs).key
         policy, now, cost = core.shelf.policy, core.shelf.timer(), core.table.ledger.mean_cost()
+        core.shelf.now = now
         entry = policy.entry(core.copy(value), now, cost)
         if entry is not None and core.shelf.sized:
             entry = core.shelf.measured(entry)

@@ -151,6 +151,8 @@ class Sieve:
         old = index.get(short)
         if right is not None and right.fenced:  # by user code that ran in there
             return False
+        if old is node:  # it landed, and was interrupted after that
+            return True
         if owner is not None and (owner.uneven or not now < self.root.newer.fresh_until):
             self._expire(owner, now)
         if old is None:
@@ -167,26 +169,25 @@ class Sieve:
             self.drop(key)  # what is there is out of date
             return False
         root = self.root
-        node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip  # noqa: E501
         try:
+            node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip  # noqa: E501
             index[short] = node
-            if right is not None and right.fenced:  # by user code that ran in there
+            # User code that ran in there may have fenced it, or had it go before it was shown.
+            if (right is not None and right.fenced) or node.older is None:
                 self._take_back(index, short, node)
                 return False
         except BaseException:
-            self.unlink(node)
+            self._take_back(index, short, node)
             raise
         if old is not None:
             self.unlink(old)
-        if node.older is None:  # user code in there had it go, before it was shown
-            self._take_back(index, short, node)
         return True
 
     def _take_back(self, index: Index, short: Hashable, node: Entry[Any]) -> None:
-        self.unlink(node)
         found = index.pop(short, None)
         if found is not None:
             self.unlink(found)
+        self.unlink(node)
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """No longer show the entry of a key; returns that."""
@@ -206,18 +207,17 @@ class Sieve:
 
     def bury(self) -> Index | None:
         """Drop some of what a dead instance left; returns its index if that was the last of it."""
-        index = self.dead.popleft()
+        index = self.dead[0]
         for _ in range(BURIED):
             if not index:
-                return index
+                break
             node = index.popitem()[1]
             self.unlink(node)
             if node.visited > 0:
                 index.used = True
-        if not index:
-            return index
-        self.dead.append(index)
-        return None
+        if index or self.dead[0] is not index:
+            return None
+        return self.dead.popleft()
 
     def _expire(self, owner: Owner, now: float) -> None:
         """Drop what has expired: two at the old end, and two of those that the finger comes to.
