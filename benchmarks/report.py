@@ -18,6 +18,8 @@ PACKAGES = (
     "cachebox",
     "moka-py",
     "theine",
+    "warp-cache",
+    "onecache",
     "dogpile.cache",
     "async-lru",
     "aiocache",

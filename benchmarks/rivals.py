@@ -9,7 +9,7 @@ one. What a rival cannot do is left out of its adapter, and so is the rival from
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from operator import attrgetter
@@ -93,35 +93,26 @@ def functools() -> Rival:
     return Rival(name, plain=decorate, keyword=decorate, method=lambda: repository(decorate))
 
 
-def cachetools_lock() -> Rival:
+def cachetools(guard: str, make: Callable[[], Any]) -> Rival:
     from cachetools import TTLCache, cached, cachedmethod
 
     def decorate(loader: Any) -> Any:
-        return cached(TTLCache(MAXSIZE, TTL), lock=Lock())(loader)
+        return cached(TTLCache(MAXSIZE, TTL), **{guard: make()})(loader)
 
-    by_instance = cachedmethod(attrgetter("cache"), lock=attrgetter("lock"))
-    return Rival(
-        "cachetools lock=",
-        plain=decorate,
-        keyword=decorate,
-        method=lambda: repository(by_instance, cache=TTLCache(MAXSIZE, TTL), lock=Lock()),
-    )
+    def method() -> Any:
+        return repository(by_instance, cache=TTLCache(MAXSIZE, TTL), **{guard: make()})
+
+    by_instance = cachedmethod(attrgetter("cache"), **{guard: attrgetter(guard)})
+    return Rival(f"cachetools {guard}=", plain=decorate, keyword=decorate, method=method)
+
+
+def cachetools_lock() -> Rival:
+    return cachetools("lock", Lock)
 
 
 def cachetools_condition() -> Rival:
-    from cachetools import TTLCache, cached, cachedmethod
-
-    def decorate(loader: Any) -> Any:
-        return cached(TTLCache(MAXSIZE, TTL), condition=Condition())(loader)
-
-    by_instance = cachedmethod(attrgetter("cache"), condition=attrgetter("condition"))
-    return Rival(
-        "cachetools condition=",
-        plain=decorate,
-        keyword=decorate,
-        herd=decorate,
-        method=lambda: repository(by_instance, cache=TTLCache(MAXSIZE, TTL), condition=Condition()),
-    )
+    rival = cachetools("condition", Condition)
+    return replace(rival, herd=rival.plain)
 
 
 def cachebox() -> Rival:
@@ -201,6 +192,32 @@ def theine() -> Rival:
     )
 
 
+def warp_cache() -> Rival:
+    """Its tasks share a load, its threads do not; and it binds no methods."""
+    from warp_cache import cache
+
+    decorate = cache(MAXSIZE, ttl=TTL)
+    return Rival("warp-cache", decorate, decorate, coroutine=decorate, coroutine_herd=decorate)
+
+
+def onecache() -> Rival:
+    """It shares no load. Its functions are for several threads here, as everybody's are."""
+    from onecache import AsyncCacheDecorator, CacheDecorator
+
+    milliseconds = TTL * 1000
+
+    def decorate(loader: Any) -> Any:
+        return CacheDecorator(MAXSIZE, milliseconds, thread_safe=True)(loader)
+
+    return Rival(
+        "onecache",
+        plain=decorate,
+        keyword=decorate,
+        method=lambda: repository(decorate),
+        coroutine=lambda loader: AsyncCacheDecorator(MAXSIZE, milliseconds)(loader),
+    )
+
+
 def dogpile() -> Rival:
     from dogpile.cache import make_region
     from dogpile.cache.util import kwarg_function_key_generator
@@ -270,6 +287,8 @@ RIVALS: tuple[Callable[[], Rival], ...] = (
     moka,
     moka_protected,
     theine,
+    warp_cache,
+    onecache,
     dogpile,
     async_lru,
     aiocache,

@@ -1,4 +1,4 @@
-"""What an adapter is, and ours. Those of the rivals are in `caches` and `coalescers`.
+"""What an adapter is, and ours. The rivals' are in `caches`, `layers` and `coalescers`.
 
 A library is used as its own documentation says for stampedes. What it does not have, or says that
 it does not do, is not offered: that counts neither for nor against it.
@@ -31,6 +31,8 @@ class Library:
     """What it offers there; None: it does not share loads there."""
     declines: tuple[str, ...] = ()
     """Cases that its documentation rules out; the note says how."""
+    pace: int = 1
+    """How many times as long its ttls are, where they must be whole seconds."""
     note: str = ""
 
     def offers(self, case: Case, world: str) -> bool:

@@ -24,11 +24,12 @@ What libraries that share loads do in the cases that our [laws](../README.md#wha
 are about. Made by `python -m tox run -e scoreboard`; the cases and the adapters are in
 `benchmarks/scoreboard/`, and each case is a few lines that anybody can check.
 
-How to read it. ✓ the library does it. ✗ it does something else. ∞ somebody was left waiting for
-ever. · not offered: the library has no such feature, or its documentation says that it does not do
-this; that counts neither way. A ✗ says what happens, not that a promise was broken: few libraries
-promise anything for most of these cases, and the laws are ours. We wrote the cases, so that we pass
-them is no surprise. Each of them is failed by a library in these tables or by one of those in
+How to read it. ✓ the library does it. ✗ it does something else. ∞ somebody was left waiting: for
+ever, or until a timeout of the library's own, of a minute where there is one. · not offered: the
+library has no such feature, or its documentation says that it does not do this; that counts neither
+way. A ✗ says what happens, not that a promise was broken: few libraries promise anything for most
+of these cases, and the laws are ours. We wrote the cases, so that we pass them is no surprise. Each
+of them is failed by a library in these tables or by one of those in
 `tests/parts/test_conformance.py`, which are what everybody writes first.
 
 The order is that of the ✓. A library for one world only, or one that shares loads and caches
@@ -117,7 +118,9 @@ def markdown(scores: Scores) -> str:
         counts = [str(totals[verdict]) for verdict in SIGNS]
         name, usage = library.distribution, f"`{library.usage}`"
         rows.append([name, version_of(library), usage, *counts, library.note])
-    lines += [f"{surroundings()}.", ""]
+    both = sum(len(case.worlds) == len(WORLDS) for case in scores.cases)
+    cases = f"{len(scores.cases)} cases, {both} of them both with threads and with asyncio"
+    lines += [f"{surroundings()}; {cases}.", ""]
     lines += table(["library", "version", "used as", *SIGNS.values(), "note"], rows)
     lines += [f"{name} did not take part: {why}." for name, why in scores.absent.items()]
     for world in WORLDS:

@@ -7,8 +7,9 @@ from typing import Any
 from kit import THREADS, Hang, Made, case
 from worlds import HERD, World
 
-TTL = 0.3
-"""Seconds; long enough for a call right after a load to find its value."""
+TTL = 0.25
+"""Seconds; long enough for a call right after a load to find its value. Its multiples by
+`Library.pace` are whole seconds."""
 
 
 @case(1, "A thousand requests for a cold key must not all go to the database.")

@@ -7,8 +7,9 @@ from typing import Any
 from kit import Boom, Hang, Made, case
 from worlds import HERD, Caller, Loads, World
 
-TTL = 0.3
-"""Seconds; long enough for a call right after a load to find its value."""
+TTL = 0.25
+"""Seconds; long enough for a call right after a load to find its value. Its multiples by
+`Library.pace` are whole seconds."""
 LONG = 60.0
 
 

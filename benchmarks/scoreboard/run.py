@@ -28,9 +28,10 @@ from caches import CACHES
 from cases import CASES
 from coalescers import COALESCERS
 from kit import Case, Hang
+from layers import LAYERS
 from worlds import WORLDS, World
 
-LIBRARIES: tuple[type[Library], ...] = (Soloflight, *CACHES, *COALESCERS)
+LIBRARIES: tuple[type[Library], ...] = (Soloflight, *CACHES, *LAYERS, *COALESCERS)
 
 LIMIT = 60.0
 """Seconds for one case; one that is only slow takes a few, on a busy machine a few more."""

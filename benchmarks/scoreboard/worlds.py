@@ -119,7 +119,7 @@ class World:
 
     async def pass_time(self, seconds: float) -> None:
         """Let a ttl pass: from outside, a library's clock cannot be set."""
-        await self.pause(seconds)
+        await self.pause(seconds * self.library.pace)
 
     def loader(self, script: Script, held: frozenset[int]) -> tuple[Loads, Any]: ...
     def start(self, function: Any, *args: Any, **kwargs: Any) -> Caller: ...

@@ -14,13 +14,17 @@ from conftest import Clock, needs_fork
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks/scoreboard"))
 
 import board
+import cases_loads
+import cases_stale
 import run
 import worlds
 from adapters import Library, Soloflight
 from board import Result
 from cases import CASES
 from kit import ASYNCIO, THREADS, Case, Hang, Made, Options
-from worlds import WORLDS, World
+from worlds import WORLDS, Tasks, World
+
+README = board.DOCS.parent / "README.md"
 
 
 def runs(library: Library) -> list[Any]:
@@ -278,6 +282,33 @@ def test_the_board_shows_who_passes_what() -> None:
     assert "other did not take part: not installed." in text
     assert f"| {job.case.title} | ✗ |" in text
     assert "- threads, `herd`: two \\| &lt;loads>" in text
+
+
+def test_the_board_and_the_readme_count_the_cases() -> None:
+    both = sum(len(case.worlds) == 2 for case in CASES)
+    cases = f"{len(CASES)}{{}} cases, {both} of them both with threads and with asyncio"
+    assert cases.format("") in board.markdown(board.Scores([Soloflight()], {}, CASES, {}))
+    readme = " ".join(README.read_text(encoding="utf-8").split())
+    others = f"{len(run.LIBRARIES) - 1} other libraries"
+    assert f"How {others} fare in {cases.format(' such')}" in readme
+    assert f"for us and for {others}" in readme
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in run.LIBRARIES if kind.pace > 1], ids=lambda kind: kind.distribution
+)
+def test_ttls_are_whole_seconds_where_they_must_be(
+    kind: type[Library], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = []
+
+    async def pause(self: World, seconds: float) -> None:
+        passed.append(seconds)
+
+    monkeypatch.setattr(Tasks, "pause", pause)
+    asyncio.run(Tasks(kind()).pass_time(cases_loads.TTL))
+    asyncio.run(Tasks(kind()).pass_time(cases_stale.TTL))
+    assert all(seconds.is_integer() for seconds in passed)
 
 
 def test_a_reason_names_no_path_and_no_address() -> None:
