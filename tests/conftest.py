@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
+from math import inf
 from typing import Any
 
+import cachetools
 import pytest
 
 from soloflight import _locks, cached_singleflight
@@ -183,22 +185,79 @@ def herd(followers: int, load: Any, gate: Gate, *args: Any) -> tuple[Caller, lis
     return leader, callers
 
 
-def in_mid_change(gate: Gate) -> tuple[Any, Caller]:
-    """A function that has cached "k", and a thread that stores "slow": at its gate, in the lock."""
+def in_ttl_cache(
+    *,
+    ttl: Any = 60,
+    maxsize: float | None = 1024,
+    getsizeof: Callable[[Any], float] | None = None,
+    **options: Any,
+) -> Any:
+    """`cached_singleflight` as it is, but that its cache is given: a `TTLCache`."""
+    kept = inf if ttl is None or callable(ttl) else ttl
+    kept += max(options.get(stale, 0) for stale in ("stale_while_revalidate", "stale_if_error"))
+    cache: Any = cachetools.TTLCache(
+        inf if maxsize is None else maxsize,
+        kept,
+        options.get("timer", time.monotonic),
+        None if getsizeof is None else lambda entry: getsizeof(entry.value),
+    )
+    return cached_singleflight(cache=cache, ttl=ttl, **options)
+
+
+KINDS: dict[str, Callable[..., Any]] = {"default": cached_singleflight, "given": in_ttl_cache}
+"""Decorators: user code runs in the middle of a change of the one cache, and not of the other."""
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Whose cache a function gets: a test that asks for it, or for `cached`, is run on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def cached(kind: str) -> Callable[..., Any]:
+    """`cached_singleflight`, with the default cache and with one that is given."""
+    return KINDS[kind]
+
+
+class Slow(str):
+    """A key that waits at a gate where it is shown, in the lock; "k" has the same hash."""
+
+    gate: Gate
+    compared = 0
+
+    def __hash__(self) -> int:
+        return hash("k")
+
+    def __eq__(self, other: object) -> bool:
+        self.compared += sys._getframe(1).f_code.co_name == "store"
+        if self.compared == 2 and self is not other:  # it was looked for before
+            self.gate()
+        return str.__eq__(self, other)
+
+
+def in_mid_change(gate: Gate, kind: str) -> tuple[Any, Any, Caller]:
+    """A function that has cached "k", a key, and a thread that stores that: at its gate, locked.
+
+    A given cache runs user code of any kind there. With the default one, only keys' own.
+    """
+    key = "slow" if kind == "given" else Slow("slow")
 
     def getsizeof(value: str) -> int:
-        if value == "slow":
+        if value == "slow" and kind == "given":
             gate()
         return 1
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @KINDS[kind](ttl=60, getsizeof=getsizeof)
     def load(key: str) -> str:
         return key
 
     load("k")
-    slow = Caller(load, "slow")
+    if isinstance(key, Slow):
+        key.gate = gate
+    slow = Caller(load, key)
     gate.arrived()
-    return load, slow
+    return load, key, slow
 
 
 def follows_late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:
