@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import wraps
+from functools import partial, wraps
 from math import inf
 from typing import Any
 
@@ -220,41 +220,51 @@ def cached(kind: str) -> Callable[..., Any]:
     return KINDS[kind]
 
 
-class Slow(str):
-    """A key that waits at a gate where it is shown, in the lock; "k" has the same hash."""
+class Acting(str):
+    """A key that does something where it is shown, in the lock. "k" is there, of the same hash."""
 
-    gate: Gate
+    act: Callable[[], object]
     compared = 0
 
     def __hash__(self) -> int:
         return hash("k")
 
     def __eq__(self, other: object) -> bool:
-        self.compared += sys._getframe(1).f_code.co_name == "store"
-        if self.compared == 2 and self is not other:  # it was looked for before
-            self.gate()
+        if self is not other:
+            self.compared += sys._getframe(1).f_code.co_name == "store"
+            if self.compared == 2:  # it was looked for before
+                self.compared += 1
+                self.act()
         return str.__eq__(self, other)
 
 
-def in_mid_change(gate: Gate, kind: str) -> tuple[Any, Any, Caller]:
-    """A function that has cached "k", a key, and a thread that stores that: at its gate, locked.
+def storing(kind: str, value: str, act: Callable[[], object]) -> tuple[Any, Any]:
+    """A decorator, and a key whose load returns it: to store that does something in the lock.
 
-    A given cache runs user code of any kind there. With the default one, only keys' own.
+    A given cache runs user code of any kind there; with the default one it is the keys' own.
     """
-    key = "slow" if kind == "given" else Slow("slow")
+    if kind == "default":
+        key = Acting(value)
+        key.act = act
+        return cached_singleflight, key
 
-    def getsizeof(value: str) -> int:
-        if value == "slow" and kind == "given":
-            gate()
+    def getsizeof(stored: str) -> int:
+        if stored == value:
+            act()
         return 1
 
-    @KINDS[kind](ttl=60, getsizeof=getsizeof)
+    return partial(in_ttl_cache, getsizeof=getsizeof), value
+
+
+def in_mid_change(gate: Gate, kind: str) -> tuple[Any, Any, Caller]:
+    """A function that has cached "k", and a key that a thread stores: at its gate, in the lock."""
+    cached, key = storing(kind, "slow", gate)
+
+    @cached(ttl=60)
     def load(key: str) -> str:
         return key
 
     load("k")
-    if isinstance(key, Slow):
-        key.gate = gate
     slow = Caller(load, key)
     gate.arrived()
     return load, key, slow

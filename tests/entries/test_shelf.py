@@ -376,7 +376,8 @@ def test_a_refresh_that_cannot_be_stored_does_not_leave_the_old_value() -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_key_that_cannot_be_compared_is_a_store_that_failed(
-    cached: Any, caplog: pytest.LogCaptureFixture,
+    cached: Any,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Key:
         def __hash__(self) -> int:
@@ -459,7 +460,8 @@ def test_what_user_code_does_in_the_middle_of_a_store_wins(cached: Any, call: st
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
 def test_a_cache_that_was_interrupted_in_mid_change_is_whole(
-    cached: Any, interruption: type[BaseException],
+    cached: Any,
+    interruption: type[BaseException],
 ) -> None:
     class Key:
         def __init__(self, n: int) -> None:
@@ -633,7 +635,9 @@ def test_cache_info_in_the_middle_of_a_change(kind: str, cached: Any, clock: Clo
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_newer_value_that_is_not_stored_displaces_the_older_one(cached: Any, is_async: bool) -> None:
+def test_a_newer_value_that_is_not_stored_displaces_the_older_one(
+    cached: Any, is_async: bool
+) -> None:
     ttls = iter([60, 0, 60])
     values = iter([1, 2, 3])
 
@@ -643,9 +647,7 @@ def test_a_newer_value_that_is_not_stored_displaces_the_older_one(cached: Any, i
     async def async_load() -> int:
         return next(values)
 
-    load: Any = cached(ttl=lambda value: next(ttls))(
-        async_load if is_async else sync_load
-    )
+    load: Any = cached(ttl=lambda value: next(ttls))(async_load if is_async else sync_load)
     results = [load(), load.refresh(), load()]
     if is_async:
 
