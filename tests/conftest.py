@@ -221,13 +221,14 @@ def cached(kind: str) -> Callable[..., Any]:
 
 
 class Acting(str):
-    """A key that does something where it is shown, in the lock. "k" is there, of the same hash."""
+    """A key that does something where it is shown, in the lock, beside one of the same hash."""
 
     act: Callable[[], object]
+    beside: str
     compared = 0
 
     def __hash__(self) -> int:
-        return hash("k")
+        return hash(self.beside)
 
     def __eq__(self, other: object) -> bool:
         if self is not other:
@@ -238,14 +239,15 @@ class Acting(str):
         return str.__eq__(self, other)
 
 
-def storing(kind: str, value: str, act: Callable[[], object]) -> tuple[Any, Any]:
-    """A decorator, and a key whose load returns it: to store that does something in the lock.
+def storing(kind: str, value: str, act: Callable[[], object], beside: str = "k") -> tuple[Any, Any]:
+    """A decorator, and a key: to store a value that is equal to it does something in the lock.
 
-    A given cache runs user code of any kind there; with the default one it is the keys' own.
+    A given cache runs user code of any kind there. With the default one it is the keys' own: one
+    that is there already, `beside` it, has the same hash.
     """
     if kind == "default":
         key = Acting(value)
-        key.act = act
+        key.act, key.beside = act, beside
         return cached_singleflight, key
 
     def getsizeof(stored: str) -> int:
