@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import wraps
+from functools import partial, wraps
+from math import inf
 from typing import Any
 
+import cachetools
 import pytest
 
 from soloflight import _locks, cached_singleflight
@@ -183,22 +185,91 @@ def herd(followers: int, load: Any, gate: Gate, *args: Any) -> tuple[Caller, lis
     return leader, callers
 
 
-def in_mid_change(gate: Gate) -> tuple[Any, Caller]:
-    """A function that has cached "k", and a thread that stores "slow": at its gate, in the lock."""
+def in_ttl_cache(
+    *,
+    ttl: Any = 60,
+    maxsize: float | None = 1024,
+    getsizeof: Callable[[Any], float] | None = None,
+    **options: Any,
+) -> Any:
+    """`cached_singleflight` as it is, but that its cache is given: a `TTLCache`."""
+    kept = inf if ttl is None or callable(ttl) else ttl
+    kept += max(options.get(stale, 0) for stale in ("stale_while_revalidate", "stale_if_error"))
+    cache: Any = cachetools.TTLCache(
+        inf if maxsize is None else maxsize,
+        kept,
+        options.get("timer", time.monotonic),
+        None if getsizeof is None else lambda entry: getsizeof(entry.value),
+    )
+    return cached_singleflight(cache=cache, ttl=ttl, **options)
 
-    def getsizeof(value: str) -> int:
-        if value == "slow":
-            gate()
+
+KINDS: dict[str, Callable[..., Any]] = {"default": cached_singleflight, "given": in_ttl_cache}
+"""Decorators: user code runs in the middle of a change of the one cache, and not of the other."""
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Whose cache a function gets: a test that asks for it, or for `cached`, is run on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def cached(kind: str) -> Callable[..., Any]:
+    """`cached_singleflight`, with the default cache and with one that is given."""
+    return KINDS[kind]
+
+
+class Acting(str):
+    """A key that does something where it is shown, in the lock, beside one of the same hash."""
+
+    act: Callable[[], object]
+    beside: str
+    compared = 0
+
+    def __hash__(self) -> int:
+        return hash(self.beside)
+
+    def __eq__(self, other: object) -> bool:
+        if self is not other:
+            self.compared += sys._getframe(1).f_code.co_name == "store"
+            if self.compared == 2:  # it was looked for before
+                self.compared += 1
+                self.act()
+        return str.__eq__(self, other)
+
+
+def storing(kind: str, value: str, act: Callable[[], object], beside: str = "k") -> tuple[Any, Any]:
+    """A decorator, and a key: to store a value that is equal to it does something in the lock.
+
+    A given cache runs user code of any kind there. With the default one it is the keys' own: one
+    that is there already, `beside` it, has the same hash.
+    """
+    if kind == "default":
+        key = Acting(value)
+        key.act, key.beside = act, beside
+        return cached_singleflight, key
+
+    def getsizeof(stored: str) -> int:
+        if stored == value:
+            act()
         return 1
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    return partial(in_ttl_cache, getsizeof=getsizeof), value
+
+
+def in_mid_change(gate: Gate, kind: str) -> tuple[Any, Any, Caller]:
+    """A function that has cached "k", and a key that a thread stores: at its gate, in the lock."""
+    cached, key = storing(kind, "slow", gate)
+
+    @cached(ttl=60)
     def load(key: str) -> str:
         return key
 
     load("k")
-    slow = Caller(load, "slow")
+    slow = Caller(load, key)
     gate.arrived()
-    return load, slow
+    return load, key, slow
 
 
 def follows_late(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], object]) -> None:

@@ -117,22 +117,24 @@ def test_the_default_cache_keeps_entries_until_their_last_deadline(
     die(HIGHEST)
 
     @cached_singleflight(timer=clock, jitter=jitter, **options)
-    def load() -> str:
+    def load(key: str) -> str:
         return "value"
 
-    load()
-    kept = load.peek()
+    load("k")
+    kept = load.peek("k")
     assert kept is not None
-    until = clock.now + last - 10 * jitter
-    assert kept.until == pytest.approx(until)
+    assert kept.until == pytest.approx(clock.now + last - 10 * jitter)
     clock.now = nextafter(kept.until, 0)
-    assert load.peek() is not None
-    assert load.cache_info().currsize == 1
+    load("before")  # who stores has what has expired dropped
+    assert load.peek("k")
+    assert load.cache_info().currsize == 2
+    assert load.stats().expired == 0
     clock.now = kept.until
-    assert load.peek() is None
-    clock.now = until + 10 * jitter + 0.001  # jitter does not shorten what the cache itself goes by
-    assert load.cache_info().currsize == 0
-    assert not load.cache
+    assert load.peek("k") is None
+    load("after")
+    assert set(load.cache) == {"before", "after"}
+    assert load.cache_info().currsize == 2
+    assert load.stats().expired == 1
 
 
 def test_the_default_cache_keeps_each_exception_as_long_as_it_is_an_answer(clock: Clock) -> None:
@@ -140,20 +142,45 @@ def test_the_default_cache_keeps_each_exception_as_long_as_it_is_an_answer(clock
     def load(error: type[Exception]) -> None:
         raise error
 
+    def after_a_store() -> float:
+        load.put(None, OSError)
+        return load.cache_info().currsize - 1  # that is of no interest
+
     for error in (NotFound, Busy):
         with pytest.raises(error):
             load(error)
-    assert load.cache_info().currsize == 2
+    assert after_a_store() == 2
     clock.advance(5)
-    assert (load.peek(NotFound), load.cache_info().currsize) == (None, 1)
+    assert (load.peek(NotFound), after_a_store()) == (None, 1)
     clock.advance(54.999)
+    assert after_a_store() == 1
     assert load.peek(Busy) is not None
     clock.advance(0.001)
-    assert (load.peek(Busy), load.cache_info().currsize) == (None, 0)
+    assert (load.peek(Busy), after_a_store()) == (None, 0)
+
+
+@pytest.mark.parametrize("store", ["a value", "an exception", "put"])
+def test_whatever_is_stored_has_what_has_expired_dropped(store: str, clock: Clock) -> None:
+    @cached_singleflight(ttl=10, error_ttl={Busy: 10}, timer=clock)
+    def load(key: str) -> str:
+        if key == "an exception":
+            raise Busy
+        return key
+
+    load("k")
+    clock.advance(10)
+    if store == "put":
+        load.put("value", store)
+    elif store == "a value":
+        load(store)
+    else:
+        with pytest.raises(Busy):
+            load(store)
+    assert set(load.cache) == {store}
 
 
 def test_the_default_cache_keeps_what_never_expires(clock: Clock) -> None:
-    """And what expires beside it no longer than that."""
+    """And what expires beside it no longer than that, once there were a few stores."""
 
     @cached_singleflight(ttl=lambda value: value, stale_if_error=20, timer=clock)
     def load(ttl: float | None) -> float | None:
@@ -162,8 +189,27 @@ def test_the_default_cache_keeps_what_never_expires(clock: Clock) -> None:
     load(None)
     load(10)
     clock.advance(1e9)
+    for _ in range(3):  # each looks at two of them
+        load.put(None, 5)
     assert load.peek(None) is not None
-    assert load.cache_info().currsize == 1
+    assert set(load.cache) == {None, 5}
+    assert load.cache_info().currsize == 2
+
+
+@pytest.mark.parametrize("number", range(2, 20))
+def test_what_expires_behind_what_never_does_goes_within_a_round(number: int, clock: Clock) -> None:
+    """Each store looks at the two oldest, and at two more on its way round."""
+
+    @cached_singleflight(ttl=lambda value: value, timer=clock)
+    def load(key: int) -> float | None:
+        return 10 if key % 2 else None
+
+    for key in range(number):
+        load(key)
+    clock.advance(10)
+    for _ in range(number // 2 + 1):
+        load.put(None, 0)
+    assert set(load.cache) == set(range(0, number, 2))
 
 
 @pytest.mark.parametrize("option", ["stale_while_revalidate", "stale_if_error"])

@@ -25,6 +25,7 @@ from conftest import (
     in_child,
     in_mid_change,
     needs_fork,
+    storing,
     ticket,
     until,
     waiters,
@@ -239,40 +240,41 @@ def test_who_comes_when_its_flight_has_just_landed_leaves_the_next_one_alone(
 
 
 def test_a_landing_inside_a_lock_does_not_hold_that_while_it_waits_for_its_own(
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inside_b, landing = threading.Event(), threading.Event()
     land = FlightTable.land
 
-    def getsizeof_of_a(value: str) -> int:
-        if value == "outer":
-            assert inside_b.wait(10)
-            b("led")
-        return 1
+    def inside_of_a() -> None:
+        assert inside_b.wait(10)
+        b("led")
 
-    def getsizeof_of_b(value: str) -> int:
-        if value == "outer":  # in here its thread holds the lock of b
-            inside_b.set()
-            assert landing.wait(10)
-            Caller(a.invalidate, "k").result()  # user code that needs the lock of a
-        return 1
+    def inside_of_b() -> None:  # here its thread holds the lock of b
+        inside_b.set()
+        assert landing.wait(10)
+        Caller(a.invalidate, "k").result()  # user code that needs the lock of a
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof_of_a)
+    cached_a, outer_a = storing(kind, "outer", inside_of_a)
+    cached_b, outer_b = storing(kind, "outer", inside_of_b)
+
+    @cached_a(ttl=60)
     def a(key: str) -> str:
         return key
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof_of_b)
+    @cached_b(ttl=60)
     def b(key: str) -> str:
         return key
 
     def tell(self: Any, flight: Any, outcome: Any) -> None:
-        if self is b._core.table and flight.key == "led":
+        if self is b._core.table and flight.key == b.cache_key("led"):
             landing.set()
         land(self, flight, outcome)
 
+    assert (a("k"), b("k")) == ("k", "k")
     monkeypatch.setattr(FlightTable, "land", tell)
-    callers = [Caller(load, "outer") for load in (a, b)]
+    callers = [Caller(a, outer_a), Caller(b, outer_b)]
     assert [caller.result() for caller in callers] == ["outer", "outer"]
+    assert landing.is_set()
 
 
 def test_an_interrupt_at_any_line_of_a_landing_leaves_no_task_waiting() -> None:
@@ -484,24 +486,28 @@ def test_a_flight_that_has_just_gone_on_the_table_has_no_age() -> None:
 
 @needs_fork
 def test_a_child_that_was_forked_in_mid_change_stores_in_its_cache(
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
+    """A given one starts empty there; the default one is whole at any time."""
     monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
     gate = Gate()
 
-    load, slow = in_mid_change(gate)
-    in_child(lambda: load("new") == "new" and set(load.cache) == {load.cache_key("new")})
+    load, key, slow = in_mid_change(gate, kind)
+    kept = ["new"] if kind == "given" else ["k", "new"]
+    in_child(lambda: load("new") == "new" and set(load.cache) == set(map(load.cache_key, kept)))
     gate.open()
     assert slow.result() == "slow"
+    assert load.peek(key) is not None
 
 
-def test_a_flight_that_user_code_forgets_in_the_middle_of_its_store_is_not_stored() -> None:
+def test_a_flight_that_user_code_forgets_in_the_middle_of_its_store_is_not_stored(
+    cached: Any,
+) -> None:
     def getsizeof(value: str) -> int:
         assert load.forget("k") is True
         return 1
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached(ttl=60, getsizeof=getsizeof)
     def load(key: str) -> str:
         return "old"
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic
 from types import CodeType
 from typing import Any
@@ -15,12 +16,15 @@ import pytest
 from cachetools import LRUCache, TLRUCache
 
 from conftest import (
+    KINDS,
     Caller,
     Clock,
     Gate,
     in_child,
     in_mid_change,
+    in_ttl_cache,
     needs_fork,
+    storing,
     succeeds,
     until,
     waiters,
@@ -33,84 +37,97 @@ from soloflight._worlds import threads
 # User code that runs inside a lock
 
 
+@pytest.fixture(params=["before", *KINDS])
+def acting(request: pytest.FixtureRequest) -> Callable[[Callable[[], object]], tuple[Any, Any]]:
+    """`storing`, for each cache; and what acts where the default one runs `getsizeof`: before."""
+
+    def made(act: Callable[[], object]) -> tuple[Any, Any]:
+        if request.param != "before":
+            return storing(request.param, "outer", act)
+
+        def getsizeof(value: str) -> int:
+            if value == "outer":
+                act()
+            return 1
+
+        return partial(cached_singleflight, getsizeof=getsizeof), "outer"
+
+    return made
+
+
 @pytest.mark.parametrize("change", ["load", "put"])
-def test_user_code_inside_the_lock_may_follow_a_flight(gate: Gate, change: str) -> None:
+def test_user_code_inside_the_lock_may_follow_a_flight(
+    acting: Any, gate: Gate, change: str
+) -> None:
     """That flight needs the lock for its landing."""
-
-    def getsizeof(value: str) -> int:
-        if value == "outer":
-            followed.append(load("slow"))
-        return 1
-
+    cached, key = acting(lambda: followed.append(load("slow")))
     followed: list[str] = []
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached(ttl=60)
     def load(key: str) -> str:
         if key == "slow":
             gate()
         return key
 
+    load("k")
     slow = Caller(load, "slow")
     gate.arrived()
-    outer = Caller(load.put, "outer", "outer") if change == "put" else Caller(load, "outer")
+    outer = Caller(load.put, "outer", key) if change == "put" else Caller(load, key)
     until(lambda: any(info.waiters for info in load.in_flight()))
     gate.open()
     result = None if change == "put" else "outer"
     assert (slow.result(), outer.result(), followed) == ("slow", result, ["slow"])
-    assert load.peek("slow") and load.peek("outer")
+    assert load.peek("slow") and load.peek(key)
 
 
-def test_user_code_inside_the_lock_may_lead_and_holds_nobody_up(gate: Gate) -> None:
-    def getsizeof(value: str) -> int:
-        if value == "outer":
-            load("nested")
-        return 1
+def test_user_code_inside_the_lock_may_lead_and_holds_nobody_up(acting: Any, gate: Gate) -> None:
+    cached, key = acting(lambda: load("nested"))
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached(ttl=60)
     def load(key: str) -> str:
         if key == "nested":
             gate()
         return key
 
-    outer = Caller(load, "outer")
+    load("k")
+    outer = Caller(load, key)
     gate.arrived()
     assert Caller(load, "other").result() == "other"
     assert Caller(load.invalidate, "other").result() is True
     gate.open()
     assert outer.result() == "outer"
-    assert load.peek("nested") and load.peek("outer")
+    assert load.peek("nested") and load.peek(key)
 
 
-def test_user_code_inside_a_lock_may_follow_a_flight_that_needs_it_elsewhere(gate: Gate) -> None:
-    def getsizeof(value: str) -> int:
-        if value == "outer":
-            other("slow")
-        return 1
+def test_user_code_inside_a_lock_may_follow_a_flight_that_needs_it_elsewhere(
+    acting: Any, gate: Gate
+) -> None:
+    cached, key = acting(lambda: other("slow"))
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached(ttl=60)
     def load(key: str) -> str:
         return key
 
     @cached_singleflight(ttl=60)
     def other(key: str) -> str:
         gate()
-        return load(key)
+        return str(load(key))
 
+    load("k")
     slow = Caller(other, "slow")
     gate.arrived()
-    outer = Caller(load, "outer")
+    outer = Caller(load, key)
     until(lambda: waiters(other) == 1)
     gate.open()
     assert (slow.result(), outer.result()) == ("slow", "outer")
 
 
-def test_user_code_inside_a_lock_may_lead_elsewhere_and_holds_nobody_up(gate: Gate) -> None:
-    def getsizeof(value: str) -> int:
-        if value == "outer":
-            other("nested")
-        return 1
+def test_user_code_inside_a_lock_may_lead_elsewhere_and_holds_nobody_up(
+    acting: Any, gate: Gate
+) -> None:
+    cached, key = acting(lambda: other("nested"))
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached(ttl=60)
     def load(key: str) -> str:
         return key
 
@@ -119,49 +136,49 @@ def test_user_code_inside_a_lock_may_lead_elsewhere_and_holds_nobody_up(gate: Ga
         gate()
         return key
 
-    outer = Caller(load, "outer")
+    load("k")
+    outer = Caller(load, key)
     gate.arrived()
     assert Caller(load, "k").result() == "k"
     gate.open()
     assert outer.result() == "outer"
-    assert other.peek("nested") and load.peek("outer")
+    assert other.peek("nested") and load.peek(key)
 
 
-def test_user_code_inside_two_locks_may_change_what_the_other_one_guards() -> None:
+def test_user_code_inside_two_locks_may_change_what_the_other_one_guards(acting: Any) -> None:
     """Neither holds its own lock while it asks for the other's."""
     both_inside = threading.Barrier(2)
 
-    def getsizeof_of(other: Callable[[], Any]) -> Callable[[str], int]:
-        def getsizeof(value: str) -> int:
-            if value == "outer":
-                both_inside.wait(10)
-                other().invalidate("k")
-                other().put("new", "n")
-                other()("led")
-            return 1
+    def change(other: Any) -> None:
+        both_inside.wait(10)
+        other.invalidate("gone")
+        other.put("new", "n")
+        other("led")
 
-        return getsizeof
+    (cached_a, outer_a), (cached_b, outer_b) = acting(lambda: change(b)), acting(lambda: change(a))
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof_of(lambda: b))
+    @cached_a(ttl=60)
     def a(key: str) -> str:
         return key
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof_of(lambda: a))
+    @cached_b(ttl=60)
     def b(key: str) -> str:
         return key
 
-    for load in (a, b):
+    loads = [(a, outer_a), (b, outer_b)]
+    for load, _ in loads:
         load("k")
-    callers = [Caller(load, "outer") for load in (a, b)]
+        load("gone")
+    callers = [Caller(load, outer) for load, outer in loads]
     assert [caller.result() for caller in callers] == ["outer", "outer"]
-    for load in (a, b):
-        assert load.peek("k") is None
-        assert load.peek("outer") and load.peek("led")
+    for load, outer in loads:
+        assert load.peek("gone") is None
+        assert load.peek(outer) and load.peek("led")
         assert load.peek("n").value == "new"
-        assert set(load.cache) == {"outer", "led", "n"}
+        assert set(load.cache) == set(map(load.cache_key, ["k", outer, "led", "n"]))
 
 
-def test_changes_that_wait_for_each_other_are_all_made() -> None:
+def test_changes_that_wait_for_each_other_are_all_made(cached: Any) -> None:
     """A destructor gives up the lock while others change the cache: nothing is lost."""
     first_inside, second_inside = threading.Event(), threading.Event()
 
@@ -169,13 +186,13 @@ def test_changes_that_wait_for_each_other_are_all_made() -> None:
         def __del__(self) -> None:
             other(1)
 
-    @cached_singleflight(ttl=60)
+    @cached(ttl=60)
     def other(n: int) -> int:
         first_inside.set()
         assert second_inside.wait(20)
         return n
 
-    @cached_singleflight(ttl=60)
+    @cached(ttl=60)
     def another(n: int) -> int:
         second_inside.set()
         return n
@@ -188,7 +205,7 @@ def test_changes_that_wait_for_each_other_are_all_made() -> None:
             another(1)
         return 1
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached(ttl=60, getsizeof=getsizeof)
     def load(key: str) -> Any:
         return key
 
@@ -201,7 +218,7 @@ def test_changes_that_wait_for_each_other_are_all_made() -> None:
 
     callers = [Caller(load, "first"), Caller(second)]
     assert [caller.result() for caller in callers] == ["first", "second"]
-    assert set(load.cache) == {"first", "second"}
+    assert set(load.cache) == {load.cache_key("first"), load.cache_key("second")}
 
 
 class Doomed:
@@ -215,16 +232,18 @@ class Doomed:
 
 
 @pytest.mark.parametrize("fence", ["invalidate", "clear", "put"])
-def test_a_fence_holds_though_user_code_gives_up_the_lock_in_the_middle_of_it(fence: str) -> None:
+def test_a_fence_holds_though_user_code_gives_up_the_lock_in_the_middle_of_it(
+    cached: Any, fence: str
+) -> None:
     in_user_code, old_landed, loading, goes_on = (threading.Event() for _ in range(4))
 
-    @cached_singleflight(ttl=60)
+    @cached(ttl=60)
     def other() -> None:
         if armed:
             in_user_code.set()
             assert old_landed.wait(20)
 
-    @cached_singleflight(ttl=60)
+    @cached(ttl=60)
     def load(key: str) -> object:
         if key == "k":
             loading.set()
@@ -352,7 +371,7 @@ def test_a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown(f
     """Of two that collide, the one that is stored gets compared, and its ``__eq__`` asks others."""
     asked, fenced, inside, goes_on = (threading.Event() for _ in range(4))
 
-    @cached_singleflight(ttl=60)
+    @in_ttl_cache(ttl=60)
     def other(step: str) -> None:
         if step == "compare":
             asked.set()
@@ -380,7 +399,7 @@ def test_a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown(f
 
     value = "first"
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @in_ttl_cache(ttl=60, getsizeof=getsizeof)
     def load(key: Key) -> str:
         return value
 
@@ -397,6 +416,54 @@ def test_a_fence_holds_though_a_key_gives_up_the_lock_while_its_entry_is_shown(f
     until(lambda: inside.is_set() or not landing.is_alive())
     assert load(Key("b")) == "new"
     goes_on.set()
+    assert landing.result() == "old"
+    assert load(Key("b")) == "new"
+
+
+@pytest.mark.parametrize("time", [1, 2], ids=["looked-for", "shown"])
+@pytest.mark.parametrize("fence", ["invalidate", "clear", "put", "forget"])
+def test_a_fence_holds_though_a_key_gives_up_the_lock_in_a_store(fence: str, time: int) -> None:
+    """In the default cache it is compared twice, if another one has its hash."""
+    asked, fenced = threading.Event(), threading.Event()
+    comparisons: list[int] = []
+
+    @cached_singleflight(ttl=60)
+    def other() -> None:
+        asked.set()
+        assert fenced.wait(20)
+
+    class Key:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other_key: object) -> bool:
+            if armed and sys._getframe(1).f_code.co_name == "store":
+                comparisons.append(1)
+                if len(comparisons) == time:
+                    other()
+            return isinstance(other_key, Key) and self.name == other_key.name
+
+    @cached_singleflight(ttl=60)
+    def load(key: Key) -> str:
+        return value
+
+    value, armed = "first", False
+    load(Key("a"))
+    value, armed = "old", True
+    landing = Caller(load, Key("b"))
+    assert asked.wait(20)
+    value = "new"
+    if fence == "clear":
+        load.clear()
+    elif fence == "put":
+        load.put("new", Key("b"))
+    else:
+        assert getattr(load, fence)(Key("b")) is True
+    assert load(Key("b")) == "new"
+    fenced.set()
     assert landing.result() == "old"
     assert load(Key("b")) == "new"
 
@@ -454,16 +521,16 @@ def test_a_child_has_the_entries_of_its_parent() -> None:
 
 @needs_fork
 def test_a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds(
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
     gate = Gate()
 
-    load, slow = in_mid_change(gate)
+    load, key, slow = in_mid_change(gate, kind)
     in_child(lambda: load("new") == "new" and load.invalidate("new") and load("k") == "k")
     gate.open()
     assert slow.result() == "slow"
-    assert load.peek("slow") is not None
+    assert load.peek(key) is not None
 
 
 @needs_fork
@@ -523,7 +590,7 @@ def test_threads_may_fork_at_the_same_time() -> None:
 
 @needs_fork
 def test_a_child_does_not_get_the_lock_back_that_a_thread_of_its_parent_holds(
-    monkeypatch: pytest.MonkeyPatch, gate: Gate
+    acting: Any, monkeypatch: pytest.MonkeyPatch, gate: Gate
 ) -> None:
     """Forked by user code inside of a lock, which another thread has taken meanwhile."""
     monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
@@ -546,21 +613,19 @@ def test_a_child_does_not_get_the_lock_back_that_a_thread_of_its_parent_holds(
             gate.open()
             slow.result()
 
-    def getsizeof(value: str) -> int:
-        if value == "outer":
-            other()
-        return 1
+    cached, key = acting(other)
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached(ttl=60)
     def load(key: str) -> str:
         return key
 
     def outer() -> None:
-        assert load("outer") == "outer"
+        assert load(key) == "outer"
         if children == [0]:
             os._exit(0)
 
     load("slow")
+    load("k")
     forking = Caller(outer)
     until(lambda: children)
     succeeds(children[0])
@@ -568,7 +633,7 @@ def test_a_child_does_not_get_the_lock_back_that_a_thread_of_its_parent_holds(
 
 
 @needs_fork
-def test_a_fork_waits_for_the_end_of_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_waits_for_the_end_of_a_change(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fork waits for a change that is nearly done."""
 
     gate, main = Gate(), threading.get_ident()
@@ -579,9 +644,9 @@ def test_a_fork_waits_for_the_end_of_a_change(monkeypatch: pytest.MonkeyPatch) -
             gate.open()  # the fork has begun
         return now
 
-    load, slow = in_mid_change(gate)
+    load, key, slow = in_mid_change(gate, kind)
     monkeypatch.setattr(_locks, "monotonic", clock)
-    in_child(lambda: load.peek("k") is not None and load.peek("slow") is not None)
+    in_child(lambda: load.peek("k") is not None and load.peek(key) is not None)
     assert slow.result() == "slow"
 
 
@@ -637,16 +702,13 @@ def test_the_patience_before_a_fork_is_one_for_all_the_locks(
 
 @pytest.mark.parametrize("act", ["load", "invalidate"])
 def test_a_signal_handler_may_ask_for_a_lock_while_its_thread_waits_for_one(
-    gate: Gate, act: str
+    acting: Any, gate: Gate, act: str
 ) -> None:
     """Between "this thread asks for that lock" and having it."""
 
-    def getsizeof(value: str) -> int:
-        if value == "outer":
-            other("slow")
-        return 1
+    cached, key = acting(lambda: other("slow"))
 
-    @cached_singleflight(ttl=60, getsizeof=getsizeof)
+    @cached(ttl=60)
     def load(key: str) -> str:
         return key
 
@@ -675,10 +737,11 @@ def test_a_signal_handler_may_ask_for_a_lock_while_its_thread_waits_for_one(
     def outer() -> str:
         sys.settrace(trace)
         try:
-            return load("outer")
+            return str(load(key))
         finally:
             sys.settrace(None)
 
+    load("k")
     slow = Caller(other, "slow")
     gate.arrived()
     caller = Caller(outer)

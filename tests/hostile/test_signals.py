@@ -12,7 +12,7 @@ import interpreters
 COMMON = dedent(
     """
     import asyncio, os, signal, threading
-    from conftest import Caller, Gate, until, waiters
+    from conftest import Caller, Gate, in_ttl_cache, storing, until, waiters
     from soloflight import FlightDeadlock, Group, cached_singleflight
 
     # A program that is started in the background ignores it.
@@ -184,22 +184,56 @@ HANDLER = dedent(
             assert load("k") == "k"
             load.put("k", "k")
             """,
-            ["k", "k"],
-            id="inside-of-the-lock",
+            ["deadlock", "k"],
+            id="where-its-load-ends",
         ),
         pytest.param(
             """
             def getsizeof(value):
-                if value == "mine" and not handled:
+                if value == "k":
                     signal.raise_signal(signal.SIGUSR1)
                 return 1
 
-            @cached_singleflight(ttl=60, getsizeof=getsizeof)
+            @in_ttl_cache(ttl=60, getsizeof=getsizeof)
+            def load(key):
+                return key
+
+            assert load("k") == "k"
+            load.put("k", "k")
+            """,
+            ["k", "k"],
+            id="inside-of-the-lock-of-a-given-cache",
+        ),
+        pytest.param(
+            """
+            cached, mine = storing("default", "mine", lambda: signal.raise_signal(signal.SIGUSR1))
+
+            @cached(ttl=60)
+            def load(key):
+                return key
+
+            load("k")
+            assert load(mine) == "mine"
+            assert load.peek(mine)
+            """,
+            ["k"],
+            id="inside-of-the-lock",
+        ),
+        pytest.param(
+            """
+            def strike():
+                if not handled:
+                    signal.raise_signal(signal.SIGUSR1)
+
+            cached, mine = storing("default", "mine", strike, beside="there")
+
+            @cached(ttl=60)
             def load(key):
                 if key == "k":
                     gate()
                 return key
 
+            load("there")
             leader = Caller(load, "k")
             gate.arrived()
 
@@ -208,11 +242,40 @@ HANDLER = dedent(
                 gate.open()
 
             Caller(direct)
-            load.put("mine", "mine")
+            load.put("mine", mine)
             assert leader.result() == "k"
             """,
             ["k"],
             id="inside-of-the-lock-that-its-leader-needs",
+        ),
+        pytest.param(
+            """
+            def strike():
+                if not handled:
+                    signal.raise_signal(signal.SIGUSR1)
+
+            cached, mine = storing("given", "mine", strike, beside="there")
+
+            @cached(ttl=60)
+            def load(key):
+                if key == "k":
+                    gate()
+                return key
+
+            load("there")
+            leader = Caller(load, "k")
+            gate.arrived()
+
+            def direct():
+                until(lambda: waiters(load) == 1)
+                gate.open()
+
+            Caller(direct)
+            load.put("mine", mine)
+            assert leader.result() == "k"
+            """,
+            ["k"],
+            id="inside-of-the-lock-of-a-given-cache-that-its-leader-needs",
         ),
         pytest.param(
             """

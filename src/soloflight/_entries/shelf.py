@@ -188,7 +188,8 @@ class OwnShelf(Shelf):
 
     def find(self, key: Hashable) -> Entry[Any] | None:
         index, short = key if type(key) is Scoped else (self.index, key)
-        return index.get(short)  # type: ignore[no-any-return]
+        entry: Entry[Any] | None = index.get(short)
+        return entry
 
     def look(self, key: Hashable) -> Entry[Any] | None:
         index, short = key if type(key) is Scoped else (self.index, key)

@@ -125,15 +125,18 @@ class Sieve:
 
     def unlink(self, node: Entry[Any]) -> None:
         """Take an entry out, if it is in."""
-        if self.hand is node:
-            self.hand = node.newer or self.root
-        if self.finger is node:
-            self.finger = node.newer or self.root
         self.dropped.append(node)
+        newer = None
         try:
+            newer = node.newer
             node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size; self.count -= 1  # fmt: skip  # noqa: E501
         except AttributeError:
             pass  # it is out
+        # Only now: what is still in must not be behind the hand, which may never come there again.
+        if self.hand is node:
+            self.hand = newer or self.root
+        if self.finger is node:
+            self.finger = newer or self.root
 
     def store(
         self,
@@ -174,20 +177,22 @@ class Sieve:
             index[short] = node
             # User code that ran in there may have fenced it, or had it go before it was shown.
             if (right is not None and right.fenced) or node.older is None:
-                self._take_back(index, short, node)
+                self._take_back(index, short, node, old)
                 return False
         except BaseException:
-            self._take_back(index, short, node)
+            self._take_back(index, short, node, old)
             raise
         if old is not None:
             self.unlink(old)
         return True
 
-    def _take_back(self, index: Index, short: Hashable, node: Entry[Any]) -> None:
-        found = index.pop(short, None)
-        if found is not None:
-            self.unlink(found)
-        self.unlink(node)
+    def _take_back(
+        self, index: Index, short: Hashable, node: Entry[Any], old: Entry[Any] | None
+    ) -> None:
+        """Show nothing under a key: neither what was to be stored nor what was there."""
+        for gone in (index.pop(short, None), node, old):
+            if gone is not None:
+                self.unlink(gone)
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """No longer show the entry of a key; returns that."""
@@ -322,7 +327,8 @@ class Sieve:
     def _grow(self) -> None:
         """Have a ghost for at least twice as many as there are entries."""
         slots = 1 << max(4, (2 * self.count).bit_length())
-        self.ghosts = slots // 2
+        self.ghosts = 0  # there is none, should an interruption strike here
         self.tags = array("I", bytes(4 * slots))
         self.stamps = array("q", bytes(8 * slots))
         self.mask = slots - 1
+        self.ghosts = slots // 2

@@ -117,10 +117,9 @@ class SieveCache(Cache[K, V]):
             return Scoped(self._sieve.index, key)
         return key
 
-    def _find(self, key: Any) -> Entry[Any] | None:
+    def _find(self, key: Any) -> Any:
         index, short = key if type(key) is Scoped else (self._sieve.index, key)
-        node: Entry[Any] | None = index.get(short)
-        return node
+        return index.get(short)
 
     def __getitem__(self, key: K) -> V:
         node: Any = self._change(self._use, self._own(key))
@@ -129,7 +128,7 @@ class SieveCache(Cache[K, V]):
         return node.value if type(node) is Plain else node  # type: ignore[no-any-return]
 
     def _use(self, key: K) -> Entry[Any] | None:
-        node = self._find(key)
+        node: Entry[Any] | None = self._find(key)
         if node is not None:
             uses = self._sieve.uses
             uses.besides += 1; node.visited = next(uses.counter)  # fmt: skip
@@ -162,11 +161,11 @@ class SieveCache(Cache[K, V]):
 
     def _keys(self) -> list[Any]:
         nodes: list[Any] = []
-        root = self._sieve.root
-        node = root.newer
-        while node is not root:
+        node = root = self._sieve.root
+        while (node := node.newer) is not root:
+            if node is None:  # a destructor that ran in here had it go
+                return self._keys()
             nodes.append(node)
-            node = node.newer
         return [self._shown(node.key) for node in nodes if self._find(node.key) is node]
 
     def _shown(self, key: Any) -> Any:
@@ -192,7 +191,8 @@ class SieveCache(Cache[K, V]):
             node: Any = self._change(self._sieve.pick)[0]
             if node is self._sieve.root:
                 raise KeyError(f"{type(self).__name__} is empty")
-            if self._change(self._sieve.drop, node.key) is node:
+            found: Any = self._change(self._sieve.drop, node.key)
+            if found is node:
                 return self._shown(node.key), (node.value if type(node) is Plain else node)
             self._change(self._sieve.unlink, node)
 

@@ -130,6 +130,7 @@ def failed(table: FlightTable, flight: Flight, error: Error) -> Failed:
         if table.shelf is None or not table.shelf.policy.aging:
             return Failed(error, None, took)
         try:
+            table.shelf.now = now
             entry = table.shelf.policy.error_entry(error, now)
             if entry is not None and table.shelf.sized:
                 table.shelf.measured(entry)
