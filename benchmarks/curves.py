@@ -64,7 +64,7 @@ class Line:
 
     @property
     def growth(self) -> float:
-        """The last size / the first."""
+        """The last size ÷ the first."""
         first, *_, last = self.costs.values()
         return median(b / a for a, b in zip(first, last, strict=True))
 
@@ -83,7 +83,7 @@ def times(ratio: float) -> str:
 
 
 def heads(panel: Panel, sizes: Sequence[int]) -> list[str]:
-    return [panel.of, *(f"{size:,}" for size in sizes), "last / first"]
+    return [panel.of, *(f"{size:,}" for size in sizes), "last ÷ first"]
 
 
 def markdown(results: Results, headline: str) -> str:
@@ -111,33 +111,25 @@ def draw(results: Results, headline: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     plots = [
-        (panel.of, "what one costs", [line for line in lines if line.sweep.unit == "s"])
+        (f"by number of {panel.of}", [line for line in lines if line.sweep.unit == "s"])
         for panel, lines in results.items()
     ]
     memory = [line for lines in results.values() for line in lines if line.sweep.unit == "B"]
     if memory:
-        plots.append(("of them", "memory of one", memory))
+        plots.append(("memory of one, by number of them", memory))
     rows = math.ceil(len(plots) / COLUMNS)
     with rc_context(STYLE):
         figure = Figure(figsize=(13, 3.4 * rows + 0.9), facecolor="white")
         grid = figure.subplots(rows, COLUMNS, squeeze=False)
         height = figure.get_figheight()
-        figure.subplots_adjust(
-            left=0.05,
-            right=0.82,
-            bottom=0.6 / height,
-            top=1 - 1.1 / height,
-            wspace=0.75,
-            hspace=0.45,
-        )
+        bottom, top = 0.6 / height, 1 - 1.1 / height
+        figure.subplots_adjust(0.05, bottom, 0.82, top, wspace=0.72, hspace=0.32)
         figure.text(0.02, 1 - 0.35 / height, "How cost grows", fontsize=16, weight="bold")
-        told = (
-            "What one costs, by how many there are. Flat: it grows no faster than what it is given."
-        )
-        figure.text(0.02, 1 - 0.62 / height, f"{told} Dashed: none of ours.", fontsize=10)
+        told = "What one costs where there are so many: flat, where it grows no faster than these."
+        figure.text(0.02, 1 - 0.62 / height, f"{told} Dashed: what is none of ours.", fontsize=10)
         figure.text(0.02, 0.15 / height, headline, fontsize=8, color=MUTED)
-        for axes, (of, what, lines) in zip(grid.flat, plots, strict=False):
-            axes.set_title(f"{what}, by number of {of}", loc="left", fontsize=10, weight="bold")
+        for axes, (title, lines) in zip(grid.flat, plots, strict=False):
+            axes.set_title(title, loc="left", fontsize=10, weight="bold")
             _draw(axes, lines)
         for axes in list(grid.flat)[len(plots) :]:
             axes.set_visible(False)
@@ -157,9 +149,10 @@ def _draw(axes: Any, lines: Sequence[Line]) -> None:
     wider = max(0.0, 2 - math.log10(high / low)) / 2
     axes.set_ylim(low / 10**wider, high * 10**wider)
     axes.minorticks_off()
+    axes.set_xticks(sorted({size for line in lines for size in line.costs}))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     # Powers of ten are not exact, and what is a little less than 1 µs is no 1,000 ns.
-    axes.yaxis.set_major_formatter(lambda cost, _: lines[0].shown(1.001 * cost))
+    axes.yaxis.set_major_formatter(lambda cost, _: lines[0].shown(cost * (1 + 1e-9)))
     axes.tick_params(length=0)
     _name(axes, lines, [colour for colour, _ in styles])
 

@@ -7,7 +7,7 @@ Every figure is what *one* costs (a call, an entry, a function) where there are 
 stays the same along a row grows no faster than what it is given, and is a flat line in the picture.
 
 A row is measured in rounds. In a round each size runs one block, in a new shuffled order, and the
-round gives its own ratio, the last size / the first. What counts are the medians. The garbage
+round gives its own ratio, the last size ÷ the first. What counts are the medians. The garbage
 collector has run before a block and does not run during it. Bytes are counted by tracemalloc, once.
 
 What is none of ours (a dict, the loader alone) shows how the cost of the machine itself grows: of
@@ -28,7 +28,7 @@ from report import headline, surroundings
 from run import timed
 from sweeps import PANELS, Panel, Sweep
 
-ROUNDS = 5
+ROUNDS = 3
 QUICK = 1
 QUICK_SIZES = 2
 
@@ -39,12 +39,10 @@ def measure(sweep: Sweep, sizes: Sequence[int], rounds: int) -> Line:
         made = {size: sweep.enter(size, stack) for size in sizes}
         if sweep.unit == "B":
             return Line(sweep, {size: [block(0)] for size, block in made.items()})
-        for block in made.values():
-            timed(block, 0)
         gc.collect()
         gc.freeze()  # as in `run.measure`
         order = list(sizes)
-        for i in range(1, 1 + rounds):
+        for i in range(rounds):
             random.shuffle(order)
             for size in order:
                 costs[size].append(timed(made[size], i))

@@ -7,7 +7,7 @@ one call, entry or function costs then.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,7 +54,6 @@ class Panel:
     of: str
     sizes: Sequence[int]
     sweeps: Sequence[Sweep]
-    about: str = ""
 
 
 def cached(maxsize: float | None = None, **options: Any) -> Any:
@@ -272,13 +271,10 @@ def decorate_cached(loader: Any) -> Any:
 def functions_hit(decorate: Any) -> Enter:
     def enter(n: int, stack: ExitStack) -> Block:
         functions = [decorate(load) for load in loaders(n)]
-        calls = max(n, CALLS)
-        blocks.looped("k(1)", None)(functions)
-
-        def keys(round: int) -> Sequence[Any]:
-            return [functions[i] for i in picks(round, n, calls)]
-
-        return blocks.keyed("k(1)", None, keys)
+        run = blocks.looped("k(1)", None)
+        for f in functions:
+            run([f] * 20)  # until its code is specialised
+        return lambda round: run([functions[i] for i in picks(round, n, CALLS)])
 
     return enter
 
@@ -317,12 +313,9 @@ def instances_hit(decorate: Any) -> Enter:
     def enter(n: int, stack: ExitStack) -> Block:
         cls = repository(decorate)
         instances = [cls() for _ in range(n)]
-        blocks.looped("k.get(1)", None)(instances)
-
-        def keys(round: int) -> Sequence[Any]:
-            return [instances[i] for i in picks(round, n, CALLS)]
-
-        return blocks.keyed("k.get(1)", None, keys)
+        run = blocks.looped("k.get(1)", None)
+        run(instances)
+        return lambda round: run([instances[i] for i in picks(round, n, CALLS)])
 
     return enter
 
@@ -386,26 +379,13 @@ def sharing(n: int) -> list[Any]:
 
 
 def shared_hit(n: int, stack: ExitStack) -> Block:
-    functions = sharing(n)
-
-    def keys(round: int) -> Sequence[Any]:
-        return [(functions[i], key) for i, key in shares(round, n)]
-
-    return blocks.keyed("k[0](k[1])", None, keys)
-
-
-def shares(round: int, n: int) -> Iterable[tuple[int, int]]:
-    """Functions and keys of theirs, of all the entries that there are."""
-    return ((pick % n, pick // n) for pick in picks(round, LARGE, CALLS))
+    functions, run = sharing(n), blocks.looped("k[0](k[1])", None)
+    return lambda round: run([(functions[i % n], i // n) for i in picks(round, LARGE, CALLS)])
 
 
 def shared_miss(n: int, stack: ExitStack) -> Block:
-    functions = sharing(n)
-
-    def keys(round: int) -> Sequence[Any]:
-        return [(functions[key % n], key) for key in new_keys(round)]
-
-    return blocks.keyed("k[0](k[1])", None, keys)
+    functions, run = sharing(n), blocks.looped("k[0](k[1])", None)
+    return lambda round: run([(functions[key % n], key) for key in new_keys(round)])
 
 
 def shared_clear(n: int, stack: ExitStack) -> Block:
@@ -423,12 +403,8 @@ def shared_clear(n: int, stack: ExitStack) -> Block:
 
 
 def shared_info(n: int, stack: ExitStack) -> Block:
-    functions = sharing(n)
-
-    def keys(round: int) -> Sequence[Any]:
-        return [functions[i] for i in picks(round, n, CHANGES)]
-
-    return blocks.keyed("k.cache_info()", None, keys)
+    functions, run = sharing(n), blocks.looped("k.cache_info()", None)
+    return lambda round: run([functions[i] for i in picks(round, n, CHANGES)])
 
 
 KEYS = (100, 1_000, 10_000, 100_000, 1_000_000)
@@ -438,18 +414,28 @@ FUNCTIONS = (1, 10, 100, 1_000, 10_000)
 INSTANCES = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
 SHARING = (1, 10, 100, 1_000)
 
+CACHES = "So does what is none of ours: more data, less of it in the processor's caches."
+HITS = (
+    "Each function has code and dicts of its own, and of many fewer are in the processor's caches. "
+    "Where the same one is called several times in a row, only the first call is slow."
+)
+DROPPED = (
+    "A cache of cachetools drops all that has expired with the next value that it takes, and that "
+    "call waits for it. By entry, it costs no more."
+)
+
 PANELS = (
     Panel(
         "keys",
         KEYS,
         (
-            Sweep("hit, in any order", hit),
+            Sweep("hit, in any order", hit, why=CACHES),
             Sweep("a dict of that size", dict_hit, bare=True),
             Sweep("miss, nothing evicted", miss),
             Sweep("miss, eviction each time", evicting),
-            Sweep("miss, all have expired", expired(slice(None))),
-            Sweep("the first of these misses", expired(slice(1))),
-            Sweep("invalidate", invalidate),
+            Sweep("miss, each once all have expired", expired(slice(None))),
+            Sweep("the first miss once all have expired", expired(slice(1)), why=DROPPED),
+            Sweep("invalidate", invalidate, why=CACHES),
             Sweep("clear, per entry", clear),
             Sweep("memory per entry", entry_memory, unit="B"),
         ),
@@ -460,11 +446,11 @@ PANELS = (
         (
             Sweep("hit, one key", threads_hitting(cached(), keys=1)),
             Sweep("hit, a key each", threads_hitting(cached())),
-            Sweep("the loader alone", threads_hitting(alone, keys=1), bare=True),
+            Sweep("the loader alone, called", threads_hitting(alone, keys=1), bare=True),
             Sweep("miss, new keys, evicting", threads_missing),
             Sweep("landing, one cold key", threads_landing(cached(), keys=1)),
             Sweep("landing, a cold key each", threads_landing(cached())),
-            Sweep("loaders that end", threads_landing(alone), bare=True),
+            Sweep("the loader alone, landing", threads_landing(alone), bare=True),
         ),
     ),
     Panel(
@@ -484,34 +470,34 @@ PANELS = (
         (
             Sweep("decoration, a known shape", decoration(decorate_cached)),
             Sweep("decoration, a new shape", decoration(decorate_cached, shapes)),
-            Sweep("functools.lru_cache", decoration(lru_cache), bare=True),
-            Sweep("hit on each, in any order", functions_hit(decorate_cached)),
-            Sweep("the loaders alone", functions_hit(alone), bare=True),
-            Sweep("memory, a known shape", function_memory(loaders), unit="B"),
-            Sweep("memory, a new shape", function_memory(shapes), unit="B"),
+            Sweep("decoration, functools.lru_cache", decoration(lru_cache), bare=True),
+            Sweep("hit, of functions in any order", functions_hit(decorate_cached), why=HITS),
+            Sweep("hit, functools.lru_cache", functions_hit(lru_cache), bare=True),
+            Sweep("memory per function, a known shape", function_memory(loaders), unit="B"),
+            Sweep("memory per function, a new shape", function_memory(shapes), unit="B"),
         ),
     ),
     Panel(
         "instances",
         INSTANCES,
         (
-            Sweep("first call of each", first_call),
-            Sweep("hit on each, in any order", instances_hit(cached())),
+            Sweep("first call of each", first_call, why=CACHES),
+            Sweep("hit, of instances in any order", instances_hit(cached()), why=CACHES),
             Sweep("the method alone", instances_hit(alone), bare=True),
             Sweep("an instance for each call", one_call_each),
-            Sweep("death of each", deaths),
-            Sweep("clear() of one", instance_cleared),
-            Sweep("memory per instance with one entry", instance_memory, unit="B"),
+            Sweep("death of each", deaths, why=CACHES),
+            Sweep("clear() of one", instance_cleared, why=CACHES),
+            Sweep("memory per instance, with one entry", instance_memory, unit="B"),
         ),
     ),
     Panel(
         "functions that share a cache",
         SHARING,
         (
-            Sweep("hit, in any order", shared_hit),
-            Sweep("miss, eviction each time", shared_miss),
-            Sweep("clear, per entry", shared_clear),
-            Sweep("cache_info", shared_info),
+            Sweep("hit, of functions in any order", shared_hit, why=HITS),
+            Sweep("miss, eviction each time", shared_miss, why=HITS),
+            Sweep("clear, per entry", shared_clear, why=HITS),
+            Sweep("cache_info", shared_info, why=HITS),
         ),
     ),
 )
