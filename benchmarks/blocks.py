@@ -71,27 +71,28 @@ def _calibrated(run: Callable[[Sequence[int]], float], seconds: float) -> Sequen
     return [1] * max(200, min(200_000, int(seconds / run([1] * 500))))
 
 
-def repeated(call: str, f: Any) -> Block:
-    """The same call over and over."""
+def looped(call: str, f: Any) -> Callable[[Sequence[Any]], float]:
+    """What makes a call for each key, and returns seconds per call."""
     loop = _loop(call)
 
-    def run(keys: Sequence[int]) -> float:
+    def run(keys: Sequence[Any]) -> float:
         start, end = loop(f, keys, _nothing, perf_counter)
         return float(end - start) / len(keys)
 
+    return run
+
+
+def repeated(call: str, f: Any) -> Block:
+    """The same call over and over."""
+    run = looped(call, f)
     keys = _calibrated(run, BLOCK)
     return lambda round: run(keys)
 
 
 def keyed(call: str, f: Any, keys: Keys) -> Block:
     """Calls with a sequence of keys, the same for every contestant of a round."""
-    loop = _loop(call)
-
-    def block(round: int) -> float:
-        start, end = loop(f, keys(round), _nothing, perf_counter)
-        return float(end - start) / len(keys(round))
-
-    return block
+    run = looped(call, f)
+    return lambda round: run(keys(round))
 
 
 def async_repeated(call: str, f: Any, stack: ExitStack) -> Block:
@@ -116,63 +117,74 @@ def async_keyed(call: str, f: Any, keys: Keys, stack: ExitStack) -> Block:
     return block
 
 
-def threaded(call: str, f: Any) -> Block:
-    """Total throughput of threads that start together: from the first call to the last return.
+def _at_once(loop: Any, f: Any, keys: Sequence[Sequence[int]]) -> float:
+    """Threads that start together, one for each sequence: from the first call to the last return.
 
     What takes a lock for each hit has two speeds here: where another core is quick to wake the next
     thread in the queue, each call becomes a switch of threads. See the quartiles.
     """
+    barrier = threading.Barrier(len(keys))
+    spans: list[tuple[float, float]] = []
+
+    def caller(mine: Sequence[int]) -> None:
+        spans.append(loop(f, mine, barrier.wait, perf_counter))
+
+    threads = [threading.Thread(target=caller, args=(mine,)) for mine in keys]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    starts, ends = zip(*spans, strict=True)
+    return float(max(ends) - min(starts)) / sum(map(len, keys))
+
+
+def threaded_keyed(call: str, f: Any, keys: Callable[[int], Sequence[Sequence[int]]]) -> Block:
+    """Total throughput of threads, each with keys of its own."""
+    loop = _loop(call)
+    return lambda round: _at_once(loop, f, keys(round))
+
+
+def threaded(call: str, f: Any) -> Block:
+    """Total throughput of threads with the same call over and over."""
     loop = _loop(call)
 
     def run(keys: Sequence[int]) -> float:
-        barrier = threading.Barrier(THREADS)
-        spans: list[tuple[float, float]] = []
-
-        def caller() -> None:
-            spans.append(loop(f, keys, barrier.wait, perf_counter))
-
-        threads = [threading.Thread(target=caller) for _ in range(THREADS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        starts, ends = zip(*spans, strict=True)
-        return float(max(ends) - min(starts)) / (THREADS * len(keys))
+        return _at_once(loop, f, [keys] * THREADS)
 
     # In each thread: more than the 5 ms after which the interpreter switches, or they take turns.
     keys = _calibrated(run, 3 * BLOCK)
     return lambda round: run(keys)
 
 
-def herd(decorate: Any) -> Block:
-    """Threads on one cold key: from the end of its load to the last one's return."""
-    gate, loads, landed = threading.Event(), 0, 0.0
+def herd(decorate: Any, size: int = HERD, keys: int = 1) -> Block:
+    """Threads on cold keys: from the end of the first load to the last one's return."""
+    gate, landed = threading.Event(), list[float]()
 
     def load(x: int, y: int = 0) -> int:
-        nonlocal loads, landed
-        loads += 1
         gate.wait()
-        landed = perf_counter()
+        landed.append(perf_counter())
         return x
 
     f = decorate(load)
 
     def block(round: int) -> float:
-        nonlocal gate, loads
-        gate, loads = threading.Event(), 0
+        nonlocal gate
+        gate = threading.Event()
+        landed.clear()
         aboard, done = threading.Event(), threading.Event()
         calling, returned = count(1).__next__, count(1).__next__
         ends: list[float] = []
 
-        def caller() -> None:
-            if calling() == HERD:
+        def caller(key: int) -> None:
+            if calling() == size:
                 aboard.set()
-            f(round)
+            f(key)
             ends.append(perf_counter())
-            if returned() == HERD:
+            if returned() == size:
                 done.set()
 
-        threads = [threading.Thread(target=caller) for _ in range(HERD)]
+        cold = [round * keys + i % keys for i in range(size)]
+        threads = [threading.Thread(target=caller, args=(key,)) for key in cold]
         for thread in threads:
             thread.start()
         aboard.wait()
@@ -181,15 +193,26 @@ def herd(decorate: Any) -> Block:
         done.wait()
         for thread in threads:
             thread.join()
-        if loads != 1:
-            raise Unfit(f"{loads} loads")
-        return max(ends) - landed
+        if len(landed) != keys:
+            raise Unfit(f"{len(landed)} loads")
+        return max(ends) - min(landed)
 
     return block
 
 
-def async_herd(decorate: Any, stack: ExitStack, *, landing_only: bool) -> Block:
-    """Tasks on one cold key: from the first one's creation, or from landing, to the last's end."""
+def async_herd(
+    decorate: Any,
+    stack: ExitStack,
+    *,
+    landing_only: bool = False,
+    leaving: bool = False,
+    size: int = ASYNC_HERD,
+    keys: int = 1,
+) -> Block:
+    """Tasks on cold keys: from the first one's creation, or from landing, to the last's end.
+
+    `leaving`: they are cancelled instead.
+    """
     runner = event_loop(stack)
     gate, loads = asyncio.Event(), 0
 
@@ -201,22 +224,27 @@ def async_herd(decorate: Any, stack: ExitStack, *, landing_only: bool) -> Block:
 
     f = decorate(load)
 
-    async def measure(key: int) -> float:
+    async def measure(round: int) -> float:
         nonlocal gate, loads
         gate, loads = asyncio.Event(), 0
+        cold = [round * keys + i % keys for i in range(size)]
         start = perf_counter()
         # Not gather(*calls): it would run an awaitable that several calls return only once.
-        tasks = [asyncio.ensure_future(f(key)) for _ in range(ASYNC_HERD)]
-        while not loads:
+        tasks = [asyncio.ensure_future(f(key)) for key in cold]
+        while loads < keys:
             await asyncio.sleep(0)
         for _ in range(5):  # whatever tasks and futures the callers need until they wait
             await asyncio.sleep(0)
         if landing_only:
             start = perf_counter()
-        gate.set()
-        await asyncio.gather(*tasks)
+        if leaving:
+            for task in tasks:
+                task.cancel()
+        else:
+            gate.set()
+        await asyncio.gather(*tasks, return_exceptions=leaving)
         end = perf_counter()
-        if loads != 1:
+        if loads != keys:
             raise Unfit(f"{loads} loads")
         return end - start
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cachetools import TTLCache
@@ -23,17 +23,16 @@ def _allocated() -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-def _filling(fill: Callable[[int], object]) -> float:
-    """Bytes per entry. Keys and values exist before, so neither counts."""
-    keys = list(range(1_000, 1_000 + ENTRIES))
-    fill(0)
+def filling(fill: Callable[[Any], object], first: Any, others: Sequence[Any]) -> float:
+    """Bytes for each of the `others`. They exist before, so they do not count."""
+    fill(first)
     tracemalloc.start()
     before = _allocated()
-    for key in keys:
-        fill(key)
+    for other in others:
+        fill(other)
     used = _allocated() - before
     tracemalloc.stop()
-    return used / ENTRIES
+    return used / len(others)
 
 
 def per_entry() -> tuple[float, float]:
@@ -44,8 +43,9 @@ def per_entry() -> tuple[float, float]:
     def load(x: int) -> int:
         return x
 
-    ours = _filling(load)
-    return ours, _filling(lambda key: bare.__setitem__(key, key))
+    keys = list(range(1_000, 1_000 + ENTRIES))
+    ours = filling(load, 0, keys)
+    return ours, filling(lambda key: bare.__setitem__(key, key), 0, keys)
 
 
 def _growth(fly: Callable[[int, int], None]) -> float:
