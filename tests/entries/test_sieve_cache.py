@@ -468,8 +468,8 @@ def test_a_copy_has_the_same_and_goes_its_own_way(copied: Callable[[Any], Any]) 
     assert copied(made) == made
 
 
-@pytest.mark.parametrize("n", [0, 1])
-def test_a_copy_of_few(copied: Callable[[Any], Any], n: int) -> None:
+@pytest.mark.parametrize("n", [0, 1, 3000])
+def test_a_copy_of_few_or_many(copied: Callable[[Any], Any], n: int) -> None:
     cache: SieveCache[Any, Any] = SieveCache(n)
     cache.update({key: key for key in range(n)})
     made = copied(cache)
@@ -477,11 +477,12 @@ def test_a_copy_of_few(copied: Callable[[Any], Any], n: int) -> None:
     assert (len(made), made.maxsize) == (n, n)
 
 
-def test_a_copy_of_many(copied: Callable[[Any], Any]) -> None:
-    """A list whose parts are linked would be copied each inside of the other."""
+@pytest.mark.parametrize("way", ["protocol-4", "deepcopy"])
+def test_a_copy_of_very_many(way: str) -> None:
+    """Neighbours in a queue, copied each inside of the other, would need a stack as long."""
     cache: SieveCache[Any, Any] = SieveCache(100_000)
     cache.update({key: key for key in range(100_000)})
-    made = copied(cache)
+    made = WAYS[way](cache)
     assert len(made) == 100_000
     assert list(made) == list(range(100_000))
 
