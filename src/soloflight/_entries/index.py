@@ -40,7 +40,7 @@ class Index(dict[Hashable, Any]):
 
     def __init__(self, owner: Any = None) -> None:
         self.owner = owner  # the `Shelf` whose entries these are
-        self.used = False  # whether what a dead instance left had been hit
+        self.used = False  # whether what is or was in here had been hit, where marks do not say it
 
     __hash__ = object.__hash__  # type: ignore[assignment]
     __eq__ = object.__eq__

@@ -318,6 +318,8 @@ class Sieve:
             elif steps:
                 steps -= 1
                 node.visited = -node.visited
+                if type(node.key) is Scoped:
+                    node.key.of.used = True  # which the mark would have said
                 node = node.newer or root
             else:
                 break

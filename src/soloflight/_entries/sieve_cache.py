@@ -69,9 +69,11 @@ class SieveCache(Cache[K, V]):
         if getsizeof is not None:
             check_callable(getsizeof, "getsizeof")
         self._getsizeof = getsizeof
-        limit = size(inf if maxsize is None else maxsize, "maxsize", NUMBER_OR_NONE)
-        self._sieve = Sieve(_exact(limit) if self.sized else limit)
-        self._maxsize = limit
+        self._maxsize = size(inf if maxsize is None else maxsize, "maxsize", NUMBER_OR_NONE)
+        self._sieve = self._queue()
+
+    def _queue(self) -> Sieve:
+        return Sieve(_exact(self._maxsize) if self.sized else self._maxsize)
 
     def getsizeof(self, value: V) -> float:
         """The size of a value."""
@@ -157,16 +159,17 @@ class SieveCache(Cache[K, V]):
 
     def __iter__(self) -> Iterator[K]:
         """The keys, from old to new, as they are now."""
-        return iter(self._change(self._keys))
+        return iter([self._shown(node.key) for node in self._change(self._nodes)])
 
-    def _keys(self) -> list[Any]:
+    def _nodes(self) -> list[Any]:
+        """What is seen, from old to new."""
         nodes: list[Any] = []
         node = root = self._sieve.root
         while (node := node.newer) is not root:
             if node is None:  # a destructor that ran in here had it go
-                return self._keys()
+                return self._nodes()
             nodes.append(node)
-        return [self._shown(node.key) for node in nodes if self._find(node.key) is node]
+        return [node for node in nodes if self._find(node.key) is node]
 
     def _shown(self, key: Any) -> Any:
         """The key of an entry as it was given: see `_own`."""
@@ -191,8 +194,8 @@ class SieveCache(Cache[K, V]):
             node: Any = self._change(self._sieve.pick)[0]
             if node is self._sieve.root:
                 raise KeyError(f"{type(self).__name__} is empty")
-            found: Any = self._change(self._sieve.drop, node.key)
-            if found is node:
+            dropped: Any = self._change(self._sieve.drop, node.key)
+            if dropped is node:
                 return self._shown(node.key), (node.value if type(node) is Plain else node)
             self._change(self._sieve.unlink, node)
 
@@ -210,36 +213,38 @@ class SieveCache(Cache[K, V]):
 
     def __repr__(self) -> str:
         name = type(self).__name__
-        return (
-            f"{name}({dict(self._items())!r}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
-        )
+        items = {key: value for key, value, _ in self._items()}
+        return f"{name}({items!r}, maxsize={self.maxsize!r}, currsize={self.currsize!r})"
 
-    def _items(self) -> Iterator[tuple[Any, Any]]:
-        for key in self:
-            node: Any = self._find(self._own(key))
-            if node is not None:  # or it has gone meanwhile
-                yield key, node.value if type(node) is Plain else node
+    def _items(self) -> list[tuple[Any, Any, int]]:
+        """What it holds, with the sizes: a copy measures nothing anew."""
+        return [
+            (self._shown(node.key), node.value if type(node) is Plain else node, node.size)
+            for node in self._change(self._nodes)
+        ]
 
-    def __reduce__(self) -> Any:
+    def __getstate__(self) -> Any:
         """As its items: neighbours in a queue would be pickled each inside of the other."""
-        limit = None if self.maxsize == inf else self.maxsize
-        state = {name: kept for name, kept in vars(self).items() if name != "_sieve"}
-        return type(self)._made, (type(self), limit, state), None, None, self._items()
+        return {name: kept for name, kept in vars(self).items() if name != "_sieve"}, self._items()
 
-    @staticmethod
-    def _made(cls: type[SieveCache[Any, Any]], limit: float | None, state: Any) -> Any:
-        made = cls.__new__(cls)
-        SieveCache.__init__(made, limit)
-        vars(made).update(state)
-        return made
+    def __setstate__(self, state: Any) -> None:
+        kept, items = state
+        vars(self).update(kept)
+        self._sieve = self._queue()
+        for key, value, weight in items:
+            node = Plain(value)
+            node.size = weight
+            self._change(self._sieve.store, self._own(key), node)
 
     def __copy__(self) -> Any:
-        make, args, _, __, items = self.__reduce__()
-        copy = make(*args)
-        copy.update(items)
+        copy = type(self).__new__(type(self))
+        copy.__setstate__(self.__getstate__())
         return copy
 
 
 def _exact(size: float) -> float:
     """A size as an integer, whose sums do not drift."""
-    return size if size == inf else round(size * UNIT)
+    if size == inf:
+        return size
+    whole, rest = divmod(size, 1)
+    return int(whole) * UNIT + round(rest * UNIT)
