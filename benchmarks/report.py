@@ -18,6 +18,7 @@ PACKAGES = (
     "cachebox",
     "moka-py",
     "theine",
+    "warp-cache",
     "dogpile.cache",
     "async-lru",
     "aiocache",
