@@ -87,7 +87,7 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         no_bytecode = shutil.ignore_patterns("__pycache__")
-        for name in ("src", "tests", "benchmarks/scoreboard"):
+        for name in ("src", "tests", "benchmarks"):
             shutil.copytree(ROOT / name, folder / name, ignore=no_bytecode)
         shutil.copy(ROOT / "pyproject.toml", folder)
         conftest = folder / "tests/conftest.py"

@@ -109,7 +109,7 @@ class Sieve:
         self.mask = -1
         self.ghosts = 0  # for how many entries that will do
         self.age = 0  # for how long entries lie unused, times 64
-        self.chance, self.turn = LEAST, 0
+        self.chance, self.turn = CERTAIN, 0  # at first what is there stays, until told otherwise
 
     def __del__(self) -> None:
         # Or its entries would wait for the collector to find the ring.
