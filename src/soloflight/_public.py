@@ -30,6 +30,8 @@ def publish(things: Iterable[Any]) -> None:
         if isinstance(thing, type):
             if thing.__annotations__:  # `typing` would look there for what they name
                 thing.__annotations__ = typing.get_type_hints(thing)
+            if "__firstlineno__" in vars(thing):  # else only a class without a metaclass loses it
+                type.__delattr__(thing, "__firstlineno__")
         elif sys.version_info >= (3, 11):
             for way in typing.get_overloads(thing):
                 way.__module__ = ROOT

@@ -39,7 +39,8 @@ def test_an_exception_is_an_answer_for_its_time(world: World, clock: Clock) -> N
     assert caught(world, load).key == "k1"
     clock.advance(0.125)
     assert caught(world, load).key == "k2"
-    assert counted(load) == {"hits": 4, "misses": 2, "errors": 2, "negative_hits": 4}
+    expected = {"hits": 4, "misses": 2, "errors": 2, "negative_hits": 4, "expired": 1}
+    assert counted(load) == expected
 
 
 def test_each_caller_gets_an_exception_of_its_own(world: World, clock: Clock) -> None:

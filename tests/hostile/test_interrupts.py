@@ -6,22 +6,24 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from conftest import PATIENCE, Caller, Gate, until, until_async, waiters
 from interrupter import Interrupter, everywhere
-from soloflight import Group, cached_singleflight
+from soloflight import Group, SieveCache, cached_singleflight
+from soloflight._entries.sieve import Sieve
 from soloflight._flights import waits
 from soloflight._runners import me
 from soloflight._worlds import threads
 
 
-def make() -> tuple[Any, Gate]:
+def make(cached: Any) -> tuple[Any, Gate]:
     gate = Gate()
 
-    @cached_singleflight(ttl=60, maxsize=2)
+    @cached(ttl=60, maxsize=2)
     def load(key: str) -> str:
         if gate.arrivals == 0:
             gate()
@@ -38,12 +40,27 @@ def check(load: Any, followers: list[Caller]) -> None:
     assert Caller(load, "k").result() == "k"
     assert Caller(load, "other").result() == "other"
     assert not load.in_flight()
-    store = load._core.shelf._store
-    assert store.busy is None or store.busy() is None
+    if isinstance(load.cache, SieveCache):
+        check_whole(load.cache._sieve)
+    else:
+        store = load._core.shelf._store
+        assert store.busy is None or store.busy() is None
 
 
-def leading(interrupter: Interrupter, call: Callable[[Any], Any]) -> None:
-    load, gate = make()
+def check_whole(sieve: Sieve) -> None:
+    """Its ring is one, has what is shown, and is as large as it says."""
+    linked, node = [], sieve.root
+    while (node := node.newer) is not sieve.root:
+        assert node.older.newer is node
+        linked.append(node)
+    assert sieve.root.older is (linked or [sieve.root])[-1]
+    assert sieve.count == len(linked)
+    assert sieve.total == sum(node.size for node in linked)
+    assert set(sieve.index.values()) <= set(linked)
+
+
+def leading(interrupter: Interrupter, cached: Any, call: Callable[[Any], Any]) -> None:
+    load, gate = make(cached)
     followers: list[Caller] = []
 
     def follow() -> None:
@@ -61,9 +78,9 @@ def leading(interrupter: Interrupter, call: Callable[[Any], Any]) -> None:
     check(load, followers)
 
 
-def loading() -> tuple[Any, Gate, list[Caller]]:
+def loading(cached: Any) -> tuple[Any, Gate, list[Caller]]:
     """A load in progress, with its leader and a follower."""
-    load, gate = make()
+    load, gate = make(cached)
     first = Caller(load, "k")
     gate.arrived()
     patient = Caller(load, "k")
@@ -71,8 +88,8 @@ def loading() -> tuple[Any, Gate, list[Caller]]:
     return load, gate, [first, patient]
 
 
-def follower(interrupter: Interrupter) -> None:
-    load, gate, callers = loading()
+def follower(interrupter: Interrupter, cached: Any) -> None:
+    load, gate, callers = loading(cached)
 
     def open_gate() -> None:
         until(lambda: waiters(load) == 2 or interrupter.struck or done.is_set())
@@ -86,17 +103,26 @@ def follower(interrupter: Interrupter) -> None:
     check(load, callers)
 
 
-def changing(interrupter: Interrupter, call: Callable[[Any], Any]) -> None:
-    load, gate, callers = loading()
+def changing(interrupter: Interrupter, cached: Any, call: Callable[[Any], Any]) -> None:
+    load, gate, callers = loading(cached)
     interrupter.run(lambda: call(load))
     gate.open()
     check(load, callers)
 
 
-def hitting(interrupter: Interrupter) -> None:
-    load, gate = make()
+def hitting(interrupter: Interrupter, cached: Any) -> None:
+    load, gate = make(cached)
     gate.open()
     load("k")
+    interrupter.run(lambda: load("k"))
+    check(load, [])
+
+
+def evicting(interrupter: Interrupter, cached: Any) -> None:
+    load, gate = make(cached)
+    gate.open()
+    for key in ("a", "b"):
+        load(key)
     interrupter.run(lambda: load("k"))
     check(load, [])
 
@@ -119,11 +145,11 @@ def submitting(interrupter: Interrupter, follow: bool) -> None:
     assert Caller(group.submit("k", load).result, PATIENCE).result() == "k"
 
 
-def in_tasks(interrupter: Interrupter, lead: bool) -> None:
+def in_tasks(interrupter: Interrupter, cached: Any, lead: bool) -> None:
     """A task of this thread's event loop; the others are tasks of other loops."""
     opened, loads = threading.Event(), []
 
-    @cached_singleflight(ttl=60)
+    @cached(ttl=60)
     async def load(key: str) -> str:
         loads.append(key)
         if len(loads) == 1:
@@ -156,32 +182,39 @@ def in_tasks(interrupter: Interrupter, lead: bool) -> None:
     assert not load.in_flight()
 
 
-ROLES: dict[str, Callable[[Interrupter], None]] = {
-    "leader": lambda interrupter: leading(interrupter, lambda load: load("k")),
-    "refreshing": lambda interrupter: leading(interrupter, lambda load: load.refresh("k")),
+ROLES: dict[str, Callable[[Interrupter, Any], None]] = {
+    "leader": partial(leading, call=lambda load: load("k")),
+    "refreshing": partial(leading, call=lambda load: load.refresh("k")),
     "follower": follower,
     "hit": hitting,
-    "invalidate": lambda interrupter: changing(interrupter, lambda load: load.invalidate("k")),
-    "clear": lambda interrupter: changing(interrupter, lambda load: load.clear()),
-    "put": lambda interrupter: changing(interrupter, lambda load: load.put("k", "k")),
-    "forget": lambda interrupter: changing(interrupter, lambda load: load.forget("k")),
-    "submit": lambda interrupter: submitting(interrupter, follow=False),
-    "submit, following": lambda interrupter: submitting(interrupter, follow=True),
-    "task": lambda interrupter: in_tasks(interrupter, lead=True),
-    "task, following": lambda interrupter: in_tasks(interrupter, lead=False),
+    "evicting": evicting,
+    "invalidate": partial(changing, call=lambda load: load.invalidate("k")),
+    "clear": partial(changing, call=lambda load: load.clear()),
+    "put": partial(changing, call=lambda load: load.put("k", "k")),
+    "forget": partial(changing, call=lambda load: load.forget("k")),
+    "task": partial(in_tasks, lead=True),
+    "task, following": partial(in_tasks, lead=False),
 }
 
 
 @pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")  # those that never began
 @pytest.mark.parametrize("role", ROLES)
 def test_an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free(
-    role: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    role: str, cached: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "task" not in role:  # the loop that ran a load may be closed, which only a look tells
         monkeypatch.setattr(threads, "POLL", 2 * PATIENCE)
-    assert everywhere(ROLES[role]) > (3 if role == "hit" else 10)
+    assert everywhere(partial(ROLES[role], cached=cached)) > (3 if role == "hit" else 10)
     gc.collect()
     caplog.clear()  # "exception was never retrieved": asyncio's word for an interrupted task
+
+
+@pytest.mark.parametrize("follow", [False, True], ids=["leading", "following"])
+def test_an_interrupt_at_any_line_of_a_submit_leaves_everyone_answered_and_the_key_free(
+    follow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "POLL", 2 * PATIENCE)
+    assert everywhere(partial(submitting, follow=follow)) > 10
 
 
 def test_an_interrupt_in_the_look_for_a_cycle_accuses_nobody_later(
@@ -190,7 +223,7 @@ def test_an_interrupt_in_the_look_for_a_cycle_accuses_nobody_later(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    load, gate, callers = loading()
+    load, gate, callers = loading(cached_singleflight)
     with monkeypatch.context() as patch:
         patch.setattr(waits, "_cycle", interrupted)
         with pytest.raises(KeyboardInterrupt):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,8 +32,8 @@ class Inline(Executor):
         return future
 
 
-def function(clock: Clock, loader: Callable[[], Any], **options: Any) -> Any:
-    return cached_singleflight(ttl=10, stale_while_revalidate=1000, timer=clock, **options)(loader)
+def function(cached: Any, clock: Clock, loader: Callable[[], Any], **options: Any) -> Any:
+    return cached(ttl=10, stale_while_revalidate=1000, timer=clock, **options)(loader)
 
 
 def check(load: Any, clock: Clock) -> None:
@@ -49,16 +50,16 @@ def check(load: Any, clock: Clock) -> None:
     assert load.stats().refreshes == refreshes + 1
 
 
-def stale(interrupter: Interrupter, **options: Any) -> None:
+def stale(interrupter: Interrupter, cached: Any, **options: Any) -> None:
     clock = Clock()
-    load = function(clock, lambda: "new", **options)
+    load = function(cached, clock, lambda: "new", **options)
     load.put("old")
     clock.advance(10)
     interrupter.run(load)
     check(load, clock)
 
 
-def failing(interrupter: Interrupter) -> None:
+def failing(interrupter: Interrupter, cached: Any) -> None:
     clock, fails = Clock(), [True]
 
     def loader() -> str:
@@ -66,7 +67,7 @@ def failing(interrupter: Interrupter) -> None:
             raise LookupError
         return "new"
 
-    load = function(clock, loader, stale_if_error=5000)
+    load = function(cached, clock, loader, stale_if_error=5000)
     load.put("old")
     clock.advance(2000)
     interrupter.run(load)
@@ -74,9 +75,9 @@ def failing(interrupter: Interrupter) -> None:
     check(load, clock)
 
 
-def elsewhere(interrupter: Interrupter, executor: Executor) -> None:
+def elsewhere(interrupter: Interrupter, cached: Any, executor: Executor) -> None:
     clock = Clock()
-    load = function(clock, lambda: "new", executor=executor, wait_timeout=PATIENCE)
+    load = function(cached, clock, lambda: "new", executor=executor, wait_timeout=PATIENCE)
     interrupter.run(load)
     check(load, clock)
 
@@ -90,11 +91,11 @@ def busy() -> Iterator[tuple[Executor, Callable[[], None]]]:
         yield executor, free.set
 
 
-def taking_over(interrupter: Interrupter) -> None:
+def taking_over(interrupter: Interrupter, cached: Any) -> None:
     """A caller that must wait for a refresh which still waits for its thread."""
     clock = Clock()
     with busy() as (executor, release):
-        load = function(clock, lambda: "new", executor=executor)
+        load = function(cached, clock, lambda: "new", executor=executor)
         load.put("old")
         clock.advance(10)
         assert load() == "old"
@@ -105,10 +106,10 @@ def taking_over(interrupter: Interrupter) -> None:
         check(load, clock)
 
 
-def refused(interrupter: Interrupter) -> None:
+def refused(interrupter: Interrupter, cached: Any) -> None:
     clock, executor = Clock(), ThreadPoolExecutor(1)
     executor.shutdown()
-    load = function(clock, lambda: "new", executor=executor)
+    load = function(cached, clock, lambda: "new", executor=executor)
     load.put("old")
     clock.advance(10)
     interrupter.run(load)
@@ -116,7 +117,7 @@ def refused(interrupter: Interrupter) -> None:
     assert load() == "old"
 
 
-def replacing(interrupter: Interrupter, behind: bool) -> None:
+def replacing(interrupter: Interrupter, cached: Any, behind: bool) -> None:
     """A caller that comes when the load of its key has grown too old."""
     clock, gate = Clock(), Gate()
 
@@ -125,7 +126,7 @@ def replacing(interrupter: Interrupter, behind: bool) -> None:
             gate()
         return "new"
 
-    load = function(clock, loader, max_flight_age=30)
+    load = function(cached, clock, loader, max_flight_age=30)
     if behind:
         load.put("old")
         clock.advance(10)
@@ -140,30 +141,30 @@ def replacing(interrupter: Interrupter, behind: bool) -> None:
     check(load, clock)
 
 
-ROLES: dict[str, Callable[[Interrupter], None]] = {
+ROLES: dict[str, Callable[[Interrupter, Any], None]] = {
     "stale": stale,
-    "stale, inline": lambda interrupter: stale(interrupter, executor=Inline()),
+    "stale, inline": partial(stale, executor=Inline()),
     "failing": failing,
-    "inline": lambda interrupter: elsewhere(interrupter, Inline()),
+    "inline": partial(elsewhere, executor=Inline()),
     "taking over": taking_over,
     "refused": refused,
-    "replacing": lambda interrupter: replacing(interrupter, behind=False),
-    "replacing, behind": lambda interrupter: replacing(interrupter, behind=True),
+    "replacing": partial(replacing, behind=False),
+    "replacing, behind": partial(replacing, behind=True),
 }
 
 
 @pytest.mark.parametrize("role", ROLES)
 def test_an_interrupt_at_any_line_leaves_the_key_free(
-    role: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    role: str, cached: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(threads, "POLL", 2 * PATIENCE)  # nobody is found out by looking again
-    assert everywhere(ROLES[role]) > 50
+    assert everywhere(partial(ROLES[role], cached=cached)) > 50
     caplog.clear()
 
 
-def test_an_interrupt_while_an_executor_loads_leaves_the_key_free() -> None:
+def test_an_interrupt_while_an_executor_loads_leaves_the_key_free(cached: Any) -> None:
     with ThreadPoolExecutor(2) as executor:
-        assert everywhere(lambda interrupter: elsewhere(interrupter, executor)) > 50
+        assert everywhere(partial(elsewhere, cached=cached, executor=executor)) > 50
 
 
 def test_an_interrupt_of_the_leader_leaves_those_who_follow_a_load_elsewhere_aboard(
@@ -184,7 +185,9 @@ def test_an_interrupt_of_the_leader_leaves_those_who_follow_a_load_elsewhere_abo
             gate()
             return "new"
 
-        load = function(Clock(), loader, executor=executor, wait_timeout=PATIENCE)
+        load = function(
+            cached_singleflight, Clock(), loader, executor=executor, wait_timeout=PATIENCE
+        )
         monkeypatch.setattr(threads, "wait", interrupted)
         start = threading.Event()
         leader = Caller(lambda: start.wait() and load())

@@ -127,6 +127,14 @@ class GivenShelf(Shelf):
             index.pop(short, None)
         self.failed(error)
 
+    def put(self, key: Hashable, entry: Entry[Any] | None) -> Entry[Any] | None:
+        old = self.drop(key)
+        if entry is not None and (self.ttu is None or self.limit(key, entry)):
+            self.store(key, entry)
+        else:
+            self.tidy()
+        return old
+
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """Hide and remove the entry of `key`; returns it if it might still be served."""
         index, short = key if type(key) is Scoped else (self.index, key)

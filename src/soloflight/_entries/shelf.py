@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from .._interruptions import is_interruption, users_errors
 from .._locks import critical, is_held
@@ -21,6 +21,8 @@ from .index import Index, Scoped
 from .policy import Policy
 from .sieve import Plain, Right
 from .sieve_cache import UNIT, SieveCache
+
+R = TypeVar("R")
 
 
 class Ledger(Protocol):
@@ -118,6 +120,10 @@ class Shelf:
         """Have an entry expire when the cache's ``ttu`` says so; whether it is to be stored."""
         return True
 
+    def put(self, key: Hashable, entry: Entry[Any] | None) -> Entry[Any] | None:
+        """Show an entry, if there is one, and not what was there; returns that, or drops it."""
+        raise NotImplementedError
+
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """Hide and remove the entry of `key`; returns it."""
         raise NotImplementedError
@@ -138,8 +144,9 @@ class Shelf:
             for key in list(index)
         ]
 
-    def let_go(self) -> None:
-        """End what was dropped, if no lock is held: destructors may do anything."""
+    def change(self, section: Callable[..., R], *args: Any) -> R:
+        """Run a critical section of whoever has the shelf."""
+        return critical(self.lock, section, *args)
 
     def forked(self) -> None:
         """Make good in a child, where the fork may have struck in mid-change."""
@@ -231,6 +238,13 @@ class OwnShelf(Shelf):
                 sieve.drop(key)
             self.ledger.fail_to_store(error)
 
+    def put(self, key: Hashable, entry: Entry[Any] | None) -> None:
+        if entry is None:
+            self.drop(key)
+            self.tidy()
+        else:
+            self.store(key, entry)
+
     def drop(self, key: Hashable) -> Entry[Any] | None:
         return self.sieve.drop(key)
 
@@ -249,9 +263,13 @@ class OwnShelf(Shelf):
             self.sieve.empty(index)
         self.tidy()
 
-    def let_go(self) -> None:
-        if self.dropped and not is_held(me.local.thread.lock):
-            self.dropped.clear()
+    def change(self, section: Callable[..., R], *args: Any) -> R:
+        """Run a critical section; what it drops ends when no lock is held."""
+        try:
+            return critical(self.lock, section, *args)
+        finally:
+            if self.dropped and not is_held(me.local.thread.lock):
+                self.dropped.clear()
 
 
 ADVICE = (

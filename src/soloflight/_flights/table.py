@@ -40,8 +40,9 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 from .._entries.entry import Aging, Entry
 from .._entries.index import Index
@@ -57,8 +58,6 @@ from .landing import Failed, Found, Landing, Outcome
 from .ledger import Ledger
 from .overdue import Overdue
 
-R = TypeVar("R")
-
 Board = Callable[[dict[Hashable, Waiters], Flight], Any]
 """``board(waiters, mine)``: put the call that brought `mine` among these; returns what wakes it."""
 
@@ -67,7 +66,8 @@ class FlightTable:
     """The flights in progress of one function or one group."""
 
     __slots__ = (
-        "__weakref__", "flights", "ledger", "lock", "name", "overdue", "shelf", "timer", "trust",
+        "__weakref__", "_change", "flights", "ledger", "lock", "name", "overdue", "shelf", "timer",
+        "trust",
     )  # fmt: skip
 
     def __init__(
@@ -80,12 +80,13 @@ class FlightTable:
         self.name = name
         self.shelf = shelf
         self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
-        self.ledger = Ledger(name)
+        self.ledger = Ledger(name) if shelf is None else Ledger(name, shelf.hits, shelf.counts)
         if shelf is not None:
-            shelf.ledger = self.ledger = Ledger(name, shelf.hits, shelf.counts)
+            shelf.ledger = self.ledger
         self.trust = Trust()
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
+        self._change = partial(critical, self.lock) if shelf is None else shelf.change
         self.flights = Flights(self.lock)
         self.overdue = None if max_flight_age is None else Overdue(max_flight_age, max_abandoned)
         register(self)
@@ -259,7 +260,7 @@ class FlightTable:
                     waiters.wake()
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
             if (shelf := self.shelf) is not None and shelf.dropped and not is_held(before):
-                shelf.dropped.clear()  # `let_go` in line
+                shelf.dropped.clear()  # as after `Shelf.change`
             if thread.untold:
                 tell_all()
 
@@ -379,14 +380,6 @@ class FlightTable:
         """Take the flight of `key` off the table; whether there was one."""
         return self._change(self._forget, key)
 
-    def _change(self, section: Callable[..., R], *args: Any) -> R:
-        """Run a critical section; what it drops ends when no lock is held."""
-        try:
-            return critical(self.lock, section, *args)
-        finally:
-            if self.shelf is not None:
-                self.shelf.let_go()
-
     def _forget(self, key: Hashable) -> bool:
         flight = self._take_off(key, "forget")
         if flight is None:
@@ -415,21 +408,15 @@ class FlightTable:
 
     def put(self, key: Hashable, entry: Entry[Any] | None) -> None:
         """Fence the flight of `key` and store an entry; None only displaces the old one."""
-        old = self._change(self._put, key, entry)
-        del old  # released outside the lock
+        self._change(self._put, key, entry)  # what it returns is released here, outside the lock
 
     def _put(self, key: Hashable, entry: Entry[Any] | None) -> Entry[Any] | None:
         assert self.shelf is not None
         self._take_off(key, "put")
         try:
-            old = self.shelf.drop(key)
-            if entry is not None and (self.shelf.ttu is None or self.shelf.limit(key, entry)):
-                self.shelf.store(key, entry)
-            else:
-                self.shelf.tidy()
+            return self.shelf.put(key, entry)
         finally:
             self._take_off(key, "put")
-        return old
 
     def clear(
         self,
@@ -437,8 +424,7 @@ class FlightTable:
         index: Index | None = None,
     ) -> None:
         """Drop every entry and fence every flight; `belongs`: of these keys, in this index."""
-        old = self._change(self._clear, belongs, index)
-        del old  # released outside the lock
+        self._change(self._clear, belongs, index)  # as in `put`
 
     def _clear(
         self, belongs: Callable[[Hashable], bool] | None, index: Index | None
