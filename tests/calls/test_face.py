@@ -556,13 +556,16 @@ ALIKE = [("__doc__",), ("__module__",), ("__name__",), ("__module__", "__name__"
 
 @pytest.mark.parametrize("decorate", DECORATORS)
 @pytest.mark.parametrize("names", ALIKE)
-def test_a_fake_may_be_like_what_was_set_before(decorate: Any, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("loader", [load, partial(load)])
+def test_a_fake_may_be_like_what_was_set_before(
+    decorate: Any, names: tuple[str, ...], loader: Any
+) -> None:
     """It is not `functools.wraps`, which sets all of them."""
 
     def fake(*args: object) -> str:
         return "fake"
 
-    ours: Any = decorate(load)
+    ours: Any = decorate(loader)
     for name in names:
         setattr(ours, name, getattr(fake, name))
     ours.__wrapped__ = fake

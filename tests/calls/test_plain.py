@@ -8,7 +8,9 @@ import doctest
 import functools
 import gc
 import inspect
+import os
 import pickle
+import subprocess
 import sys
 import weakref
 from collections.abc import Iterator
@@ -155,6 +157,26 @@ def test_it_is_an_instance_of_its_class(decorate: Any, kinds: list[Any], loader:
     ]
     assert not isinstance(loader, tuple(kinds))
     assert not isinstance(ours, type(decorate(partial(loader))))
+
+
+def test_it_is_an_instance_where_wrapt_has_no_part_in_c() -> None:
+    """The classes of its proxies have a class of their own then."""
+    program = """
+from soloflight import CachedFunction, Clearable, cached_singleflight
+
+@cached_singleflight(ttl=60)
+def load(n): return n
+
+class Repo:
+    @cached_singleflight(ttl=60)
+    def get(self, n): return n
+
+assert load(1) == Repo().get(1) == 1
+assert isinstance(load, CachedFunction) and isinstance(Repo.get, CachedFunction)
+assert isinstance(load, Clearable) and isinstance(Repo().get, Clearable)
+"""
+    environment = {**os.environ, "WRAPT_DISABLE_EXTENSIONS": "1"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=60)
 
 
 @pytest.mark.parametrize("ours", [cached(load), Repo.method])
