@@ -90,7 +90,7 @@ def test_it_is_a_function(decorate: Any, loader: Any) -> None:
     assert get_type_hints(ours) == get_type_hints(loader)
     assert weakref.ref(ours)() is copy.copy(ours) is copy.deepcopy(ours) is ours
     assert ours.__globals__ is loader.__globals__
-    assert (ours.__defaults__ or (), ours.__kwdefaults__) == ((), {"region": "eu"})
+    assert ours.__defaults__ is None and ours.__kwdefaults__ == {"region": "eu"}
 
 
 @pytest.mark.parametrize("loader", LOADERS)
@@ -324,6 +324,35 @@ def test_it_is_pickled_by_its_name() -> None:
     assert pickle.loads(pickle.dumps(pickled)) is pickled
     assert pickle.loads(pickle.dumps(pickled.invalidate)) == pickled.invalidate
     assert copy.deepcopy(pickled.invalidate)(1) is copy.copy(pickled.invalidate)(1) is False
+
+
+METHODS = {
+    "a method": lambda: Repo.method,
+    "a bound method": lambda: REPO.method,
+    "a class method": lambda: Repo.of_class,
+    "a static method": lambda: Repo.static,
+    "a static method, outside": lambda: Repo.static_outside,
+    "what a method offers": lambda: Repo.method.stats,
+    "what a static method offers": lambda: Repo.static.stats,
+}
+
+
+class Pickled(Repo):
+    def __reduce__(self) -> str:
+        return "REPO"
+
+
+REPO = Pickled()
+
+
+@pytest.mark.parametrize("get", METHODS.values(), ids=METHODS)
+@pytest.mark.parametrize(
+    "again", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy, copy.deepcopy]
+)
+def test_so_are_methods(get: Any, again: Any) -> None:
+    assert again(get()) == get()
+    held = get()
+    assert weakref.ref(held)() is held
 
 
 # Mocks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from types import CellType
 from typing import Any, cast
 
 from .._entries.index import Scoped
@@ -54,21 +55,21 @@ class Core:
         self.turned: Callable[[], type[Call]]
         self.offered: frozenset[str] = frozenset()
         """The attributes that `function` has of ours, where it is the generated wrapper itself."""
-        names: dict[str, Any] = {"core": self}
+        self._names: dict[str, Any] = {"core": self}
+        self.cells: dict[str, CellType] = {}
+        """What wrappers refer to, by its name. All faces have the same ones."""
         dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
         shelf = table.shelf
         self.shelf = cast("Shelf", shelf)  # who has none never asks
         if shelf is not None:
             dead = shelf.dead
-            names |= shelf.names() | {
+            self._names |= shelf.names() | {
                 "stale": table.ledger.stale_hits.counter,
                 "on_error": table.ledger.stale_on_error.counter,
                 "copy": copy,
             }
         self.instances = Instances(spec.name, dead)
-        names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
-        self.names = cells(**names)
-        """What wrappers refer to."""
+        self._names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
         if shelf is not None:
             shelf.instances = self.instances.indexes
 
@@ -119,7 +120,8 @@ class Core:
 
     def wrapper(self, face: Face, spec: Spec) -> tuple[Any, Callable[..., Call]]:
         """The same, made anew."""
-        call, bind = generate(spec, face, self.names, loaders.scope(self.loader))
+        self.cells = self.cells or cells(**self._names)
+        call, bind = generate(spec, face, self.cells, loaders.scope(self.loader))
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
             shown = getattr(self.loader, name, None)
             if isinstance(shown, str):

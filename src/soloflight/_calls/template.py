@@ -91,7 +91,8 @@ def generate(
         titles["co_qualname"] = spec.qualname
     optional = [p for p in params if p.default is not p.empty]
     keyword_only = Parameter.KEYWORD_ONLY
-    defaults = tuple(p.default for p in optional if p.kind is not keyword_only)
+    defaults = tuple(p.default for p in optional if p.kind is not keyword_only) or None
+    by_keyword = {p.name: p.default for p in optional if p.kind is keyword_only} or None
     functions: list[FunctionType] = []
     for code in codes:
         # Code of its own: the interpreter specialises it for this function's names. Tracebacks show
@@ -100,7 +101,7 @@ def generate(
         own: Any = code.replace(co_varnames=names_of_locals, **titles)
         closure = tuple(names[name.removeprefix(prefix)] for name in code.co_freevars)
         function = FunctionType(own, scope, title, defaults, closure)
-        function.__kwdefaults__ = {p.name: p.default for p in optional if p.kind is keyword_only}
+        function.__kwdefaults__ = by_keyword
         functions.append(function)
     call, bind = functions
     return call, bind

@@ -62,8 +62,8 @@ FAULTS = [
     Fault(
         "wraps-replaces-what-is-offered",
         "looks.Own.update",
-        "hidden = self.offered | ",
-        "hidden = ",
+        "name not in hidden",
+        "True",
         "18, it is the function: invalidate() drops the entry of the function whose face it took",
         "plain::it_keeps_what_it_offers_where_it_takes_the_face_of_another_one",
     ),
