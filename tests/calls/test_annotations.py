@@ -186,3 +186,25 @@ def test_annotations_are_handed_on_as_they_are(
     program["Later"] = int
     assert inspect.signature(ours) == inspect.signature(bare)
     assert getattr(ours, "__annotations__", None) == getattr(bare, "__annotations__", None)
+
+
+@pytest.mark.skipif(
+    not LAZY, reason="before Python 3.14 annotations are evaluated where they stand"
+)
+@pytest.mark.parametrize("decorator", [singleflight, cached_singleflight(ttl=60)])
+@pytest.mark.parametrize("words", ["def", "async def"])
+@pytest.mark.parametrize(
+    "look", [lambda call: call, partial, wrapped], ids=["", "partial", "wraps"]
+)
+def test_those_of_a_function_are_handed_on_as_they_are(
+    look: Any, words: str, decorator: Any
+) -> None:
+    program = defined(f"{words} load(n: Later, m: int = 1) -> Later: ...")
+    ours, bare = decorator(program["load"]), program["load"]
+    assert ours.__annotate__ is bare.__annotate__
+    assert seen(look(ours)) == seen(look(bare))
+    with pytest.raises(NameError, match="Later"):
+        ours.__annotations__  # noqa: B018
+    program["Later"] = int
+    assert inspect.signature(look(ours)) == inspect.signature(look(bare))
+    assert ours.__annotations__ == bare.__annotations__

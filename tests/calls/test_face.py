@@ -191,8 +191,27 @@ def test_attributes_that_are_set_are_its_own() -> None:
     assert (first.mark, first.__name__, first.__qualname__) == (1, "first", "first")
     assert (second.__name__, load.__name__) == ("load", "load")
     assert not hasattr(second, "mark") and not hasattr(load, "mark")
+    del first.mark
+    assert not hasattr(first, "mark")
+    with pytest.raises(AttributeError):
+        del first.mark
+
+
+def test_attributes_of_a_method_that_are_set_are_its_own() -> None:
+    def get(self: object) -> int:
+        return 1
+
+    def decorated() -> Any:
+        return cached_singleflight(ttl=60, per_instance=True)(get)
+
+    first, second = decorated(), decorated()
+    first.mark = 1
+    first.__name__ = "first"
+    assert (first.mark, first.__name__) == (1, "first")
+    assert (second.__name__, get.__name__) == ("get", "get")
+    assert not hasattr(second, "mark") and not hasattr(get, "mark")
     del first.mark, first.__name__
-    assert not hasattr(first, "mark") and first.__name__ == "load"
+    assert not hasattr(first, "mark") and first.__name__ == "get"
     with pytest.raises(AttributeError):
         del first.mark
 
@@ -216,8 +235,19 @@ def test_what_its_loader_was_marked_with_is_passed_on() -> None:
     def marked() -> int:
         return 1
 
-    marked.mark = "before"  # type: ignore[attr-defined]
+    marked.mark = "x"  # type: ignore[attr-defined]
     ours: Any = cached(marked)
+    other: Any = wraps(ours)(lambda: 1)
+    assert ours.mark == other.mark == vars(ours)["mark"] == "x"
+    marked.mark = "set later"  # type: ignore[attr-defined]
+    assert ours.mark == "x"  # as with functools.wraps
+
+
+def test_what_a_method_is_marked_with_is_passed_on() -> None:
+    def marked(self: object) -> int:
+        return 1
+
+    ours: Any = cached_singleflight(ttl=60, per_instance=True)(marked)
     marked.mark = "now"  # type: ignore[attr-defined]
     other: Any = wraps(ours)(lambda: 1)
     assert ours.mark == other.mark == vars(ours)["mark"] == "now"
@@ -259,7 +289,7 @@ def test_a_mock_is_told_its_answer_through_it() -> None:
         ours()
 
 
-def test_the_code_of_a_function_can_be_replaced_through_it() -> None:
+def test_the_code_of_its_loader_can_be_replaced() -> None:
     """As tools that reload modules do."""
 
     def before() -> str:
@@ -269,7 +299,7 @@ def test_the_code_of_a_function_can_be_replaced_through_it() -> None:
         return "after"
 
     ours: Any = singleflight(before)
-    ours.__code__ = after.__code__
+    ours.__wrapped__.__code__ = after.__code__
     assert ours() == "after"
 
 
@@ -511,18 +541,31 @@ def test_a_leader_calls_what_wrapped_is(decorate: Any, loader: Any, fake: Any) -
     assert ours.__wrapped__ is loader
 
 
+@pytest.mark.parametrize("decorate", DECORATORS)
+@pytest.mark.parametrize("loader", [load, load_async])
+def test_what_was_put_in_its_place_can_be_taken_away(decorate: Any, loader: Any) -> None:
+    ours = decorate(loader)
+    ours.__wrapped__ = fake_async if loader is load_async else Mock(return_value="fake")
+    assert outcome(ours, 1) == "fake"
+    del ours.__wrapped__
+    assert outcome(ours, 2) == "2 of eu"
+
+
 ALIKE = [("__doc__",), ("__module__",), ("__name__",), ("__module__", "__name__", "__doc__")]
 
 
 @pytest.mark.parametrize("decorate", DECORATORS)
 @pytest.mark.parametrize("names", ALIKE)
-def test_a_fake_may_be_like_what_was_set_before(decorate: Any, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("loader", [load, partial(load)])
+def test_a_fake_may_be_like_what_was_set_before(
+    decorate: Any, names: tuple[str, ...], loader: Any
+) -> None:
     """It is not `functools.wraps`, which sets all of them."""
 
     def fake(*args: object) -> str:
         return "fake"
 
-    ours: Any = decorate(load)
+    ours: Any = decorate(loader)
     for name in names:
         setattr(ours, name, getattr(fake, name))
     ours.__wrapped__ = fake
@@ -595,10 +638,24 @@ def test_a_leader_calls_what_wrapped_is_of_methods(monkeypatch: pytest.MonkeyPat
 )
 def test_a_fake_of_the_wrong_kind_is_refused(loader: Any, fake: Any, message: str) -> None:
     ours: Any = cached(loader)
-    with pytest.raises(TypeError, match=message):
-        ours.__wrapped__ = fake
-    assert ours.__wrapped__ is loader
+    ours.__wrapped__ = fake
+    for call in (ours, ours.refresh):
+        with pytest.raises(TypeError, match=message):
+            outcome(call, 1)
+    del ours.__wrapped__
     assert outcome(ours, 1) == "1 of eu"
+
+
+@pytest.mark.parametrize(
+    ("fake", "message"),
+    [(load_async, "is a plain function: so must be"), (None, "must be a function, not None")],
+)
+def test_a_fake_of_the_wrong_kind_is_refused_where_it_is_put_into_a_method(
+    fake: Any, message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        Repo.plain.__wrapped__ = fake
+    assert Repo().plain(1) == 1
 
 
 def test_the_face_is_taken_off_where_a_fake_is_put_in() -> None:
@@ -661,8 +718,14 @@ def test_who_looks_for_the_module_of_a_caller_finds_that_of_the_loader(kind: str
     source = "async def get(n): return n" if kind == "async" else "def get(n): return n"
     exec(source, vars(module))
     ours = cached(vars(module)["get"])
-    call = ours._core.face("method" if kind == "method" else "plain")[0]
+    call = ours._core.face("method")[0] if kind == "method" else ours
     assert call.__globals__["__name__"] == call.__module__ == "elsewhere"
+
+
+@pytest.mark.parametrize("loader", [partial(load, 1), Counter()])
+def test_where_there_is_no_function_its_module_is_found_all_the_same(loader: Any) -> None:
+    call = cached(loader)._core.face("plain")[0]
+    assert call.__globals__["__name__"] == loader.__module__
 
 
 def test_a_warning_of_a_key_function_names_the_module() -> None:

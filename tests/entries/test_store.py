@@ -20,11 +20,11 @@ def test_nothing_is_left_of_a_dead_instance(cached: Any) -> None:
 
     dead, alive = Repo(), Repo()
     dead.get(1)
-    index = weakref.ref(dead.get._core._names["getters"][id(dead)].__self__)
+    index = weakref.ref(dead.get._core.instances.getters[id(dead)].__self__)
     del dead
     alive.get(1)
     assert index() is None
-    assert len(Repo.get._core._names["getters"]) == 1
+    assert len(Repo.get._core.instances.getters) == 1
 
 
 def test_an_interruption_costs_nobody_elses_entry(cached: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
@@ -65,6 +66,9 @@ class _BoundTo(Generic[P, R]):
 
     def __copy__(self) -> Any:
         return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.__func__.__get__(deepcopy(self.__self__, memo))
 
     def __dir__(self) -> list[str]:
         return sorted({*dir(type(self)), *dir(self.__func__)})

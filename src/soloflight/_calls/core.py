@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from types import CellType
 from typing import Any, cast
 
 from .._entries.index import Scoped
@@ -14,7 +15,7 @@ from .._worlds.tasks import Tasks
 from .._worlds.threads import Threads
 from . import keys, loaders
 from .instances import Instances
-from .template import Face, Spec, generate, is_owner_alone
+from .template import Face, Spec, cells, generate, is_owner_alone
 
 NOT_FOR_FUNCTIONS = "per_instance is for methods of instances and classes; leave it out"
 
@@ -43,7 +44,20 @@ class Core:
         self.for_methods = for_methods  # an option was given that has a meaning only there
         self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
         self._faces: dict[Face, tuple[Any, Callable[..., Call]]] = {}
+        # What wrappers ask for where they miss:
+        self.new, self.Call, self.Scoped = tuple.__new__, Call, Scoped
+        self.nothing: dict[str, Any] = {}
+        self.explain = keys.explain
+        # Of a `plain` function: its ``__dict__.get``, what its ``__wrapped__`` was, and what to do
+        # where that has changed.
+        self.wrapped: Callable[[str], Any]
+        self.loads: Any = loader
+        self.turned: Callable[[], type[Call]]
+        self.offered: frozenset[str] = frozenset()
+        """The attributes that `function` has of ours, where it is the generated wrapper itself."""
         self._names: dict[str, Any] = {"core": self}
+        self.cells: dict[str, CellType] = {}
+        """What wrappers refer to, by its name. All faces have the same ones."""
         dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
         shelf = table.shelf
         self.shelf = cast("Shelf", shelf)  # who has none never asks
@@ -59,9 +73,20 @@ class Core:
         if shelf is not None:
             shelf.instances = self.instances.indexes
 
+    def __reduce__(self) -> Any:  # cloudpickle, say, that takes a function to pieces
+        raise TypeError(f"{self.spec.name} has locks: it can be pickled by its name only")
+
     def load_with(self, loader: Any) -> None:
         """Have the next load, and all after it, call this loader."""
         self.world.load_with(loader)
+
+    def replace(self, loader: Any) -> None:
+        """The same for one that somebody put in the place of `loader`: it must be of its kind."""
+        name, is_async = self.spec.name, self.spec.is_async
+        if loaders.is_async(loader, f"{name}.__wrapped__") is not is_async:
+            kind = "an async def" if is_async else "a plain function"
+            raise TypeError(f"{name} is {kind}: so must be what is put in its place")
+        self.load_with(loader)
 
     def clear_of(self, instance: object) -> None:
         """Clear what was called on an instance, or on those that share its keys."""
@@ -90,14 +115,19 @@ class Core:
         """The generated wrapper and binder of one way of calling."""
         made = self._faces.get(face)
         if made is None:
-            call, bind = generate(self.spec, face, self._names)
-            for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-                shown = getattr(self.loader, name, None)
-                if isinstance(shown, str):
-                    setattr(call, name, shown)
-                    setattr(bind, name, shown)
-            made = self._faces[face] = call, bind
+            made = self._faces[face] = self.wrapper(face, self.spec)
         return made
+
+    def wrapper(self, face: Face, spec: Spec) -> tuple[Any, Callable[..., Call]]:
+        """The same, made anew."""
+        self.cells = self.cells or cells(**self._names)
+        call, bind = generate(spec, face, self.cells, loaders.scope(self.loader))
+        for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+            shown = getattr(self.loader, name, None)
+            if isinstance(shown, str):
+                setattr(call, name, shown)
+                setattr(bind, name, shown)
+        return call, bind
 
     def defined_in_class(self) -> bool:
         owner = self.spec.qualname.rpartition(".")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, overload
 
 from .._flights.flight import Call
@@ -10,6 +11,7 @@ from .._shown import shown
 from . import loaders, looks
 from .bound import BoundCachedFunction, BoundFunction, StaticMethod, binder, class_method
 from .core import NOT_FOR_FUNCTIONS, Core
+from .plain import plain
 from .surface import CachedSurface, FlightSurface, bases
 from .template import Face
 
@@ -38,7 +40,11 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-class _Unbound(BaseObjectProxy):
+class _Kind(looks.Kind, type(BaseObjectProxy)):  # type: ignore[misc]  # without its C part it has one
+    pass
+
+
+class _Unbound(BaseObjectProxy, metaclass=_Kind):
     """A transparent object with the loader's face, and calls and binding of its own.
 
     Each function has a subclass of its own, with a generated ``__call__`` and ``__get__``: the
@@ -209,6 +215,9 @@ class CachedFunction(_Unbound, CachedSurface[P, R]):
 def decorated(core: Core, kind: type | None) -> Any:
     """The object that stands for the loader from now on."""
     base: Any = CachedFunction if core.spec.cached else Function
+    of_class = core.for_methods or core.defined_in_class()
+    if kind is None and not of_class and type(core.loader) is FunctionType:
+        return plain(core, base)
     own = {"__wrapped__": core.loader}
     cls: Any = type(base.__name__, bases(core, base), {**looks.UNBOUND, "_core": core, "_own": own})
     core.function = function = cls(core.loader)
@@ -220,7 +229,7 @@ def decorated(core: Core, kind: type | None) -> Any:
     if kind is classmethod:
         _settle(cls, "method")
         return class_method(function)
-    if not (core.for_methods or core.defined_in_class()):
+    if not of_class:
         _settle(cls, "plain")
         return function
 

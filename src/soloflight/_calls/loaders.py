@@ -10,7 +10,7 @@ import sys
 from asyncio import coroutines
 from collections.abc import Callable
 from functools import partial
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import Any
 
 from .._shown import shown
@@ -29,6 +29,11 @@ def qualname(loader: Any) -> str:
 def module(loader: Any) -> str:
     found = getattr(loader, "__module__", None)
     return found if isinstance(found, str) else "?"
+
+
+def scope(loader: Any) -> dict[str, Any]:
+    """The globals of what stands for it: `warnings`, `logging` and others look there."""
+    return loader.__globals__ if type(loader) is FunctionType else {"__name__": module(loader)}
 
 
 def binds(loader: Any) -> bool:

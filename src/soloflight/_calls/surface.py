@@ -12,6 +12,7 @@ from .._flights.stats import CacheInfo, Stats
 from .._locks import critical
 from .._sources.for_one import refusal
 from .core import Core
+from .looks import Kind
 
 P = ParamSpec("P")
 R = TypeVar("R", covariant=True)  # what a call returns: of an ``async def``, a coroutine
@@ -70,7 +71,7 @@ else:
         return put
 
 
-class Clearable:
+class Clearable(metaclass=Kind):
     """What has entries of its own to clear: a `@cached_singleflight` function, bound or not.
 
     For annotations (``caches: list[Clearable]``) and for `isinstance`.

@@ -4,6 +4,9 @@ Python's own call machinery then binds positionals, keywords and defaults, at th
 raises the loader's own ``TypeError`` for a wrong call. The source goes into `linecache`, so that
 tracebacks and debuggers show it.
 
+A wrapper has the globals of its loader, as frameworks evaluate annotations there; what it needs it
+has as its closure.
+
 A loader gets a *face* for each way in which it is called:
 
 * ``plain``: as a function; all its parameters make the key;
@@ -14,17 +17,16 @@ A loader gets a *face* for each way in which it is called:
 from __future__ import annotations
 
 import linecache
+import sys
 from collections.abc import Callable
 from functools import cache
 from inspect import Parameter
 from itertools import count
 from keyword import iskeyword
 from textwrap import indent
-from types import CodeType
+from types import CellType, CodeType, FunctionType
 from typing import Any, Literal, NamedTuple
 
-from .._entries.index import DEAD, GONE, Scoped
-from .._flights.flight import Call
 from . import keys
 
 Face = Literal["plain", "method", "bound"]
@@ -49,13 +51,28 @@ class Spec(NamedTuple):
     copied: bool = False  # each caller gets a copy
     weak: bool = False  # the cache was given: references to entries are looked up
     ordered: bool = False  # and hits are noted for it
+    held: bool = False  # the wrapper itself is what the user holds
 
 
-def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
+def cells(**values: Any) -> dict[str, CellType]:
+    """What wrappers refer to, by name. A cell has the same value for all who have it."""
+    return {name: CellType(value) for name, value in values.items()}
+
+
+_HELPERS = cells(
+    type=type, frozenset=frozenset, id=id, hash=hash, next=next,
+    typed_items=keys.typed_items,
+)  # fmt: skip
+"""The rest, which only a miss needs, is asked of ``core``: each cell costs every call a little."""
+
+
+def generate(
+    spec: Spec, face: Face, names: dict[str, CellType], scope: dict[str, Any]
+) -> tuple[FunctionType, FunctionType]:
     """The wrapper of a face, and a function that only binds: ``(...) -> Call``.
 
     `names` are what the wrapper refers to of its function: its ``core``; ``getters, enroll`` of
-    its `Instances`; where it is cached, those of `Shelf.names`.
+    its `Instances`; where it is cached, those of `Shelf.names`. `scope` are its globals.
     """
     prefix = "_sf_"
     while any(p.name.startswith(prefix) for p in spec.params):
@@ -64,30 +81,30 @@ def generate(spec: Spec, face: Face, names: dict[str, Any]) -> tuple[Any, Any]:
     params, rest, me = _receiver(spec, face, prefix)
     if spec.key is not None:
         keys.check_key(spec.key, [rest], spec.name)
+    names = names | _HELPERS
+    names |= cells(key_of=spec.key, owner_of=spec.per_instance)
     source = _source(spec, face, prefix, params, rest, me)
-    helpers = {
-        "new": tuple.__new__, "nothing": {}, "gone": DEAD if spec.weak else GONE,
-        "Scoped": Scoped, "Call": Call,
-        "type": type, "frozenset": frozenset, "id": id, "hash": hash, "next": next,
-        "typed_items": keys.typed_items, "explain": keys.explain,
-        "name": spec.name, "key_of": spec.key, "owner_of": spec.per_instance, **names,
-    }  # fmt: skip
-    scope = {prefix + name: value for name, value in helpers.items()}
-    scope["__name__"] = spec.module  # `warnings`, `logging` and others look for it
-    exec(_compiled(source), scope)
-    wrapper, bind = scope["call"], scope["bind"]
+    codes = _compiled(source, ", ".join(prefix + name for name in names))
     title = spec.qualname.rpartition(".")[2]
+    titles: dict[str, Any] = {"co_name": title}
+    if sys.version_info >= (3, 11):
+        titles["co_qualname"] = spec.qualname
     optional = [p for p in params if p.default is not p.empty]
     keyword_only = Parameter.KEYWORD_ONLY
-    for function in (wrapper, bind):
+    defaults = tuple(p.default for p in optional if p.kind is not keyword_only) or None
+    by_keyword = {p.name: p.default for p in optional if p.kind is keyword_only} or None
+    functions: list[FunctionType] = []
+    for code in codes:
         # Code of its own: the interpreter specialises it for this function's names. Tracebacks show
         # the loader's name; the source does not have it, as it might be that of a helper.
-        code = function.__code__
         names_of_locals = tuple(_named(name, prefix) for name in code.co_varnames)
-        function.__code__ = code.replace(co_name=title, co_varnames=names_of_locals)
-        function.__defaults__ = tuple(p.default for p in optional if p.kind is not keyword_only)
-        function.__kwdefaults__ = {p.name: p.default for p in optional if p.kind is keyword_only}
-    return wrapper, bind
+        own: Any = code.replace(co_varnames=names_of_locals, **titles)
+        closure = tuple(names[name.removeprefix(prefix)] for name in code.co_freevars)
+        function = FunctionType(own, scope, title, defaults, closure)
+        function.__kwdefaults__ = by_keyword
+        functions.append(function)
+    call, bind = functions
+    return call, bind
 
 
 def _spelled(spec: Spec, prefix: str) -> Spec:
@@ -137,10 +154,9 @@ def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], lis
 
 _KEY = """\
 {enroll}{ask}try:
-    {sf}key = {key}
-    {look}
+    {keep}{look}
 except TypeError as {sf}error:
-    {sf}explain({sf}name, {sf}error, {arguments}, {asked})
+    {sf}core.explain({sf}core.spec.name, {sf}error, {arguments}, {asked})
 """
 """Make the key, and look it up. (A bound method has its instance enrolled first.)"""
 
@@ -195,12 +211,15 @@ def _source(
     """The texts above, joined, and filled in for one function."""
     blanks = _blanks(spec, sf, rest, me) | _key_blanks(spec, face, sf, rest, me)
     parts = [blanks["whole"], blanks["args"], blanks["kwargs"]]
-    blanks["call"] = f"{sf}new({sf}Call, {keys.as_tuple(parts)})"
-    look = f"{sf}hash({sf}key)"
+    kind = f"{sf}core.Call"
+    if spec.held:  # then its ``__wrapped__`` may have been set
+        kind += f" if {sf}core.wrapped('__wrapped__') is {sf}core.loads else {sf}core.turned()"
+    blanks["call"] = f"{sf}core.new({kind}, {keys.as_tuple(parts)})"
+    look = f"{sf}hash({blanks['key']})"
     bind = _KEY.format(look=look, **blanks)
     hit = ""
     if spec.cached:
-        look = f"{sf}{'ref' if spec.weak else 'entry'} = {sf}get({sf}key, {sf}gone)"
+        look = f"{sf}{'ref' if spec.weak else 'entry'} = {sf}get({blanks['key']}, {sf}gone)"
         hit = _AGING_HIT if spec.aging else _HIT
     called = (_KEY + hit + _MISS).format(look=look, **blanks)
     declared = keys.declaration(params)
@@ -243,7 +262,7 @@ def _blanks(spec: Spec, sf: str, rest: list[Parameter], me: str) -> dict[str, st
         "outcome_value": outcome_value,
         "wait": "await " if spec.is_async else "",
         "args": keys.as_tuple([me, *args] if me else args),
-        "kwargs": keys.as_dict(kwargs) if kwargs else f"{sf}nothing",
+        "kwargs": keys.as_dict(kwargs) if kwargs else f"{sf}core.nothing",
     }
 
 
@@ -267,21 +286,26 @@ def _key_blanks(spec: Spec, face: Face, sf: str, rest: list[Parameter], me: str)
         parts.insert(0, f"{sf}owner")
         asked.append(("per_instance", parts[0]))
         ask += f"{parts[0]} = {sf}owner_of({me})\n"
-    scoped = f"{sf}new({sf}Scoped, ({sf}index, {sf}key))"
+    key = parts[0] if len(parts) == 1 else keys.as_tuple(parts)
+    keep = ""
+    if "(" in key[1:]:  # something is called: once. A mere tuple is written again where it misses
+        keep, key = f"{sf}key = {key}\n    ", f"{sf}key"
+    scoped = f"{sf}core.new({sf}core.Scoped, ({sf}core.shelf.index, {key}))"
     if face != "plain" and spec.per_instance is True:
         enroll = _ENROLL.format(sf=sf, me=me)
-        whole = f"{sf}new({sf}Scoped, ({sf}get.__self__, {sf}key))"
+        whole = f"{sf}core.new({sf}core.Scoped, ({sf}get.__self__, {key}))"
     elif spec.scoped:
         whole = scoped
     elif spec.cached and len(parts) == 1:
         # A key of one part may be anything, the scoped key of another function too.
-        whole = f"{sf}key if {sf}type({sf}key) is not {sf}Scoped else {scoped}"
+        whole = f"{key} if {sf}type({key}) is not {sf}core.Scoped else {scoped}"
     else:
-        whole = f"{sf}key"
+        whole = key
     return {
         "enroll": enroll,
         "ask": ask,
-        "key": parts[0] if len(parts) == 1 else keys.as_tuple(parts),
+        "keep": keep,
+        "key": key,
         "whole": whole,
         "arguments": arguments,
         "asked": keys.as_dict(asked),
@@ -292,8 +316,18 @@ _numbers = count(1)
 
 
 @cache
-def _compiled(source: str) -> CodeType:
-    """Loaders of the same shape share their source, and so its lines in `linecache`."""
+def _compiled(source: str, names: str) -> tuple[CodeType, CodeType]:
+    """The code of what `source` defines, where `names` are those of the closure.
+
+    Loaders of the same shape share their source, and so its lines in `linecache`.
+    """
     filename = f"<soloflight wrapper {next(_numbers)}>"
+    source = f"def closed({names}):\n{indent(source, '    ')}"
     linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    return compile(source, filename, "exec")
+    (closed,) = _inner(compile(source, filename, "exec"))
+    call, bind = _inner(closed)
+    return call, bind
+
+
+def _inner(code: CodeType) -> list[CodeType]:
+    return [const for const in code.co_consts if isinstance(const, CodeType)]

@@ -45,7 +45,7 @@ class GivenShelf(Shelf):
         self.ended: deque[Ref] = deque()
 
     def names(self) -> dict[str, Any]:
-        return super().names() | {"note": self._store.hit.append}
+        return super().names() | {"gone": DEAD, "note": self._store.hit.append}
 
     def size(self) -> float:
         """The size of what the cache holds; in the middle of a change, when it was asked last."""

@@ -17,7 +17,7 @@ from .._locks import critical, is_held
 from .._runners import RLock, me
 from .._tally import Tally
 from .entry import Aging, Entry, Raising
-from .index import Index, Scoped
+from .index import GONE, Index, Scoped
 from .policy import Policy
 from .sieve import Plain, Right
 from .sieve_cache import UNIT, SieveCache
@@ -182,7 +182,7 @@ class OwnShelf(Shelf):
         self.in_vain = 0  # instances that have died, and nobody had hit what was theirs
 
     def names(self) -> dict[str, Any]:
-        return super().names() | {"uses": self.sieve.uses.counter}
+        return super().names() | {"gone": GONE, "uses": self.sieve.uses.counter}
 
     def owns(self, node: Entry[Any]) -> bool:
         """Whether an entry in the queue is one of this function's."""
