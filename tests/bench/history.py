@@ -26,6 +26,7 @@ class Call:
         self.ended = LATER
         self.got: int | None = None
         self.led: Load | None = None
+        self.leads = False  # it has started a load; where everyone left at once, that never began
         self.impatient = False  # it had waited for as long as it would
         self.cancelled = False  # it may lead all the same, if it was about to
 
@@ -90,6 +91,10 @@ class History:
         if before is not None:
             self._call.set(before)
 
+    def leads(self) -> None:
+        """The call of this task leads, and has its load started."""
+        self._call.get().leads = True
+
     def load(self) -> Load:
         """A load begins, of the call of this thread or task."""
         leader = self._call.get()
@@ -148,6 +153,19 @@ class History:
             yield Event(name, began, ended, got, refresh)
             if call.led is None and self.refreshed and self._is_alone(call):
                 yield Event("behind", began, ended, got)
+        elif call.leads and call.led is None:
+            # Its flight was there, and has fenced an old one perhaps.
+            yield Event("board", began, ended, -began)
+            yield Event("look", began, ended, -began, refresh)
+            yield Event("off", began, self._left(call), -began)
+
+    def _left(self, leader: Call) -> int:
+        """When the last one can have left of those aboard a load that never began."""
+        last = leader.ended
+        for call in self.calls:
+            if call.key == leader.key and call.got is None and call.led is None:
+                last = max(last, call.ended) if call.began < last else last
+        return last
 
     def _is_alone(self, call: Call) -> bool:
         """Whether nobody else can have been about to load, and have found that needless."""

@@ -135,6 +135,7 @@ class Program:
         # What interrupts a refresh, or keeps it from starting, leaves it to the next call.
         refreshed = not mix.crew and "interruption" not in mix.loads
         self.history = History(mix.life, refreshed=refreshed)
+        scheduler.leads = self.history.leads
         self.time = 0.0
 
     def decorated(self, loader: Callable[[str], Any]) -> Any:

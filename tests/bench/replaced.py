@@ -20,7 +20,7 @@ from soloflight import _locks, _runners
 from soloflight._entries import policy, store
 from soloflight._flights import ledger, serving, table
 from soloflight._flights.flight import Flight
-from soloflight._worlds import futures, pool, tasks, thread_loads, threads
+from soloflight._worlds import futures, pool, task_loads, tasks, thread_loads, threads
 
 from .schedule import Dismissed, Place, Scheduler
 
@@ -173,6 +173,20 @@ def flight(*args: Any, **options: Any) -> Flight:
     return made
 
 
+class TaskLoad(task_loads.TaskLoad):
+    """One whose start the scheduler knows of: it may be cancelled before its first step."""
+
+    __slots__ = ()
+
+    def start(self, *args: Any) -> None:
+        if _active is not None:
+            _active.leads()
+        try:
+            super().start(*args)
+        finally:
+            del self, args  # what an eager load raised holds this frame
+
+
 def _monotonic() -> float:
     return 0.0 if _active is None else _active.now
 
@@ -189,6 +203,7 @@ PATCHES: list[tuple[Any, str, Any]] = [
     *((module, "RLock", RLock) for module in (_runners, store, table)),
     *((module, "Flight", flight) for module in (futures, serving, tasks, threads)),
     (_locks, "_RLock", RLock),
+    (tasks, "TaskLoad", TaskLoad),
     (threads, "new_lock", Lock),
     (futures, "Thread", Thread),
     (pool, "Thread", Daemon),

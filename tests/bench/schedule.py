@@ -114,6 +114,7 @@ class Scheduler:
             length = int(2 ** self.random.uniform(3, 11))
             self.changes = {self.random.randrange(length) for _ in range(self.random.randrange(4))}
         self.flights: list[ref[Flight]] = []  # all that there were
+        self.leads: Callable[[], None] = lambda: None  # told by a caller that starts a task's load
         self.opcodes = holds is None and self.random.random() < 0.1
         self._ours: dict[CodeType, bool] = {}
 

@@ -7,14 +7,16 @@ runs what is ready, and which callers are cancelled at which await.
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 import pytest
 
-from bench.history import LATER, Load
+from bench.history import LATER, History, Load
 from bench.loops import Awaits, Loop
 from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.replaced import each_seed, scheduled, seeds
 from bench.schedule import Scheduler
+from bench.single import Life
 from soloflight import WaitTimeout
 from soloflight._worlds import task_loads
 
@@ -140,3 +142,30 @@ def test_any_caller_may_be_cancelled_at_any_await(mix: str, request: pytest.Fixt
         for place, awaits in run({}).items():
             for at in range(-1, awaits):
                 run({place: at})
+
+
+@pytest.mark.parametrize(
+    ("leads", "age", "holds"), [(True, 10, True), (True, 5, False), (False, 10, False)]
+)
+def test_who_leads_has_fenced_an_old_flight_though_its_load_never_began(
+    leads: bool, age: float, holds: bool
+) -> None:
+    """Of the explanation: before Python 3.12 a caller may be cancelled before the first step."""
+    history = History(Life(max_age=9))
+
+    def lands(load: Load) -> None:
+        load.ended, load.stored = history.now(), True
+        load.leader.got = load.number
+        load.landed = load.leader.ended = history.now()
+
+    history.call("call", "a")
+    old = history.load()
+    history.time(age)
+    cancelled = history.call("call", "a")
+    cancelled.leads = leads
+    cancelled.ended = history.now()
+    lands(old)
+    history.call("call", "a")
+    lands(history.load())  # so what the old one brought was not stored
+    with nullcontext() if holds else pytest.raises(AssertionError, match="this cannot be"):
+        history.check()

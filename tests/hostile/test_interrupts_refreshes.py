@@ -16,8 +16,6 @@ from interrupter import Interrupter, everywhere
 from soloflight import cached_singleflight
 from soloflight._worlds import threads
 
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine:RuntimeWarning")
-
 
 class Inline(Executor):
     """Runs what it is given at once, in the thread that gives it."""

@@ -90,18 +90,20 @@ class TaskLoad(Load):
         loop: Any = self.runner()
         held: Held = getattr(loop, HELD, None) or held_by(loop)  # in line: nearly always there
         never_ran = partial(self._never_ran, table, flight)
-        run = self._run(table, flight, held, never_ran, source, call)
         thread = me.local.thread
         factory = loop.get_task_factory()
         plain = factory is None or factory is EAGER_FACTORY
+        run: Any = None
+        task: Any = None
         try:
-            self._started = True  # before the first step, which may be taken at once
             try:
+                self._started = True  # before the first step, which may be taken at once
+                run = self._run(table, flight, held, never_ran, source, call)
                 # Not on the stack of another first step: loads that ask for loads would fill it.
                 if plain and eager and not thread.eager:
                     try:
                         thread.eager = True
-                        Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
+                        task = Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
                     finally:
                         thread.eager = False
                     return
@@ -110,7 +112,10 @@ class TaskLoad(Load):
                 self._task = ref(task)
             except BaseException:
                 self._started = False  # `recover` lands it
-                run.close()
+                if task is not None:
+                    task.cancel()
+                elif run is not None:
+                    run.close()
                 raise
             # First what takes it off again: an interrupt may strike in between.
             task.add_done_callback(never_ran)
@@ -119,7 +124,7 @@ class TaskLoad(Load):
                 held.tasks[task] = flight
         finally:
             # What an eager load raised holds its traceback, that this frame below it.
-            del self, table, flight, held, never_ran, run, source, call
+            del self, table, flight, held, never_ran, run, task, source, call
 
     def _never_ran(self, table: FlightTable, flight: Flight, task: Task[None] | None) -> None:
         """Abandon the flight of a task that will not run.

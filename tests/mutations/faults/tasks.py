@@ -99,6 +99,29 @@ FAULTS = [
         "task_loads::a_task_that_is_cancelled_before_its_first_step_is_abandoned",
     ),
     Fault(
+        "the-coroutine-of-a-task-is-closed",
+        "task_loads.TaskLoad.start",
+        """\
+                if task is not None:
+                    task.cancel()
+                elif run""",
+        """\
+                if run""",
+        "5, interruptions are personal: Ctrl-C as a load gets its task logs a RuntimeError of ours",
+        "interrupts::an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free[task]",
+    ),
+    Fault(
+        "a-coroutine-without-a-task-is-dropped",
+        "task_loads.TaskLoad.start",
+        """\
+                elif run is not None:
+                    run.close()
+""",
+        "",
+        "8, nothing is left behind: Ctrl-C before a load has its task warns of a lost coroutine",
+        "interrupts::an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free[task]",
+    ),
+    Fault(
         "tasks-have-no-edges",
         "tasks.wait",
         "with nullcontext() if runner is None else Edge((runner,), flight):",
