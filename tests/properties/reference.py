@@ -126,6 +126,11 @@ class Config:
         return self.kind in ("method", "classmethod")
 
     @property
+    def ours(self) -> bool:
+        """Whether it is cached in a `SieveCache`."""
+        return self.cache in ("default", "SieveCache")
+
+    @property
     def room(self) -> float:
         """How much the cache holds."""
         return inf if self.cache == "dict" or self.maxsize is None else self.maxsize
@@ -197,7 +202,7 @@ class Flight:
 COUNTS = (
     *("hits", "misses", "joined", "errors", "store_errors", "refreshes", "early_refreshes"),
     *("stale_hits", "stale_on_error", "negative_hits", "fenced", "abandoned", "timeouts"),
-    "load_seconds",
+    *("evictions", "expired", "load_seconds"),
 )
 
 
@@ -213,6 +218,7 @@ class Model:
         self.hanging: list[Flight] = []
         self.counts: dict[str, float] = dict.fromkeys(COUNTS, 0)
         self.perhaps: Counter[str] = Counter()  # what may have been counted beyond that
+        self.gone = 0  # what has left a cache of ours, to make room or as it had expired
 
     def key(self, token: Hashable, tenant: str, arguments: Arguments) -> Hashable:
         """The key of a call; `token` is the instance's own."""

@@ -57,6 +57,8 @@ class Steps(RuleBasedStateMachine):
         self.began: dict[int, int] = {}  # value -> the step in which its load began
         self.fences: dict[tuple[Subject, Hashable], int] = {}  # ... that invalidated it last
         self.last_used: tuple[Subject, Hashable] | None = None
+        self.hit: set[tuple[Subject, Hashable]] = set()  # since something had to go
+        self.known: set[tuple[Subject, Hashable]] = set()  # what was ever hit, or had to go
 
     def decorate(self, config: Config) -> None:
         self.config = config
@@ -115,11 +117,16 @@ class Steps(RuleBasedStateMachine):
 
     def served(self, at: Aim, call: Any, found: Served) -> None:
         """At once; and a refresh may start behind that."""
-        self.last_used = at.subject, at.key
+        self.used(at.subject, at.key)
         self.check(call, found.entry)
         if found.refresh:
             self.world.until(lambda: self.world.arrivals)
             self.lead(at.subject, at.key, at.owner, at.arguments, [])
+
+    def used(self, subject: Subject, key: Hashable) -> None:
+        self.last_used = subject, key
+        self.hit.add(self.last_used)
+        self.known.add(self.last_used)
 
     def refused(self, call: Any, found: Refused) -> None:
         if found.entry is None:
@@ -180,6 +187,7 @@ class Steps(RuleBasedStateMachine):
         model = flight.subject.model
         fenced = model.flights.get(flight.key) is not flight
         before = model.entries.get(flight.key)
+        expired = before is not None and not self.clock.now < before.until
         brought = ending.args[0] if isinstance(ending, Boom) else ending
         self.began[brought] = flight.began
         landing = model.land(flight, ending)
@@ -197,13 +205,19 @@ class Steps(RuleBasedStateMachine):
                 model.counts["stale_on_error"] += isinstance(landing.refresh, Boom)
         assert not SHARED or len(errors) <= 1
         stored = not fenced and model.entries.get(flight.key) is not before
-        self.after_store(flight.subject, flight.key if stored else None)
+        self.after_store(flight.subject, flight.key if stored else None, expired)
 
-    def after_store(self, subject: Subject, key: Hashable) -> None:
-        """After what may have been a store: see what was evicted, and whether it had to be."""
+    def after_store(self, subject: Subject, key: Hashable, expired: bool) -> None:
+        """After what may have been a store: see what was evicted, and whether it had to be.
+
+        `expired`: the entry that was there before.
+        """
         if self.config.cache is None:
             return
         stored = key in subject.model.entries
+        if stored and expired:
+            self.perhaps_gone(subject, "expired")
+        evicted = []
         for other in self.subjects:
             for kept, entry in list(other.model.entries.items()):
                 held = other.held(kept)
@@ -214,20 +228,63 @@ class Steps(RuleBasedStateMachine):
                     assert self.config.room < 100, "evicted though there is room"
                     assert (other, kept) != (subject, key), "it was not stored"
                     assert (other, kept) != self.last_used or not self.keeps_the_last_used()
+                    evicted.append((other, kept))
+                    self.gone_for_sure(other, "evictions")
+                else:
+                    self.gone_for_sure(other, "evictions", "expired")
                 del other.model.entries[kept]
         if not stored:
             return
         self.last_used = subject, key
+        if self.config.ours:
+            self.whose_turn_it_was(evicted, subject, key)
         dead = sum(len(other.graves) for other in self.subjects)
         for other in self.subjects:
-            other.graves = [*filter(other.held_as, other.graves)]
-        left = sum(len(other.graves) for other in self.subjects)
-        assert left <= max(0, dead - BURIED), "a dead instance's entry is kept"
+            left = [*filter(other.held_as, other.graves)]
+            for _ in range(len(other.graves) - len(left)):
+                self.perhaps_gone(other, "evictions", "expired")
+            other.graves = left
+        left_of_all = sum(len(other.graves) for other in self.subjects)
+        assert left_of_all <= max(0, dead - BURIED), "a dead instance's entry is kept"
+
+    def counting(self, subject: Subject) -> list[Subject]:
+        """Those whose counts tell of it: a cache of ours counts for all who share it."""
+        return self.subjects if self.config.ours else [subject]
+
+    def gone_for_sure(self, subject: Subject, *whys: str) -> None:
+        """An entry has left the cache, counted as one of these; of a given one, late perhaps."""
+        for counted in self.counting(subject):
+            if len(whys) == 1 and self.config.ours:
+                counted.model.counts[whys[0]] += 1
+            else:
+                counted.model.perhaps.update(whys)
+            counted.model.gone += 1
+
+    def perhaps_gone(self, subject: Subject, *whys: str) -> None:
+        for counted in self.counting(subject):
+            counted.model.perhaps.update(whys)
+
+    def whose_turn_it_was(
+        self, evicted: list[tuple[Subject, Hashable]], subject: Subject, key: Hashable
+    ) -> None:
+        """What was asked for since something had to go does not, while others never were."""
+        if self.config.sized:
+            return  # one may have to go after the other
+        others = (
+            {(other, kept) for other in self.subjects for kept in other.model.entries}
+            - self.known
+            - {(subject, key)}
+        )
+        for victim in evicted:
+            assert victim not in self.hit or not others, "it was asked for, and others were not"
+        if evicted:
+            self.hit.clear()
+            self.known.update(evicted)  # they may be known when they come back
 
     def keeps_the_last_used(self) -> bool:
         config = self.config
-        by_age = config.cache in ("default", "TTLCache", "LRUCache", "TLRUCache")
-        return by_age and config.room >= 2 and not (config.sized or config.shared)
+        by_age = config.cache in ("TTLCache", "LRUCache", "TLRUCache")
+        return by_age and config.room >= 2 and not config.shared
 
     def only_what_is_in_flight_is_on_the_table(self) -> None:
         assert not self.world.arrivals, "a load that nobody needs"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from conftest import Clock, until
 from properties import reference
 from properties.reference import PLAIN, UNSET, Arguments, Boom, Config, Copy, Freshness, Model
-from soloflight import cached_singleflight, singleflight
+from soloflight import SieveCache, cached_singleflight, singleflight
 from soloflight._entries.entry import Raising
-from soloflight._entries.index import Scoped
+from soloflight._entries.index import Ref, Scoped
 from soloflight._outcome import GIL
 
 CACHES: dict[str, Any] = {
@@ -27,6 +27,7 @@ CACHES: dict[str, Any] = {
     "RRCache": lambda room, clock: RRCache(room),
     "TLRUCache": lambda room, clock: TLRUCache(room, reference.used_until, clock),
     "dict": lambda room, clock: {},
+    "SieveCache": lambda room, clock: SieveCache(room),
 }
 KEYED: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -41,7 +42,7 @@ def configs(draw: st.DrawFn, aging: bool = False) -> Config:
     """`aging`: with options of freshness for sure."""
     kind = draw(st.sampled_from(["method", "function", "classmethod", "method", "staticmethod"]))
     owned = kind in ("method", "classmethod")
-    others = [*CACHES, None] if not aging else ["TTLCache", "LRUCache", "dict"]
+    others = [*CACHES, None] if not aging else ["TTLCache", "LRUCache", "dict", "SieveCache"]
     cache = draw(st.sampled_from(["default", "default", "default", *others]))
     ttls: list[Any] = [10, None, reference.varies] if not aging else [10, 10, reference.varies]
     if cache == "TTLCache":
@@ -212,8 +213,8 @@ class Subject:
         found: dict[Hashable, Any] = {}
         for index in (shelf.index, *shelf.instances()):
             scoped = shelf.shared or index is not shelf.index
-            for short, ref in list(index.items()):
-                entry = ref()
+            for short, there in list(index.items()):
+                entry = there() if isinstance(there, Ref) else there
                 if entry is not None and self.model.now() < entry.until:
                     found[Scoped(index, short) if scoped else short] = entry
         return found
@@ -224,6 +225,8 @@ class Subject:
 
     def held_as(self, key: Hashable) -> Any:
         cache = self.function.cache
+        if isinstance(cache, SieveCache):
+            return cache._find(cache._own(key))
         try:
             return cache[key] if isinstance(cache, dict) else Cache.__getitem__(cache, key)
         except KeyError:

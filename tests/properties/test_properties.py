@@ -33,7 +33,7 @@ from hypothesis.stateful import (
 )
 
 import conftest
-from properties.reference import Boom, Config, Refused, Served, dice
+from properties.reference import Boom, Config, Refused, Served, dice, size
 from properties.steps import Steps, Wish
 from properties.subjects import Aim, configs
 from properties.worlds import Repository, Tasks, Threads
@@ -153,6 +153,7 @@ class Machine(Steps):
         entry = model.will_do(key)
         assert entry is not None
         before = dict(model.counts)
+        self.known.add((subject, key))
         for call in answered:
             assert call.look
             self.check(call, entry)
@@ -189,7 +190,8 @@ class Machine(Steps):
         self.fences[at.subject, at.key] = self.steps
 
     def put(self, at: Aim, drawn: int) -> None:
-        value = self.value(drawn)
+        value, before = self.value(drawn), at.subject.model.entries.get(at.key)
+        expired = before is not None and not self.clock.now < before.until
         try:
             at.subject.model.put(at.key, value)
         except Boom:
@@ -200,7 +202,7 @@ class Machine(Steps):
         self.fences[at.subject, at.key] = self.steps
         self.steps += 1
         self.began[value] = self.steps
-        self.after_store(at.subject, at.key)
+        self.after_store(at.subject, at.key, expired)
 
     def clear(self, at: Aim, _: int) -> None:
         config = at.subject.model.config
@@ -215,6 +217,8 @@ class Machine(Steps):
         """Straight from the cache, by hand."""
         at.subject.function.cache.pop(at.subject.keys[at.key], None)
         at.subject.model.entries.pop(at.key, None)
+        if not self.config.ours:  # one that was given tells nobody why something has gone
+            self.perhaps_gone(at.subject, "evictions")
 
     @rule(wish=wishes, style=styles)
     def forget(self, wish: Wish, style: str) -> None:
@@ -226,9 +230,11 @@ class Machine(Steps):
         for subject in self.subjects:
             model, stats = subject.model, asdict(subject.function.stats())
             for name, most in model.perhaps.items():
-                assert model.counts[name] <= stats[name] <= model.counts[name] + most
+                beyond = stats[name] - model.counts[name]
+                assert 0 <= beyond <= most
                 model.counts[name] = stats[name]
-            model.perhaps.clear()
+                late = name == "evictions" and not self.config.ours  # at the next store
+                model.perhaps[name] = most - beyond if late else 0
             if self.config.cache is None:  # it has no timer of ours
                 model.counts["load_seconds"] = stats["load_seconds"]
             assert stats == model.counts
@@ -237,8 +243,23 @@ class Machine(Steps):
                 info = subject.function.cache_info()
                 room = None if self.config.cache == "dict" else cache.maxsize
                 room = None if room == inf else room
-                size = getattr(cache, "currsize", len(cache))
-                assert info == CacheInfo(stats["hits"], stats["misses"], room, size)
+                currsize = getattr(cache, "currsize", len(cache))
+                assert info == CacheInfo(stats["hits"], stats["misses"], room, currsize)
+                if self.config.ours:
+                    self.as_large_as_it_says(cache)
+                    assert stats["evictions"] + stats["expired"] >= model.gone
+
+    def as_large_as_it_says(self, cache: Any) -> None:
+        """It has what was stored, also what has expired since; some of what is of the dead."""
+        kept = sum(len(subject.model.entries) for subject in self.subjects)
+        dead = sum(len(subject.graves) for subject in self.subjects)
+        assert kept <= len(cache) <= kept + dead
+        assert cache.currsize <= self.config.room
+        if not self.config.sized:
+            assert cache.currsize == len(cache)
+        elif not dead:
+            entries = [e for subject in self.subjects for e in subject.model.entries.values()]
+            assert cache.currsize == sum(1 if e.raises else size(e.value) for e in entries)
 
     # What happens to it
 
@@ -363,7 +384,7 @@ class TaskMachine(Machine):
         model = at.subject.model
         found = model.claim(at.key, look=not refresh) if rounds else self
         if isinstance(found, Served):
-            self.last_used = at.subject, at.key
+            self.used(at.subject, at.key)
         if found is None:
             model.counts["abandoned"] += 1
         call = self.world.call(at.target.refresh if refresh else at.target, *at.args, **at.kwargs)

@@ -19,7 +19,7 @@ from .._tally import Tally
 from .entry import Aging, Entry, Raising
 from .index import GONE, Index, Scoped
 from .policy import Policy
-from .sieve import Plain, Right
+from .sieve import BURIED, Plain, Right
 from .sieve_cache import UNIT, SieveCache
 
 R = TypeVar("R")
@@ -249,14 +249,16 @@ class OwnShelf(Shelf):
         return self.sieve.drop(key)
 
     def tidy(self) -> None:
-        if not self.sieve.dead:
-            return
-        index = self.sieve.bury()
-        if index is not None:
-            owner = index.owner
-            owner.in_vain = 0 if index.used else owner.in_vain + 1
-            if owner.in_vain == IN_VAIN:
-                owner.ledger.tell_once(ADVICE, IN_VAIN)
+        sieve, most = self.sieve, BURIED
+        for _ in range(BURIED):
+            if not (most and sieve.dead):
+                return
+            index, most = sieve.bury(most)
+            if index is not None:
+                owner = index.owner
+                owner.in_vain = 0 if index.used else owner.in_vain + 1
+                if owner.in_vain == IN_VAIN:
+                    owner.ledger.tell_once(ADVICE, IN_VAIN)
 
     def clear(self) -> None:
         for index in (self.index, *self.instances()):

@@ -210,19 +210,21 @@ class Sieve:
         except KeyError:
             pass  # it is empty
 
-    def bury(self) -> Index | None:
-        """Drop some of what a dead instance left; returns its index if that was the last of it."""
+    def bury(self, most: int = BURIED) -> tuple[Index | None, int]:
+        """Drop some of what a dead instance left: its index, if that was all; how many more may go.
+
+        At the `most`, so many entries.
+        """
         index = self.dead[0]
-        for _ in range(BURIED):
-            if not index:
-                break
+        while index and most:
+            most -= 1
             node = index.popitem()[1]
             self.unlink(node)
             if node.visited > 0:
                 index.used = True
-        if index or self.dead[0] is not index:
-            return None
-        return self.dead.popleft()
+        if index or not self.dead or self.dead[0] is not index:
+            return None, most
+        return self.dead.popleft(), most
 
     def _expire(self, owner: Owner, now: float) -> None:
         """Drop what has expired: two at the old end, and two of those that the finger comes to.
