@@ -74,6 +74,9 @@ class _Unbound(BaseObjectProxy, metaclass=_Kind):
         own = self._own
         if name in looks.OWN:
             own[name] = value
+        elif name in looks.UNBOUND and name != "__module__":
+            # (Without its C part wrapt would set it on the loader.)
+            looks.UNBOUND[name].__set__(self, value)
         elif any(name in vars(cls) for cls in type(self).__mro__):
             super().__setattr__(name, value)
         elif name not in own and hasattr(self._core.loader, name):
@@ -86,7 +89,9 @@ class _Unbound(BaseObjectProxy, metaclass=_Kind):
             own[name] = value  # that it was set: wrapt has set the loader's, and shows that
 
     def __delattr__(self, name: str) -> None:
-        if name in self._own and name not in looks.UNBOUND:
+        if name in looks.UNBOUND:
+            looks.UNBOUND[name].__delete__(self)
+        elif name in self._own:
             del self._own[name]
         else:
             super().__delattr__(name)

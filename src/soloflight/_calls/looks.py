@@ -80,7 +80,7 @@ def turn(core: Core, function: Any, own: Own) -> None:
     """The same where it could be set unseen: a plain function is asked at each load."""
     loader = own.get("__wrapped__", core.loader)
     face = _face(loader)
-    if own.dressed and face and all(getattr(function, name) == face[name] for name in face):
+    if own.dressed and face and all(getattr(function, name, None) == face[name] for name in face):
         core.load_with(core.loader)
     else:
         core.replace(loader)
