@@ -44,6 +44,7 @@ class Entry(Value[V]):
     def __init__(self, value: V, fresh_until: float) -> None:
         self.value = value
         self.fresh_until = fresh_until
+        self.size = 1
 
     @property
     def stale_until(self) -> float:

@@ -153,6 +153,7 @@ class Policy:
         entry.cost = cost
         entry.failures = 0
         entry.last_error = None
+        entry.size = 1
         return entry
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
+from functools import partial
 from math import inf
 from typing import Any, Protocol, TypeVar
 
-from .._interruptions import is_interruption, users_errors
+from .._interruptions import is_interruption
 from .._locks import critical, is_held
 from .._runners import RLock, me
 from .._tally import Tally
@@ -20,7 +21,7 @@ from .entry import Aging, Entry, Raising
 from .index import GONE, Index, Scoped
 from .policy import Policy
 from .sieve import BURIED, Plain, Right
-from .sieve_cache import UNIT, SieveCache
+from .sieve_cache import WHOLE, SieveCache
 
 R = TypeVar("R")
 
@@ -47,6 +48,8 @@ class Shelf:
     weak = False  # whether the index has references to entries
     ordered = False  # whether hits are noted for the cache
     sized = False  # whether entries have sizes of their own
+    store: Callable[[Hashable, Entry[Any], Right | None], None]
+    """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
     ttu: Any = None  # the cache's own "time to use" of an entry
 
     def __init__(
@@ -112,10 +115,6 @@ class Shelf:
         """An entry with its size, where it is `sized`; None: it has none. Takes no lock."""
         return entry
 
-    def store(self, key: Hashable, entry: Entry[Any], right: Right | None = None) -> None:
-        """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
-        raise NotImplementedError
-
     def limit(self, key: Hashable, entry: Entry[Any]) -> bool:
         """Have an entry expire when the cache's ``ttu`` says so; whether it is to be stored."""
         return True
@@ -169,6 +168,7 @@ class OwnShelf(Shelf):
         shared: bool,
     ) -> None:
         self.sieve = sieve = cache._sieve
+        self.store = partial(sieve.store, self)
         super().__init__(
             name, policy, timer, cache=cache, lock=sieve.lock, counts=sieve, dead=sieve.dead,
             hits=Tally() if shared else sieve.uses, shared=shared,
@@ -215,7 +215,7 @@ class OwnShelf(Shelf):
         cache: Any = self.cache
         try:
             # An exception has no size that `getsizeof` could know.
-            entry.size = UNIT if type(entry) is Raising else cache.measured(entry.value)
+            entry.size = WHOLE if type(entry) is Raising else cache.measured(entry.value)
             return entry if entry.size < inf else None
         except Exception as error:
             if is_interruption(error):
@@ -223,27 +223,19 @@ class OwnShelf(Shelf):
             critical(self.lock, self.ledger.fail_to_store, error)
         return None
 
-    def store(self, key: Hashable, entry: Entry[Any], right: Right | None = None) -> None:
-        sieve = self.sieve
-        if sieve.dead:
-            self.tidy()
-        if not self.sized:
-            entry.size = 1
-        try:
-            sieve.store(key, entry, self if self.timed else None, self.now, right)
-        except Exception as error:  # of a key
-            if is_interruption(error):
-                raise
-            with users_errors:  # rather show nothing than what is older
-                sieve.drop(key)
-            self.ledger.fail_to_store(error)
+    def copes(self, error: BaseException) -> bool:
+        """Whether a store that has failed is to be told of, and no more: a key has raised."""
+        if is_interruption(error):
+            return False
+        self.ledger.fail_to_store(error)  # type: ignore[arg-type]
+        return True
 
     def put(self, key: Hashable, entry: Entry[Any] | None) -> None:
         if entry is None:
             self.drop(key)
             self.tidy()
         else:
-            self.store(key, entry)
+            self.store(key, entry, None)
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         return self.sieve.drop(key)

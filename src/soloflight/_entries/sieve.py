@@ -32,11 +32,14 @@ from collections.abc import Hashable
 from math import inf
 from typing import Any, Protocol
 
-from .._interruptions import is_interruption
+from .._interruptions import is_interruption, users_errors
 from .._runners import RLock
 from .._tally import Tally
 from .entry import Aging, Entry
 from .index import Index, Scoped
+
+FOLD = (1 << 32) - 1
+"""The part of a size that counts its entry: each has a 1 there. And that of a hash that tells."""
 
 STEPS = 64
 """How many entries the hand unmarks in one store; then the one that it is at goes."""
@@ -70,10 +73,17 @@ class Plain(Aging[Any]):
 
 
 class Owner(Protocol):
-    """The function that stores something, on whose timer it is so late."""
+    """Who stores something: a function, or somebody by hand."""
 
+    timed: bool
+    """Whether entries expire."""
     uneven: bool
     """Whether what is stored later may expire sooner."""
+    now: float
+    """How late it is on its timer, about."""
+
+    def tidy(self) -> None: ...
+    def copes(self, error: BaseException) -> bool: ...
 
     def owns(self, node: Entry[Any]) -> bool: ...
 
@@ -82,7 +92,7 @@ class Sieve:
     """The entries of all who share a cache. Needs the lock, where it does not say otherwise."""
 
     __slots__ = (
-        "__weakref__", "age", "chance", "count", "dead", "dropped", "evictions", "expired",
+        "__weakref__", "age", "chance", "dead", "dropped", "evictions", "expired",
         "finger", "ghosts", "hand", "index", "lock", "mask", "maxsize", "root", "stamps", "tags",
         "total", "turn", "uses",
     )  # fmt: skip
@@ -97,16 +107,17 @@ class Sieve:
         self.dropped: list[Any] = []  # to be let go of when no lock is held
         self.evictions = self.expired = 0
         self.total = 0
-        self.count = 0
         self.root = root = Entry[Any](None, inf)
         root.newer = root.older = root
         root.visited = 0  # as if it were marked
         self.hand = root  # whoever is asked next whether it goes
         self.finger = root  # whoever is asked next whether it has expired
         # The rule (`_comes_back`):
-        self.tags = array("I")  # what has gone lately, by its hash
-        self.stamps = array("q")  # the number of its last use; below zero: the hand has taken it
-        self.mask = -1
+        self.tags = array("I", [0])  # what has gone lately, by its hash
+        self.stamps = array(
+            "q", [0]
+        )  # the number of its last use; below zero: the hand has taken it
+        self.mask = 0
         self.ghosts = 0  # for how many entries that will do
         self.age = 0  # for how long entries lie unused, times 64
         self.chance, self.turn = CERTAIN, 0  # at first what is there stays, until told otherwise
@@ -121,6 +132,11 @@ class Sieve:
     def forked(self) -> None:
         """It is whole at every step: there is nothing to make good in a child."""
 
+    @property
+    def count(self) -> int:
+        """How many entries there are."""
+        return self.total & FOLD
+
     # The queue
 
     def unlink(self, node: Entry[Any]) -> None:
@@ -129,7 +145,7 @@ class Sieve:
         newer = None
         try:
             newer = node.newer
-            node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size; self.count -= 1  # fmt: skip  # noqa: E501
+            node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size  # fmt: skip  # noqa: E501
         except AttributeError:
             pass  # it is out
         # Only now: what is still in must not be behind the hand, which may never come there again.
@@ -139,52 +155,45 @@ class Sieve:
             self.finger = newer or self.root
 
     def store(
-        self,
-        key: Hashable,
-        node: Entry[Any],
-        owner: Owner | None = None,
-        now: float = -inf,
-        right: Right | None = None,
-    ) -> bool:
-        """Show an entry under a key, as the newest; whether it was let in.
-
-        `owner`: who stores it, at what time on its timer, and drops what has expired.
-        """
+        self, owner: Owner, key: Hashable, node: Entry[Any], right: Right | None = None
+    ) -> None:
+        """Show an entry under a key, as the newest."""
         index, short = key if type(key) is Scoped else (self.index, key)
-        old = index.get(short)
-        if right is not None and right.fenced:  # by user code that ran in there
-            return False
-        if old is node:  # it landed, and was interrupted after that
-            return True
-        if owner is not None and (owner.uneven or not now < self.root.newer.fresh_until):
-            self._expire(owner, now)
-        if old is None:
-            node.key = key
-            self.uses.besides += 1; node.visited = -next(self.uses.counter)  # fmt: skip
-            if self.ghosts:
+        old = None
+        try:
+            old = index.get(short)
+            # User code in there may have fenced it; or it was stored, and interrupted after that.
+            if old is node or (right is not None and right.fenced):
+                return
+            if self.dead:
+                owner.tidy()
+            if owner.timed and (owner.uneven or not owner.now < self.root.newer.fresh_until):
+                self._expire(owner, owner.now)
+            if old is None:
+                node.key = key
+                self.uses.besides += 1; node.visited = -next(self.uses.counter)  # fmt: skip
                 tag = hash(key)
-                tag = (tag ^ tag >> 15) & 0xFFFFFFFF  # the low bits of many are alike
+                tag = (tag ^ tag >> 15) & FOLD  # the low bits of many are alike
                 if self.tags[tag & self.mask] == tag:
                     self._come_back(node, tag & self.mask)
-        else:  # the very key that the index has; and as if it were the old one
-            node.key = old.key; node.visited = old.visited  # fmt: skip
-        if self.total + node.size > self.maxsize and not self._make_room(node, old):
-            self.drop(key)  # what is there is out of date
-            return False
-        root = self.root
-        try:
-            node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip  # noqa: E501
+            else:  # the very key that the index has; and as if it were the old one
+                node.key = old.key; node.visited = old.visited  # fmt: skip
+            if self.total + node.size > self.maxsize and not self._make_room(node, old):
+                self.drop(key)  # what is there is out of date
+                return
+            root = self.root
+            node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
             index[short] = node
             # User code that ran in there may have fenced it, or had it go before it was shown.
             if (right is not None and right.fenced) or node.older is None:
                 self._take_back(index, short, node, old)
-                return False
-        except BaseException:
-            self._take_back(index, short, node, old)
-            raise
-        if old is not None:
-            self.unlink(old)
-        return True
+            elif old is not None:
+                self.unlink(old)
+        except BaseException as error:
+            with users_errors:
+                self._take_back(index, short, node, old)
+            if not owner.copes(error):
+                raise
 
     def _take_back(
         self, index: Index, short: Hashable, node: Entry[Any], old: Entry[Any] | None
@@ -299,9 +308,9 @@ class Sieve:
                     self.unlink(found)
                 continue
             self.evictions += 1
-            if self.count >= self.ghosts:
+            if self.total & FOLD >= self.ghosts:
                 self._grow()
-            tag = (tag ^ tag >> 15) & 0xFFFFFFFF
+            tag = (tag ^ tag >> 15) & FOLD
             self.tags[tag & self.mask] = tag
             self.stamps[tag & self.mask] = -abs(stamp) if by_hand else abs(stamp)
         return True

@@ -12,7 +12,7 @@ from .._locks import critical, is_held
 from .._runners import me
 from .entry import Entry
 from .index import Scoped
-from .sieve import Plain, Sieve
+from .sieve import FOLD, Plain, Sieve
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -29,6 +29,24 @@ _MISSING: Any = object()
 UNIT = 1 << 64
 """Sizes that are not all 1 are reckoned in parts of 2**-64."""
 NUMBER_OR_NONE = "a number, or None for no limit"
+
+
+class _ByHand:
+    """Whoever puts something in by hand: see `sieve.Owner`."""
+
+    timed = uneven = False
+    now = -inf
+
+    def tidy(self) -> None: ...
+
+    def copes(self, error: BaseException) -> bool:
+        return False
+
+    def owns(self, node: Entry[Any]) -> bool:
+        return False
+
+
+BY_HAND = _ByHand()
 
 
 class SieveCache(Cache[K, V]):
@@ -73,7 +91,7 @@ class SieveCache(Cache[K, V]):
         self._sieve = self._queue()
 
     def _queue(self) -> Sieve:
-        return Sieve(_exact(self._maxsize) if self.sized else self._maxsize)
+        return Sieve(_exact(self._maxsize, FOLD) if self.sized else self._maxsize)
 
     def getsizeof(self, value: V) -> float:
         """The size of a value."""
@@ -88,7 +106,7 @@ class SieveCache(Cache[K, V]):
         """The size of a value, as the queue has it. This is user code: no lock is held."""
         if not self.sized:
             return 1
-        return _exact(size(self.getsizeof(value), "what getsizeof() returns"))
+        return _exact(size(self.getsizeof(value), "what getsizeof() returns"), 1)
 
     @property
     def maxsize(self) -> float:
@@ -101,8 +119,8 @@ class SieveCache(Cache[K, V]):
         total = self._sieve.total
         if not self.sized:
             return total
-        whole, rest = divmod(total, UNIT)
-        return total / UNIT if rest else whole
+        whole, rest = divmod(total >> 32, UNIT)
+        return whole + rest / UNIT if rest else whole
 
     def _change(self, section: Callable[..., R], *args: Any) -> R:
         """Run a critical section; what it drops ends when no lock is held."""
@@ -145,7 +163,7 @@ class SieveCache(Cache[K, V]):
         if not size <= self._sieve.maxsize or size == inf:
             raise ValueError("value too large")
         node.size = size  # type: ignore[assignment]  # it is finite, and so an integer
-        self._change(self._sieve.store, self._own(key), node)
+        self._change(self._sieve.store, BY_HAND, self._own(key), node)
 
     def __delitem__(self, key: K) -> None:
         if self._change(self._sieve.drop, self._own(key)) is None:
@@ -189,7 +207,7 @@ class SieveCache(Cache[K, V]):
         return default
 
     def popitem(self) -> tuple[K, V]:
-        """Remove and return whatever would go next."""
+        """Remove and return whom the hand takes next."""
         while True:
             node: Any = self._change(self._sieve.pick)[0]
             if node is self._sieve.root:
@@ -234,7 +252,7 @@ class SieveCache(Cache[K, V]):
         for key, value, weight in items:
             node = Plain(value)
             node.size = weight
-            self._change(self._sieve.store, self._own(key), node)
+            self._change(self._sieve.store, BY_HAND, self._own(key), node)
 
     def __copy__(self) -> Any:
         copy = type(self).__new__(type(self))
@@ -242,9 +260,12 @@ class SieveCache(Cache[K, V]):
         return copy
 
 
-def _exact(size: float) -> float:
-    """A size as an integer, whose sums do not drift."""
+def _exact(size: float, count: int) -> float:
+    """A size as an integer, whose sums do not drift, and before it, how many entries it is of."""
     if size == inf:
         return size
     whole, rest = divmod(size, 1)
-    return int(whole) * UNIT + round(rest * UNIT)
+    return ((int(whole) * UNIT + round(rest * UNIT)) << 32) + count
+
+
+WHOLE: Any = _exact(1, 1)
