@@ -31,7 +31,7 @@ class Entry(Value[V]):
     """
 
     __slots__ = (
-        "__weakref__", "fresh_until", "key", "newer", "older", "size", "visited",
+        "__weakref__", "fresh_until", "key", "newer", "older", "size", "tag", "visited",
     )  # fmt: skip
 
     # In the queue of a `Sieve`:
@@ -39,6 +39,7 @@ class Entry(Value[V]):
     newer: Any  # None: it has been there
     older: Any
     size: int
+    tag: int  # of its key's hash
     visited: int  # the number of its last use; below zero: unmarked
 
     def __init__(self, value: V, fresh_until: float) -> None:

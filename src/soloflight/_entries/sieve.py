@@ -171,13 +171,14 @@ class Sieve:
                 self._expire(owner, owner.now)
             if old is None:
                 node.key = key
-                self.uses.besides += 1; node.visited = -next(self.uses.counter)  # fmt: skip
+                uses = self.uses
+                uses.besides += 1; node.visited = -next(uses.counter)  # fmt: skip
                 tag = hash(key)
-                tag = (tag ^ tag >> 15) & FOLD  # the low bits of many are alike
+                node.tag = tag = (tag ^ tag >> 15) & FOLD  # the low bits of many are alike
                 if self.tags[tag & self.mask] == tag:
                     self._come_back(node, tag & self.mask)
             else:  # the very key that the index has; and as if it were the old one
-                node.key = old.key; node.visited = old.visited  # fmt: skip
+                node.key = old.key; node.tag = old.tag; node.visited = old.visited  # fmt: skip
             if self.total + node.size > self.maxsize and not self._make_room(node, old):
                 self.drop(key)  # what is there is out of date
                 return
@@ -284,16 +285,19 @@ class Sieve:
             return False
         while self.total > (room if old is None or old.older is None else room + old.size):
             victim = self.hand
-            self.turn = turn = self.turn + self.chance
+            turn = self.turn + self.chance
             if turn >= CERTAIN:
-                self.turn = turn - CERTAIN
-                victim = self.root.older
+                turn -= CERTAIN
+                if self.root.older.visited < 0:
+                    victim = self.root.older
+            self.turn = turn
             if victim.visited >= 0:
                 victim, steps = self.pick(steps)
-            key, stamp = victim.key, victim.visited
+            # Below zero where the hand takes it.
+            stamp = victim.visited if victim is self.hand else -victim.visited
+            key = victim.key
             try:
                 index, short = key if type(key) is Scoped else (self.index, key)
-                tag = hash(key)
                 found = index.pop(short, None)
             except Exception as error:  # of its key: it stays, and another one goes, a few times
                 failures += 1
@@ -301,18 +305,16 @@ class Sieve:
                     raise
                 victim.visited = abs(victim.visited)
                 continue
-            by_hand = victim is self.hand
             self.unlink(victim)
-            if found is not victim:
-                if found is not None:
-                    self.unlink(found)
-                continue
-            self.evictions += 1
-            if self.total & FOLD >= self.ghosts:
-                self._grow()
-            tag = (tag ^ tag >> 15) & FOLD
-            self.tags[tag & self.mask] = tag
-            self.stamps[tag & self.mask] = -abs(stamp) if by_hand else abs(stamp)
+            if found is victim:
+                self.evictions += 1
+                if self.total & FOLD >= self.ghosts:
+                    self._grow()
+                slot = victim.tag & self.mask
+                self.tags[slot] = victim.tag
+                self.stamps[slot] = stamp
+            elif found is not None:
+                self.unlink(found)
         return True
 
     def pick(self, steps: int = STEPS) -> tuple[Entry[Any], int]:
@@ -333,7 +335,7 @@ class Sieve:
                     node.key.of.used = True  # which the mark would have said
                 node = node.newer or root
             else:
-                break
+                node.visited = -node.visited
         self.hand = node
         return node, steps
 

@@ -107,7 +107,11 @@ def landed(table: FlightTable, flight: Flight, value: Any, failure: Error | None
         entry = None
         if shelf is not None:
             shelf.now = now
-            entry = shelf.policy.entry(value, now, took)
+            policy: Any = shelf.policy
+            if policy.plain and policy.ttl:  # in line: this is a part of every miss
+                entry = policy.new(value, now + policy.ttl)
+            else:
+                entry = policy.entry(value, now, took)
             if shelf.sized and entry is not None:
                 entry = shelf.measured(entry)
         if table.ledger.outage:
