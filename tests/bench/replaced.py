@@ -17,7 +17,7 @@ from weakref import ref
 import pytest
 
 from soloflight import _locks, _runners
-from soloflight._entries import policy, store
+from soloflight._entries import policy, sieve, store
 from soloflight._flights import ledger, serving, table
 from soloflight._flights.flight import Flight
 from soloflight._worlds import futures, pool, task_loads, tasks, thread_loads, threads
@@ -200,7 +200,7 @@ PATCHES: list[tuple[Any, str, Any]] = [
         (module, "monotonic", _monotonic)
         for module in (_locks, _runners, table, tasks, thread_loads, threads)
     ),
-    *((module, "RLock", RLock) for module in (_runners, store, table)),
+    *((module, "RLock", RLock) for module in (_runners, sieve, store, table)),
     *((module, "Flight", flight) for module in (futures, serving, tasks, threads)),
     (_locks, "_RLock", RLock),
     (tasks, "TaskLoad", TaskLoad),

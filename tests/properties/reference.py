@@ -339,6 +339,7 @@ class Model:
                 self._hold_off(flight.key)
             error = error.with_traceback(None)  # it would keep these frames, and what they know
             return Landing(error, error)
+        entry = self._measured(entry)
         if on_the_table:
             self.store(flight.key, entry)
         return Landing(ending, ending)
@@ -384,6 +385,7 @@ class Model:
 
     def put(self, key: Hashable, value: int) -> None:
         entry = self.entry(value, self.counts["load_seconds"] / (self.counts["misses"] or 1))
+        entry = self._measured(entry)
         self.invalidate(key)
         self.store(key, entry)
 
@@ -414,6 +416,16 @@ class Model:
             ttl = ttl(error)
         entry = self._for(error.args[0], ttl or 0)
         return entry and replace(entry, raises=True)
+
+    def _measured(self, entry: Entry | None) -> Entry | None:
+        """Where its load has ended, also where it is not to be stored any more."""
+        try:
+            if entry is not None and self.config.sized and not entry.raises:
+                size(entry.value)
+            return entry
+        except Boom:
+            self.counts["store_errors"] += 1
+            return None
 
     def _for(
         self, value: int, ttl: float, stale: float = 0, on_error: float = 0, cost: float = 0

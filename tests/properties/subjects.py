@@ -38,12 +38,15 @@ KEYED: dict[str, dict[str, Any]] = {
 
 
 @st.composite
-def configs(draw: st.DrawFn, aging: bool = False) -> Config:
-    """`aging`: with options of freshness for sure."""
+def configs(draw: st.DrawFn, aging: bool = False, ours: bool = False) -> Config:
+    """`aging`: with options of freshness for sure; `ours`: in a small cache of ours."""
     kind = draw(st.sampled_from(["method", "function", "classmethod", "method", "staticmethod"]))
     owned = kind in ("method", "classmethod")
     others = [*CACHES, None] if not aging else ["TTLCache", "LRUCache", "dict", "SieveCache"]
     cache = draw(st.sampled_from(["default", "default", "default", *others]))
+    if ours:
+        cache = draw(st.sampled_from(["default", "default", "SieveCache"]))
+    room = [2, 3, 4] if ours else [1024, 2, 3, 2, 1, 0]
     ttls: list[Any] = [10, None, reference.varies] if not aging else [10, 10, reference.varies]
     if cache == "TTLCache":
         ttls = [5, UNSET, reference.varies] if not aging else [5]
@@ -63,7 +66,7 @@ def configs(draw: st.DrawFn, aging: bool = False) -> Config:
         keyed=draw(st.sampled_from(list(KEYED))),
         cache=cache,
         ttl=ttl,
-        maxsize=draw(st.sampled_from([1024, 2, 3, 2, 1, 0, 1024 if given else None])),
+        maxsize=draw(st.sampled_from([*room, room[0] if given else None])),
         sized=cache == "default" and draw(st.booleans()),
         shared=given and draw(st.booleans()),
         copied=cache is not None and draw(st.booleans()),

@@ -82,6 +82,14 @@ class Machine(Steps):
             self.end(flight, self.value(drawn))
 
     @precondition(lambda self: self.config.cache)
+    @rule(numbers=st.lists(st.integers(0, 4), min_size=3, max_size=9), drawn=values)
+    def load_many(self, numbers: list[int], drawn: int) -> None:
+        """The same one after the other, of a few keys: many a cache has no room for all of them."""
+        for number in numbers:
+            self.load(Wish(None, arguments=(number, 0, None)), "short", drawn)
+            self.clock.advance(number == 4)
+
+    @precondition(lambda self: self.config.cache)
     @rule(wish=wishes, style=styles)
     def refresh(self, wish: Wish, style: str) -> None:
         self.start(self.aim(wish, style), refresh=True)
@@ -412,6 +420,21 @@ class AgingTasks(TaskMachine):
         super().decorated(config)
 
 
+class OwnThreads(ThreadMachine):
+    @initialize(config=configs(ours=True))
+    def decorated(self, config: Config) -> None:
+        super().decorated(config)
+
+
+class OwnTasks(TaskMachine):
+    @initialize(config=configs(ours=True))
+    def decorated(self, config: Config) -> None:
+        super().decorated(config)
+
+
+MACHINES = [ThreadMachine, TaskMachine, AgingThreads, AgingTasks, OwnThreads, OwnTasks]
+
+
 @pytest.mark.parametrize("World", [Threads, Tasks])
 def test_what_a_call_has_raised_does_not_hold_its_arguments(World: Any) -> None:
     """Nor does what that was raised beside. (The function is not even decorated.)"""
@@ -437,7 +460,7 @@ def test_what_a_call_has_raised_does_not_hold_its_arguments(World: Any) -> None:
     world.close()
 
 
-@pytest.mark.parametrize("machine", [ThreadMachine, TaskMachine, AgingThreads, AgingTasks])
+@pytest.mark.parametrize("machine", MACHINES)
 def test_any_order_of_operations_with_any_options(
     machine: Any,
     thorough: bool,
