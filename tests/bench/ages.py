@@ -78,6 +78,7 @@ class Ages(World):
         steps: bool,
         max_age: float | None = None,
         max_abandoned: int = 1,
+        cache: Any = None,
         **options: Any,
     ) -> None:
         self.policy = Policy(ttl=STEP, retry_after=(STEP / 2, STEP / 2), **options)
@@ -87,7 +88,7 @@ class Ages(World):
         self.outcomes: dict[Load, Any] = {}  # of those that have ended, and not landed yet
         self.hanging: set[Load] = set()
         self.served: dict[Caller, Aging[Any]] = {}  # those to whom it has yet to be handed
-        super().__init__(callers, keys, fences, tasks=tasks, steps=steps)
+        super().__init__(callers, keys, fences, tasks=tasks, steps=steps, cache=cache)
         for key in self.keys:
             self.table.put(key, self.entry(Brought(0, 0, 0)))
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from math import inf
 from typing import Any
 
+from cachetools import Cache
 from greenlet import getcurrent, greenlet
 
 from soloflight._entries import caches
@@ -21,6 +22,7 @@ from soloflight._entries.policy import Policy
 from soloflight._flights.flight import Flight
 from soloflight._flights.landing import Failed, Landing, Outcome
 from soloflight._flights.table import FlightTable
+from soloflight._given import UNSET
 from soloflight._outcome import Error
 from soloflight._runners import me
 from soloflight._sources.direct import Loaded
@@ -34,7 +36,16 @@ class World:
     policy = Policy(ttl=inf)
     time = 0.0
 
-    def __init__(self, callers: int, keys: int, fences: int, *, tasks: bool, steps: bool) -> None:
+    def __init__(
+        self,
+        callers: int,
+        keys: int,
+        fences: int,
+        *,
+        tasks: bool,
+        steps: bool,
+        cache: type[Cache[Any, Any]] | None = None,
+    ) -> None:
         self.tasks = tasks
         self.steps = steps
         self.fences = fences
@@ -42,8 +53,8 @@ class World:
         self.shelf = caches.shelf(
             "f",
             self.policy,
-            cache=None,
-            maxsize=9,
+            cache=None if cache is None else cache(9),
+            maxsize=UNSET,
             getsizeof=None,
             timer=lambda: self.time,
         )

@@ -94,6 +94,7 @@ class Scheduler:
     """Runs threads, one at a time, in an order that follows from the seed, or from the holds."""
 
     def __init__(self, seed: int, holds: Iterable[Place] | None = None) -> None:
+        self.seed = seed
         self.random = Random(seed)
         self.holds = None if holds is None else list(holds)
         self.places: dict[Place, None] = {}  # that were come to

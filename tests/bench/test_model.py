@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from cachetools import LRUCache
 
 from bench.actors import Action, BrokenLaw
 from bench.ages import STEP, Ages
@@ -75,6 +76,10 @@ FULL = {
     "threads": [(4, 2, 1, False), (3, 2, 1, True)],
     "tasks": [(4, 2, 1, False), (3, 1, 1, True)],
 }
+GIVEN = {
+    "threads": [(3, 2, 1, False), (2, 1, 1, True)],
+    "tasks": [(3, 1, 1, False), (2, 1, 1, True)],
+}
 
 
 def tell(capsys: pytest.CaptureFixture[str], line: str) -> None:
@@ -114,6 +119,16 @@ AGES_FULL = {
 
 
 @pytest.mark.parametrize("callers", ["threads", "tasks"])
+def test_the_laws_hold_beside_a_cache_that_was_given(
+    callers: str, thorough: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for *bounds, steps in (QUICK if thorough else GIVEN)[callers]:
+        make = partial(World, *bounds, tasks=callers == "tasks", steps=steps, cache=LRUCache)
+        told = "given: {} {}, {} keys, {} fences, {}: {:,} states"
+        tell(capsys, told.format(bounds[0], callers, *bounds[1:], how(steps), explore(make)))
+
+
+@pytest.mark.parametrize("callers", ["threads", "tasks"])
 @pytest.mark.parametrize("options", OPTIONS)
 def test_the_laws_hold_as_time_passes(
     options: str,
@@ -124,8 +139,14 @@ def test_the_laws_hold_as_time_passes(
 ) -> None:
     monkeypatch.setattr(_locks.log, "disabled", True)
     monkeypatch.setattr(policy, "random", lambda: 0.0)
+    told = "{}: {} {}, {} keys, {} fences, {} ages, {}: {:,} states"
+    make = partial(Ages, tasks=callers == "tasks", **OPTIONS[options])
     for *bounds, steps in (AGES_FULL if thorough else AGES_QUICK)[callers]:
-        make = partial(Ages, *bounds, tasks=callers == "tasks", steps=steps, **OPTIONS[options])
-        states = explore(make)
-        told = "{}: {} {}, {} keys, {} fences, {} ages, {}: {:,} states"
+        states = explore(partial(make, *bounds, steps=steps))
         tell(capsys, told.format(options, bounds[0], callers, *bounds[1:], how(steps), states))
+    *bounds, steps = AGES_QUICK[callers][0]  # the same in a cache that is given
+    states = explore(partial(make, *bounds, steps=steps, cache=LRUCache))
+    tell(
+        capsys,
+        "given, " + told.format(options, bounds[0], callers, *bounds[1:], how(steps), states),
+    )

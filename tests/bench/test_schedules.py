@@ -18,7 +18,7 @@ from bench.programs import MIXES, Failed, Mix, Operation, Program
 from bench.replaced import Refused, each_seed, scheduled
 from bench.schedule import Actor, Place, Scheduler
 from soloflight import WaitTimeout
-from soloflight._entries import shelf
+from soloflight._entries import given, shelf, sieve, store
 from soloflight._flights import serving, table
 from soloflight._sources import direct
 from soloflight._worlds import pool, thread_loads, threads
@@ -105,7 +105,7 @@ def test_what_the_threads_saw_can_be_explained(mix: str, request: pytest.Fixture
     each_seed(request, 150, 1000, run)
 
 
-ROOMS = (table, threads, shelf, serving, direct, pool, thread_loads)
+ROOMS = (table, threads, shelf, sieve, given, store, serving, direct, pool, thread_loads)
 PROTOCOL = {*(room.__file__ for room in ROOMS), "the loader"}
 PROGRAMS = {
     "order of landing": ("one flight", ["call call", "call call", "call"]),
@@ -122,14 +122,14 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_whoever_is_held_up_wherever(program: str, thorough: bool) -> None:
+def test_whoever_is_held_up_wherever(program: str, kind: str, thorough: bool) -> None:
     """Pairs of lines of ours, at which those who come there first wait for all others."""
     mix, lines = PROGRAMS[program]
     callers = [[(name, "a") for name in line.split()] for line in lines]
 
     def run(holds: tuple[Place, ...]) -> set[Place]:
         # A load is slow; other than that nothing is.
-        with scheduled(0, (*holds, ("the loader", 0))) as scheduler:
+        with scheduled(2 if kind == "given" else 0, (*holds, ("the loader", 0))) as scheduler:
             try:
                 Threads(MIXES[mix], scheduler).run(callers)
             except BaseException as error:

@@ -73,7 +73,7 @@ class Watched:
     have ended: two loads of a key may be in the air at once only where one came between them.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, cached: Any, **options: Any) -> None:
         self.clock = count(1)
         self.begun = {key: count() for key in KEYS}
         self.ended = {key: count() for key in KEYS}
@@ -84,7 +84,7 @@ class Watched:
         self.twice: deque[str] = deque()
         self._in_the_air: dict[str, dict[object, int]] = {key: {} for key in KEYS}
         self._mine = threading.local()
-        self.load = cached_singleflight(**options)(self.loader)
+        self.load = cached(**options)(self.loader)
 
     def loader(self, key: str) -> int:
         tick = next(self.clock)
@@ -146,9 +146,11 @@ def tally(counter: count[int]) -> int:
 
 
 @pytest.mark.parametrize("maxsize", [2, 1024], ids=["evicting", "roomy"])
-def test_no_call_sees_what_was_loaded_before_the_last_change(seconds: float, maxsize: int) -> None:
+def test_no_call_sees_what_was_loaded_before_the_last_change(
+    cached: Any, seconds: float, maxsize: int
+) -> None:
     """Law 7 and law 1, where everybody calls, refreshes, invalidates, forgets and clears."""
-    watched = Watched(ttl=None, maxsize=maxsize)
+    watched = Watched(cached, ttl=None, maxsize=maxsize)
     load = watched.load
 
     def act(number: int, dice: random.Random) -> None:
@@ -168,9 +170,9 @@ def test_no_call_sees_what_was_loaded_before_the_last_change(seconds: float, max
     watched.check()
 
 
-def test_no_call_sees_what_was_there_before_the_last_put(seconds: float) -> None:
+def test_no_call_sees_what_was_there_before_the_last_put(cached: Any, seconds: float) -> None:
     """The same with `put`. One thread changes each key: what others put meanwhile may be older."""
-    watched = Watched(ttl=None, maxsize=2)
+    watched = Watched(cached, ttl=None, maxsize=2)
 
     def put(key: str) -> None:
         watched.load.put(next(watched.clock), key)
@@ -185,11 +187,11 @@ def test_no_call_sees_what_was_there_before_the_last_put(seconds: float) -> None
     watched.check()
 
 
-def test_what_stays_is_loaded_once(seconds: float) -> None:
+def test_what_stays_is_loaded_once(cached: Any, seconds: float) -> None:
     """No call falls between the end of a load and the cache (law 2), hot on its heels as it is."""
     calls = count()
 
-    @cached_singleflight(ttl=None, maxsize=None)  # a thread may be held up for very long
+    @cached(ttl=None, maxsize=None)  # a thread may be held up for very long
     def load(key: int) -> int:
         return key
 
@@ -201,7 +203,7 @@ def test_what_stays_is_loaded_once(seconds: float) -> None:
     assert load.stats().misses == -(-tally(calls) // 3)
 
 
-def test_destructors_of_values_may_call_anything(seconds: float) -> None:
+def test_destructors_of_values_may_call_anything(cached: Any, seconds: float) -> None:
     """They run wherever a value ends: in a store, under the lock, in another thread."""
     lively = True
 
@@ -216,7 +218,7 @@ def test_destructors_of_values_may_call_anything(seconds: float) -> None:
                 with suppress(FlightDeadlock):  # its thread may be in that very load
                     load(self.key + 1)
 
-    @cached_singleflight(ttl=None, maxsize=4)
+    @cached(ttl=None, maxsize=4)
     def load(key: int) -> Last:
         return Last(key)
 
@@ -236,14 +238,14 @@ def test_destructors_of_values_may_call_anything(seconds: float) -> None:
     assert (load.stats().errors, load.stats().store_errors) == (0, 0)
 
 
-def test_no_instance_is_taken_for_another(seconds: float) -> None:
+def test_no_instance_is_taken_for_another(cached: Any, seconds: float) -> None:
     """Law 13: instances come and go, and their addresses are used again at once."""
 
     class Repository:
         def __init__(self, number: int) -> None:
             self.number = number
 
-        @cached_singleflight(ttl=None, maxsize=16)
+        @cached(ttl=None, maxsize=16)
         def get(self, key: str) -> int:
             return self.number
 
