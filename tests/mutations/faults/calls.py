@@ -5,9 +5,9 @@ from fault import Fault
 FAULTS = [
     Fault(
         "none-is-a-miss",
-        "template",
-        "if {sf}entry is not None{fresh}:",
-        "if {sf}entry is not None and {sf}entry.value is not None{fresh}:",
+        "template._blanks",
+        'f"{sf}now() < {sf}entry.fresh_until"',
+        'f"{sf}entry.value is not None and {sf}now() < {sf}entry.fresh_until"',
         "16, a hit is cheap: a loader that returns None pays a miss for every call",
         "template::a_hit_takes_no_lock",
     ),

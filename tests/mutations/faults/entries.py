@@ -5,15 +5,23 @@ from fault import Fault
 FAULTS = [
     Fault(
         "second-look-takes-what-expired",
-        "shelf.Shelf.look",
+        "shelf.OwnShelf.look",
         "if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):",
         "if False:",
         "2, order of landing: an expired entry is served for ever, as long as the cache has it",
         "decorators::any_real_number_is_a_duration",
     ),
     Fault(
+        "second-look-takes-what-expired-in-a-given-cache",
+        "given.GivenShelf.look",
+        "if not now < entry.fresh_until and not (type(entry) is Aging and now < entry.calm_until):",
+        "if False:",
+        "2, order of landing: what somebody holds is served for ever, expired as it is",
+        "shelf::a_call_heeds_the_time_to_use_of_a_given_cache",
+    ),
+    Fault(
         "what-is-over-leaves-the-older",
-        "shelf.Shelf.limit",
+        "given.GivenShelf.limit",
         "if now < entry.until:",
         "if True:",
         "3, hand-over: what is over when it is stored leaves the older entry in some caches",
@@ -25,11 +33,11 @@ FAULTS = [
         "            self._failed(owner, error, entry is not None)\n",
         "            self._failed(owner, error, entry is not None)\n            raise\n",
         "3, hand-over: a cache that fails turns a value that was loaded into an error",
-        "shelf::a_default_cache_that_was_interrupted_in_mid_change_is_whole",
+        "shelf::a_cache_that_was_interrupted_in_mid_change_is_whole",
     ),
     Fault(
         "a-fence-in-a-store-is-not-looked-for",
-        "shelf.Shelf.store",
+        "given.GivenShelf.store",
         "if right is not None and right.fenced:",
         "if False:",
         "7, the fence: what user code fenced while its entry was shown is put into the cache",
@@ -37,7 +45,7 @@ FAULTS = [
     ),
     Fault(
         "the-sweep-goes-by-key",
-        "shelf.Shelf.store",
+        "given.GivenShelf.store",
         "                if index.get(short) is gone:\n",
         "                if True:\n",
         "16, a hit is cheap: what was just reloaded is not seen and is loaded again",
@@ -45,7 +53,7 @@ FAULTS = [
     ),
     Fault(
         "a-refusal-goes-by-key",
-        "shelf.Shelf.refused",
+        "given.GivenShelf.refused",
         "            if self.find(key) is entry:\n",
         "            if True:\n",
         "7, the fence: a refused value hides what user code stored after it",
@@ -53,7 +61,7 @@ FAULTS = [
     ),
     Fault(
         "drop-only-hides",
-        "shelf.Shelf.drop",
+        "given.GivenShelf.drop",
         "            self._store.change(self, key, None)\n",
         "",
         "7, the fence: what was invalidated fills the cache and stays alive in it",
@@ -61,7 +69,7 @@ FAULTS = [
     ),
     Fault(
         "clear-spares-the-instances",
-        "shelf.Shelf.hide_all",
+        "given.GivenShelf.hide_all",
         "        for index in (self.index, *self.instances()):\n            index.clear()",
         "        for index in (self.index,):\n            index.clear()",
         "7, the fence: clear() of a method leaves entries that somebody holds to be seen",
@@ -105,7 +113,7 @@ FAULTS = [
     ),
     Fault(
         "the-second-look-knows-no-hold-off",
-        "shelf.Shelf.look",
+        "shelf.OwnShelf.look",
         " and not (type(entry) is Aging and now < entry.calm_until):",
         ":",
         "the surface, stale_if_error: who missed before a reload failed loads once more, at once",
@@ -159,11 +167,107 @@ FAULTS = [
     ),
     Fault(
         "not-early-in-a-given-cache",
-        "shelf.Shelf.limit",
+        "given.GivenShelf.limit",
         "            self.policy.calm(entry)",
         "            pass",
         "the surface, early_refresh: it has no effect where the cache's own ttu ends entries",
         "early::early_is_before_the_end_that_a_given_cache_has_set",
+    ),
+    # The default cache
+    Fault(
+        "the-default-cache-clears-no-instances",
+        "shelf.OwnShelf.clear",
+        "        for index in (self.index, *self.instances()):\n",
+        "        for index in (self.index,):\n",
+        "7, the fence: clear() of a method leaves the entries of its instances",
+        "shelf::clear_hides_the_entries_of_all_instances",
+    ),
+    Fault(
+        "a-fence-is-not-looked-for-before-a-store",
+        "sieve.Sieve.store",
+        "if old is node or (right is not None and right.fenced):",
+        "if old is node:",
+        "7, the fence: what was put while a key was compared is displaced by what is older",
+        "locks::a_fence_holds_though_a_key_gives_up_the_lock_in_a_store",
+    ),
+    Fault(
+        "what-was-fenced-while-it-was-shown-stays",
+        "sieve.Sieve.store",
+        "if (right is not None and right.fenced) or node.older is None:",
+        "if node.older is None:",
+        "7, the fence: a value that was invalidated while a key was compared is stored",
+        "locks::a_fence_holds_though_a_key_gives_up_the_lock_in_a_store",
+    ),
+    Fault(
+        "the-hand-passes-by-what-is-about-to-go",
+        "sieve.Sieve.unlink",
+        """\
+        self.dropped.append(node)
+        newer = None
+        try:
+""",
+        """\
+        if self.hand is node:
+            self.hand = node.newer or self.root
+        self.dropped.append(node)
+        newer = None
+        try:
+""",
+        "8, nothing is left behind: each interruption may cost the cache an entry's room for good",
+        "store_errors::an_exception_of_a_signal_handler_in_a_store_is_its_callers",
+    ),
+    Fault(
+        "an-interruption-leaves-what-it-struck",
+        "sieve.Sieve.store",
+        """\
+            with users_errors:
+                self._take_back(index, short, node, old)
+""",
+        """\
+            self.unlink(node)
+""",
+        "8, nothing is left behind: what is shown and in no queue is never evicted",
+        "store_errors::an_exception_of_a_signal_handler_in_a_store_is_its_callers",
+    ),
+    Fault(
+        "what-is-replaced-stays-in-the-queue",
+        "sieve.Sieve.store",
+        "                self.unlink(old)\n",
+        "                pass\n",
+        "8, nothing is left behind: values that were replaced are kept, and take the room of others",
+        "properties::any_order_of_operations_with_any_options",
+    ),
+    Fault(
+        "what-was-asked-for-goes-first",
+        "sieve.Sieve._make_room",
+        "            if victim.visited >= 0:\n",
+        "            if victim is self.root:\n",
+        "16, a hit is cheap, but counts: the hottest key is evicted as if nobody asked for it",
+        "default_cache::what_was_hit_stays",
+    ),
+    Fault(
+        "an-exception-tells-no-time",
+        "direct.failed",
+        "            table.shelf.now = now\n",
+        "",
+        "8, nothing is left behind: where loads fail with answers, what has expired stays",
+        "deadlines::whatever_is_stored_has_what_has_expired_dropped",
+    ),
+    Fault(
+        "a-put-tells-no-time",
+        "surface.CachedSurface.put",
+        "        core.shelf.now = now\n",
+        "",
+        "8, nothing is left behind: where values are put, what has expired stays",
+        "deadlines::whatever_is_stored_has_what_has_expired_dropped",
+    ),
+    Fault(
+        "one-that-lives-long-shelters-the-rest",
+        "sieve.Sieve._expire",
+        "        if owner.uneven:\n",
+        "        if False:\n",
+        "8, nothing is left behind: what expires behind what never does is kept",
+        "deadlines::what_expires_behind_what_never_does_goes_within_a_round",
     ),
     # At the door, and what is refused
     Fault(

@@ -6,8 +6,8 @@ FAULTS = [
     Fault(
         "ttl-from-the-start",
         "direct.landed",
-        "shelf.policy.entry(value, now, took)",
-        "shelf.policy.entry(value, now - took, took)",
+        "policy.new(value, now + policy.ttl)",
+        "policy.new(value, now - took + policy.ttl)",
         "3, hand-over: what took longer to load than its ttl is never served from the cache",
         "threads::ttl_counts_from_the_end_of_the_load",
     ),
