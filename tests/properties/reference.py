@@ -147,6 +147,7 @@ class Entry:
     failures: int = 0
     last_error: type[Exception] | None = None
     held_until: float = -inf
+    hit: bool = False  # since something had to go, for sure
 
     @property
     def until(self) -> float:
@@ -443,9 +444,11 @@ class Model:
 
     def store(self, key: Hashable, entry: Entry | None) -> None:
         """From now on there is this entry, or none."""
-        self.entries.pop(key, None)
+        old = self.entries.pop(key, None)
         if entry is None:
             return
+        if old is not None and self.now() < old.until:
+            entry.hit = old.hit
         try:
             if self.config.cache == "TLRUCache":
                 if entry.raises:

@@ -57,7 +57,6 @@ class Steps(RuleBasedStateMachine):
         self.began: dict[int, int] = {}  # value -> the step in which its load began
         self.fences: dict[tuple[Subject, Hashable], int] = {}  # ... that invalidated it last
         self.last_used: tuple[Subject, Hashable] | None = None
-        self.hit: set[tuple[Subject, Hashable]] = set()  # since something had to go
         self.known: set[tuple[Subject, Hashable]] = set()  # what was ever hit, or had to go
 
     def decorate(self, config: Config) -> None:
@@ -125,7 +124,9 @@ class Steps(RuleBasedStateMachine):
 
     def used(self, subject: Subject, key: Hashable) -> None:
         self.last_used = subject, key
-        self.hit.add(self.last_used)
+        entry = subject.model.entries.get(key)
+        if entry is not None:
+            entry.hit = True
         self.known.add(self.last_used)
 
     def refused(self, call: Any, found: Refused) -> None:
@@ -217,7 +218,7 @@ class Steps(RuleBasedStateMachine):
         stored = key in subject.model.entries
         if stored and expired:
             self.perhaps_gone(subject, "expired")
-        evicted = []
+        evicted: dict[tuple[Subject, Hashable], Entry] = {}
         for other in self.subjects:
             for kept, entry in list(other.model.entries.items()):
                 held = other.held(kept)
@@ -228,7 +229,7 @@ class Steps(RuleBasedStateMachine):
                     assert self.config.room < 100, "evicted though there is room"
                     assert (other, kept) != (subject, key), "it was not stored"
                     assert (other, kept) != self.last_used or not self.keeps_the_last_used()
-                    evicted.append((other, kept))
+                    evicted[other, kept] = entry
                     self.gone_for_sure(other, "evictions")
                 else:
                     self.gone_for_sure(other, "evictions", "expired")
@@ -265,21 +266,21 @@ class Steps(RuleBasedStateMachine):
             counted.model.perhaps.update(whys)
 
     def whose_turn_it_was(
-        self, evicted: list[tuple[Subject, Hashable]], subject: Subject, key: Hashable
+        self,
+        evicted: dict[tuple[Subject, Hashable], Entry],
+        subject: Subject,
+        key: Hashable,
     ) -> None:
         """What was asked for since something had to go does not, while others never were."""
-        if self.config.sized:
-            return  # one may have to go after the other
-        others = (
-            {(other, kept) for other in self.subjects for kept in other.model.entries}
-            - self.known
-            - {(subject, key)}
-        )
-        for victim in evicted:
-            assert victim not in self.hit or not others, "it was asked for, and others were not"
+        kept = {(other, kept) for other in self.subjects for kept in other.model.entries}
+        others = kept - self.known - {(subject, key)}
+        for victim in evicted.values():
+            if not self.config.sized:  # or one may have to go after the other
+                assert not (victim.hit and others), "it was asked for, and others were not"
         if evicted:
-            self.hit.clear()
             self.known.update(evicted)  # they may be known when they come back
+            for other, there in kept:
+                other.model.entries[there].hit = False
 
     def keeps_the_last_used(self) -> bool:
         config = self.config

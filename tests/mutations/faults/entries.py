@@ -234,7 +234,7 @@ FAULTS = [
         "sieve.Sieve.store",
         "                self.unlink(old)\n",
         "                pass\n",
-        "8, nothing is left behind: values that were replaced are kept, and take the room of others",
+        "8, nothing is left behind: values that were replaced take the room of others",
         "properties::any_order_of_operations_with_any_options",
     ),
     Fault(
