@@ -140,7 +140,8 @@ class Shelf:
         return [
             key if index is self.index and not self.shared else Scoped(index, key)
             for index in indexes
-            for key in list(index)
+            for key, shown in list(index.items())
+            if type(shown) is not Plain  # of any kind
         ]
 
     def change(self, section: Callable[..., R], *args: Any) -> R:

@@ -200,6 +200,9 @@ class Sieve:
         self, index: Index, short: Hashable, node: Entry[Any], old: Entry[Any] | None
     ) -> None:
         """Show nothing under a key: neither what was to be stored nor what was there."""
+        if node.older is None:  # it had gone before it was shown; user code may run in here as well
+            root = self.root
+            node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip  # noqa: E501
         for gone in (index.pop(short, None), node, old):
             if gone is not None:
                 self.unlink(gone)
