@@ -33,6 +33,7 @@ from math import inf
 from typing import Any, Protocol
 
 from .._interruptions import is_interruption, users_errors
+from .._locks import register
 from .._runners import RLock
 from .._tally import Tally
 from .entry import Aging, Entry
@@ -121,6 +122,7 @@ class Sieve:
         self.ghosts = 0  # for how many entries that will do
         self.age = 0  # for how long entries lie unused, times 64
         self.chance, self.turn = CERTAIN, 0  # at first what is there stays, until told otherwise
+        register(self)  # it may be used with no function, and so with no table
 
     def __del__(self) -> None:
         # Or its entries would wait for the collector to find the ring.
