@@ -247,7 +247,8 @@ class Sieve:
             node = self.root.newer
             if not self._end(node, owner, now):
                 break
-        if owner.uneven:
+        # Where the key of the oldest raises, that stays; and shelters others as well.
+        if owner.uneven or (node is self.root.newer and not now < node.fresh_until):
             for _ in range(2):
                 node = self.finger
                 self.finger = node.newer or self.root
@@ -257,7 +258,13 @@ class Sieve:
         """Drop an entry if it has expired; whether it had."""
         if now < node.fresh_until or now < node.until or not owner.owns(node):
             return False
-        if self.drop(node.key) is node:
+        try:
+            found = self.drop(node.key)
+        except Exception as error:  # of its key: that costs nobody else's entry
+            if is_interruption(error):
+                raise
+            return False
+        if found is node:
             self.expired += 1
         else:
             self.unlink(node)
