@@ -22,6 +22,7 @@ from soloflight._entries import policy
 from soloflight._flights import table as _table
 from soloflight._flights import waits
 from soloflight._flights.flight import Flight
+from soloflight._flights.table import FlightTable
 from soloflight._flights.waits import Edge
 from soloflight._outcome import GIL, Error
 from soloflight._runners import me
@@ -389,7 +390,7 @@ def in_progress() -> bool:
     """Whether there is a flight, somebody who waits for one, or a load."""
     tables, edges = _locks.tables(), waits._waiting.values()
     return (
-        any(table.flights for table in tables)
+        any(table.flights for table in tables if isinstance(table, FlightTable))
         or any(edge() for edge in edges)
         or bool(task_loads.loads)
     )

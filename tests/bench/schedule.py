@@ -25,6 +25,7 @@ import soloflight
 from soloflight import _locks
 from soloflight._flights import waits
 from soloflight._flights.flight import Flight
+from soloflight._flights.table import FlightTable
 
 OURS = str(Path(soloflight.__file__).parent)
 Place = tuple[str, int]
@@ -132,7 +133,8 @@ class Scheduler:
         if self.failure is not None:
             # The threads that hang stay where they are; nothing of theirs is left to others.
             for table in _locks.tables():
-                table.flights.clear()  # type: ignore[attr-defined]
+                if isinstance(table, FlightTable):
+                    table.flights.clear()
             waits._waiting.clear()
             raise self.failure
 

@@ -206,6 +206,49 @@ def test_each_function_drops_its_own_by_its_own_clock(world: World) -> None:
     assert cache["by hand"] == 1
 
 
+@pytest.mark.parametrize("maxsize", [4, None])
+def test_a_key_that_raises_when_it_has_expired_costs_no_other_entry(
+    world: World, clock: Clock, maxsize: int | None
+) -> None:
+    class Key:
+        broken = False
+
+        def __hash__(self) -> int:
+            if self.broken:
+                raise Boom
+            return 1
+
+    load = world.cached(world.origin(), ttl=10, timer=clock, maxsize=maxsize)
+    key = Key()
+    world.call(load, key)
+    key.broken = True
+    for _ in range(20):
+        clock.advance(10)
+        world.call(load, "k")
+        world.call(load, "k")
+        world.call(load, "other")
+    assert load.stats().hits == 20
+    assert load.stats().store_errors == 0
+    assert len(load.cache) <= 4
+
+
+def test_a_default_cache_may_be_given_to_another_function(world: World) -> None:
+    """Each has its own clock, and counts its own."""
+    clock, other_clock = Clock(), Clock()
+    load = world.cached(world.origin(), ttl=10, timer=clock)
+    other = world.cached(world.origin(), ttl=10, timer=other_clock, cache=load.cache)
+    world.call(load, "k")
+    for late, caller in ((clock, load), (other_clock, other)):
+        for _ in range(3):
+            world.call(other, "k")
+        late.advance(100)
+        world.call(caller, "k")
+        world.call(caller, "new")
+    assert [f.stats().misses for f in (load, other)] == [3, 3]
+    assert [f.stats().hits for f in (load, other)] == [0, 5]
+    assert [f.stats().store_errors for f in (load, other)] == [0, 0]
+
+
 def test_what_has_expired_is_seen_by_hand(clock: Clock) -> None:
     @cached_singleflight(ttl=10, timer=clock)
     def load() -> str:

@@ -147,6 +147,48 @@ def test_get_and_setdefault() -> None:
     assert cache[4] is None
 
 
+@pytest.mark.parametrize("nth", [1, 2, 3])
+@pytest.mark.parametrize("ask", ["get", "setdefault"])
+def test_what_is_dropped_while_it_is_asked_for_is_there_or_not(ask: str, nth: int) -> None:
+    """It is no KeyError: anybody may drop it at any time."""
+    cache: SieveCache[Any, Any] = SieveCache(2)
+
+    class Key:
+        asked = 0
+
+        def __hash__(self) -> int:
+            self.asked += 1
+            if self.asked == nth:
+                cache.pop("k", None)
+            return hash("k")
+
+        def __eq__(self, other: object) -> bool:
+            return other == "k" or other is self
+
+    cache["k"] = "value"
+    assert getattr(cache, ask)(Key(), "default") in ("value", "default")
+
+
+def test_popitem_loses_nothing_that_was_put_in_meanwhile() -> None:
+    cache: SieveCache[Any, Any] = SieveCache(2)
+
+    class Key:
+        replaced = False
+
+        def __hash__(self) -> int:
+            if self.replaced:
+                self.replaced = False
+                cache[self] = "newer"
+            return 1
+
+    key = Key()
+    cache[key] = "older"
+    key.replaced = True
+    taken = [cache.popitem()[1] for _ in range(len(cache))]
+    assert taken[-1] == "newer"
+    assert not cache
+
+
 def test_clear() -> None:
     cache = of_two()
     cache.clear()

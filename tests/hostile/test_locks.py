@@ -29,7 +29,7 @@ from conftest import (
     until,
     waiters,
 )
-from soloflight import Group, _locks, cached_singleflight, singleflight
+from soloflight import Group, SieveCache, _locks, cached_singleflight, singleflight
 from soloflight._flights.table import FlightTable
 from soloflight._locks import is_held
 from soloflight._worlds import threads
@@ -531,6 +531,34 @@ def test_a_child_never_gets_a_lock_that_a_thread_of_its_parent_holds(
     gate.open()
     assert slow.result() == "slow"
     assert load.peek(key) is not None
+
+
+@needs_fork
+def test_a_child_never_gets_the_lock_of_a_cache_that_is_used_by_hand(
+    monkeypatch: pytest.MonkeyPatch, gate: Gate
+) -> None:
+    monkeypatch.setattr("soloflight._locks.PATIENCE", 0.01)
+    cache: SieveCache[Any, Any] = SieveCache(10)
+
+    class Key:
+        def __hash__(self) -> int:
+            return hash("k")
+
+        def __eq__(self, other: object) -> bool:
+            gate()
+            return False
+
+    def change() -> bool:
+        cache["new"] = 1
+        return cache["new"] == cache.pop("k")
+
+    cache["k"] = 1
+    slow = Caller(cache.pop, Key(), None)
+    gate.arrived()
+    in_child(change)
+    gate.open()
+    assert slow.result() is None
+    assert cache["k"] == 1
 
 
 @needs_fork

@@ -177,6 +177,8 @@ class OwnShelf(Shelf):
         if not shared:
             self.index = sieve.index
             self.index.owner = self
+        else:
+            sieve.uses.within.append(self.hits)  # they may be those of a function's default cache
         self.sized = cache.sized
         self.dropped = sieve.dropped
         self.uneven = shared or not policy.plain
@@ -187,7 +189,8 @@ class OwnShelf(Shelf):
 
     def owns(self, node: Entry[Any]) -> bool:
         """Whether an entry in the queue is one of this function's."""
-        return type(node) is not Plain and (not self.shared or node.key.of.owner is self)
+        index = node.key.of if type(node.key) is Scoped else self.sieve.index
+        return type(node) is not Plain and index.owner is self
 
     def size(self) -> float:
         cache: Any = self.cache

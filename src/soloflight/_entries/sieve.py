@@ -33,6 +33,7 @@ from math import inf
 from typing import Any, Protocol
 
 from .._interruptions import is_interruption, users_errors
+from .._locks import register
 from .._runners import RLock
 from .._tally import Tally
 from .entry import Aging, Entry
@@ -121,6 +122,7 @@ class Sieve:
         self.ghosts = 0  # for how many entries that will do
         self.age = 0  # for how long entries lie unused, times 64
         self.chance, self.turn = CERTAIN, 0  # at first what is there stays, until told otherwise
+        register(self)  # it may be used with no function, and so with no table
 
     def __del__(self) -> None:
         # Or its entries would wait for the collector to find the ring.
@@ -248,7 +250,8 @@ class Sieve:
             node = self.root.newer
             if not self._end(node, owner, now):
                 break
-        if owner.uneven:
+        # Where the key of the oldest raises, that stays; and shelters others as well.
+        if owner.uneven or (node is self.root.newer and not now < node.fresh_until):
             for _ in range(2):
                 node = self.finger
                 self.finger = node.newer or self.root
@@ -258,7 +261,13 @@ class Sieve:
         """Drop an entry if it has expired; whether it had."""
         if now < node.fresh_until or now < node.until or not owner.owns(node):
             return False
-        if self.drop(node.key) is node:
+        try:
+            found = self.drop(node.key)
+        except Exception as error:  # of its key: that costs nobody else's entry
+            if is_interruption(error):
+                raise
+            return False
+        if found is node:
             self.expired += 1
         else:
             self.unlink(node)

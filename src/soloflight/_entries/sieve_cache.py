@@ -195,7 +195,10 @@ class SieveCache(Cache[K, V]):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key, or the default."""
-        return self[key] if key in self else default  # noqa: SIM401  # `__missing__` is not asked
+        node: Any = self._change(self._use, self._own(key))  # `__missing__` is not asked
+        if node is None:
+            return default
+        return node.value if type(node) is Plain else node
 
     def pop(self, key: Any, default: Any = _MISSING) -> Any:
         """Remove a key and return its value, or the default; KeyError where neither is there."""
@@ -208,21 +211,26 @@ class SieveCache(Cache[K, V]):
 
     def popitem(self) -> tuple[K, V]:
         """Remove and return whom the hand takes next."""
-        while True:
-            node: Any = self._change(self._sieve.pick)[0]
-            if node is self._sieve.root:
-                raise KeyError(f"{type(self).__name__} is empty")
-            dropped: Any = self._change(self._sieve.drop, node.key)
-            if dropped is node:
-                return self._shown(node.key), (node.value if type(node) is Plain else node)
-            self._change(self._sieve.unlink, node)
+        node: Any = self._change(self._next)
+        if node is None:
+            raise KeyError(f"{type(self).__name__} is empty")
+        return self._shown(node.key), (node.value if type(node) is Plain else node)
+
+    def _next(self) -> Entry[Any] | None:
+        sieve = self._sieve
+        while (node := sieve.pick()[0]) is not sieve.root:
+            gone = sieve.drop(node.key)
+            sieve.unlink(node)  # where it was in no index
+            if gone is not None:
+                return gone
+        return None
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
         """The value of a key; if there is none, it is the default from now on."""
-        if key in self:
-            return self[key]
-        self[key] = default
-        return default
+        value = self.get(key, _MISSING)
+        if value is _MISSING:
+            self[key] = value = default
+        return value
 
     def clear(self) -> None:
         """Drop everything."""
