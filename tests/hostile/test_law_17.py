@@ -323,9 +323,7 @@ def test_by_hand(watch: Watch) -> None:
     not GIL, reason="without the interpreter lock a value ends where its maker next runs"
 )
 @pytest.mark.parametrize("kind", ["plain", "shared", "methods"])
-def test_many_threads_do_all_of_it(
-    watch: Watch, kind: str, thorough: bool
-) -> None:
+def test_many_threads_do_all_of_it(watch: Watch, kind: str, thorough: bool) -> None:  # noqa: C901
     watch.alone = False
     clock = Clock()
     made: Any = options(watch, clock)

@@ -93,9 +93,9 @@ class Sieve:
     """The entries of all who share a cache. Needs the lock, where it does not say otherwise."""
 
     __slots__ = (
-        "__weakref__", "age", "chance", "dead", "dropped", "evictions", "expired",
-        "finger", "ghosts", "hand", "index", "lock", "mask", "maxsize", "root", "stamps", "tags",
-        "total", "turn", "uses",
+        "__weakref__", "age", "chance", "dead", "dropped", "evictions", "expired", "finger",
+        "ghosts", "hand", "index", "lock", "mask", "maxsize", "root", "stamps", "tags", "total",
+        "turn", "uses",
     )  # fmt: skip
 
     def __init__(self, maxsize: float) -> None:
@@ -115,9 +115,7 @@ class Sieve:
         self.finger = root  # whoever is asked next whether it has expired
         # The rule (`_comes_back`):
         self.tags = array("I", [0])  # what has gone lately, by its hash
-        self.stamps = array(
-            "q", [0]
-        )  # the number of its last use; below zero: the hand has taken it
+        self.stamps = array("q", [0])  # its last use; below zero: the hand has taken it
         self.mask = 0
         self.ghosts = 0  # for how many entries that will do
         self.age = 0  # for how long entries lie unused, times 64
@@ -140,6 +138,11 @@ class Sieve:
         return self.total & FOLD
 
     # The queue
+
+    def _link(self, node: Entry[Any]) -> None:
+        """Make an entry the newest."""
+        root = self.root
+        node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
 
     def unlink(self, node: Entry[Any]) -> None:
         """Take an entry out, if it is in."""
@@ -184,7 +187,7 @@ class Sieve:
             if self.total + node.size > self.maxsize and not self._make_room(node, old):
                 self.drop(key)  # what is there is out of date
                 return
-            root = self.root
+            root = self.root  # `_link` in line
             node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
             index[short] = node
             # User code that ran in there may have fenced it, or had it go before it was shown.
@@ -202,9 +205,8 @@ class Sieve:
         self, index: Index, short: Hashable, node: Entry[Any], old: Entry[Any] | None
     ) -> None:
         """Show nothing under a key: neither what was to be stored nor what was there."""
-        if node.older is None:  # it had gone before it was shown; user code may run in here as well
-            root = self.root
-            node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip  # noqa: E501
+        if getattr(node, "newer", node) is None:
+            self._link(node)  # it had gone before it was shown; user code may run in here as well
         for gone in (index.pop(short, None), node, old):
             if gone is not None:
                 self.unlink(gone)

@@ -264,8 +264,8 @@ FAULTS = [
     Fault(
         "one-that-lives-long-shelters-the-rest",
         "sieve.Sieve._expire",
-        "        if owner.uneven:\n",
-        "        if False:\n",
+        "        if owner.uneven or ",
+        "        if False and ",
         "8, nothing is left behind: what expires behind what never does is kept",
         "deadlines::what_expires_behind_what_never_does_goes_within_a_round",
     ),
