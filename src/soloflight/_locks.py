@@ -71,10 +71,16 @@ atexit.register(exiting.append, None)
 
 
 def critical(lock: RLock, section: Callable[..., R], *args: Any) -> R:
-    """Run a critical section; then log what is to be told of it."""
+    """Run a critical section; then let go of what it has dropped, and log what is to be told of it.
+
+    Each thread lets go of its own: what another one still looks at would end there, in the lock.
+    """
+    thread = me.local.thread
     try:
         return locked(lock, section, *args)
     finally:
+        if thread.dropped and not is_held(thread.lock):
+            thread.dropped.clear()
         tell_all()
 
 

@@ -75,11 +75,12 @@ class Thread(Load):
     It is the load of the flights that it leads itself: nothing is made for that.
     """
 
-    __slots__ = ("eager", "flight", "lock", "untold", "works")
+    __slots__ = ("dropped", "eager", "flight", "lock", "untold", "works")
 
     def __init__(self) -> None:
         self.lock = RLock()  # the one of ours that it holds, if it holds any
         self.untold: deque[Callable[[], object]] = deque()  # see `_locks.tell`
+        self.dropped: list[Any] = []  # to be let go of when it holds no lock (`_locks.critical`)
         self.flight: Any = None  # the innermost one that it loads, not in a task
         self.eager = False  # a task of ours takes its first step on its stack
         self.works = False  # it runs a load for an executor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -17,6 +18,7 @@ from cachetools import LRUCache, TLRUCache
 
 from conftest import (
     KINDS,
+    Boom,
     Caller,
     Clock,
     Gate,
@@ -497,6 +499,65 @@ def test_a_caches_own_clock_for_entries_cannot_bring_back_what_was_fenced() -> N
 
 
 # Fork
+
+
+def test_what_a_change_drops_ends_in_no_lock_though_another_thread_lets_go_meanwhile() -> None:
+    told, compared = Gate(), Gate()
+    held: list[bool] = []
+
+    class Value:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        def __del__(self) -> None:
+            held.append(is_held(load._core.table.lock))
+
+    class Key:
+        armed = False
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if Key.armed and isinstance(other, Key) and other.number == 2:  # the third has gone
+                compared()
+            return self is other
+
+    class Raises:
+        def __hash__(self) -> int:
+            return hash("k")
+
+        def __eq__(self, other: object) -> bool:
+            raise Boom
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told()
+
+    @cached_singleflight(ttl=None, maxsize=4, getsizeof=lambda value: value.size)
+    def load(key: object) -> Any:
+        return Value(3 if key == "large" else 1)
+
+    for key in ("k", *map(Key, (1, 2, 3))):
+        load(key)
+    handler = Handler()
+    _locks.log.addHandler(handler)
+    try:
+        failing = Caller(load.put, Value(1), Raises())
+        told.arrived()
+        Key.armed = True
+        evicting = Caller(load, "large")
+        compared.arrived()
+        told.open()
+        failing.result()
+        compared.open()
+        evicting.result()
+    finally:
+        _locks.log.removeHandler(handler)
+    assert held == [False] * 3
 
 
 @needs_fork

@@ -6,6 +6,7 @@ from typing import Any
 
 from soloflight._entries.index import Index, Scoped
 from soloflight._entries.sieve import Sieve
+from soloflight._runners import me
 
 
 def queue(sieve: Sieve) -> list[Any]:
@@ -45,7 +46,7 @@ def rests(sieve: Sieve, *indexes: Index) -> int:
     """That it is whole, and nobody is at it. Returns how many of its entries nobody sees."""
     nodes = check(sieve, *indexes)
     assert sieve.total <= sieve.maxsize
-    assert not sieve.dropped
+    assert not me.local.thread.dropped
     everything = (sieve.index, *sieve.dead, *indexes)
     seen = {id(node) for index in everything for node in dict.values(index)}
     return len(nodes) - len(seen)

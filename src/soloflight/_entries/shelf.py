@@ -14,8 +14,8 @@ from math import inf
 from typing import Any, Protocol, TypeVar
 
 from .._interruptions import is_interruption
-from .._locks import critical, is_held
-from .._runners import RLock, me
+from .._locks import critical
+from .._runners import RLock
 from .._tally import Tally
 from .entry import Aging, Entry, Raising
 from .index import GONE, Index, Scoped
@@ -79,7 +79,6 @@ class Shelf:
         self.index.owner = self
         self.instances: Callable[[], list[Index]] = list
         self.ledger: Ledger  # of the table that it belongs to
-        self.dropped: list[Any] = []  # to be let go of when no lock is held
         self.evictions = self.expired = 0
         self.now = -inf
         """The time when it was asked last: it may be asked for no more, where the lock is held."""
@@ -144,10 +143,6 @@ class Shelf:
             if type(shown) is not Plain  # of any kind
         ]
 
-    def change(self, section: Callable[..., R], *args: Any) -> R:
-        """Run a critical section of whoever has the shelf."""
-        return critical(self.lock, section, *args)
-
     def forked(self) -> None:
         """Make good in a child, where the fork may have struck in mid-change."""
 
@@ -180,7 +175,6 @@ class OwnShelf(Shelf):
         else:
             sieve.uses.within.append(self.hits)  # they may be those of a function's default cache
         self.sized = cache.sized
-        self.dropped = sieve.dropped
         self.uneven = shared or not policy.plain
         self.in_vain = 0  # instances that have died, and nobody had hit what was theirs
 
@@ -260,14 +254,6 @@ class OwnShelf(Shelf):
         for index in (self.index, *self.instances()):
             self.sieve.empty(index)
         self.tidy()
-
-    def change(self, section: Callable[..., R], *args: Any) -> R:
-        """Run a critical section; what it drops ends when no lock is held."""
-        try:
-            return critical(self.lock, section, *args)
-        finally:
-            if self.dropped and not is_held(me.local.thread.lock):
-                self.dropped.clear()
 
 
 ADVICE = (

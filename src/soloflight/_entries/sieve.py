@@ -34,7 +34,7 @@ from typing import Any, Protocol
 
 from .._interruptions import is_interruption, users_errors
 from .._locks import register
-from .._runners import RLock
+from .._runners import RLock, me
 from .._tally import Tally
 from .entry import Aging, Entry
 from .index import Index, Scoped
@@ -93,9 +93,8 @@ class Sieve:
     """The entries of all who share a cache. Needs the lock, where it does not say otherwise."""
 
     __slots__ = (
-        "__weakref__", "age", "chance", "dead", "dropped", "evictions", "expired", "finger",
-        "ghosts", "hand", "index", "lock", "mask", "maxsize", "root", "stamps", "tags", "total",
-        "turn", "uses",
+        "__weakref__", "age", "chance", "dead", "evictions", "expired", "finger", "ghosts", "hand",
+        "index", "lock", "mask", "maxsize", "root", "stamps", "tags", "total", "turn", "uses",
     )  # fmt: skip
 
     def __init__(self, maxsize: float) -> None:
@@ -105,7 +104,6 @@ class Sieve:
         self.uses = Tally(1)  # the numbers of uses: a hit takes one without the lock
         # Written without the lock, wherever an instance dies:
         self.dead: deque[Index] = deque()  # of instances that are gone
-        self.dropped: list[Any] = []  # to be let go of when no lock is held
         self.evictions = self.expired = 0
         self.total = 0
         self.root = root = Entry[Any](None, inf)
@@ -146,7 +144,7 @@ class Sieve:
 
     def unlink(self, node: Entry[Any]) -> None:
         """Take an entry out, if it is in."""
-        self.dropped.append(node)
+        me.local.thread.dropped.append(node)
         newer = None
         try:
             newer = node.newer

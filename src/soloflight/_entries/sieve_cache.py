@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._durations import size
 from .._given import check_callable
-from .._locks import critical, is_held
-from .._runners import me
+from .._locks import critical
 from .entry import Entry
 from .index import Scoped
 from .sieve import FOLD, Plain, Sieve
@@ -123,13 +122,7 @@ class SieveCache(Cache[K, V]):
         return whole + rest / UNIT if rest else whole
 
     def _change(self, section: Callable[..., R], *args: Any) -> R:
-        """Run a critical section; what it drops ends when no lock is held."""
-        sieve = self._sieve
-        try:
-            return critical(sieve.lock, section, *args)
-        finally:
-            if sieve.dropped and not is_held(me.local.thread.lock):
-                sieve.dropped.clear()
+        return critical(self._sieve.lock, section, *args)
 
     def _own(self, key: Any) -> Any:
         """A key as the queue has it: that of a function with another cache is any key."""

@@ -86,7 +86,7 @@ class FlightTable:
         self.trust = Trust()
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
-        self._change = partial(critical, self.lock) if shelf is None else shelf.change
+        self._change = partial(critical, self.lock)
         self.flights = Flights(self.lock)
         self.overdue = None if max_flight_age is None else Overdue(max_flight_age, max_abandoned)
         register(self)
@@ -259,8 +259,8 @@ class FlightTable:
                 for waiters in list(flight.waiters.values()):
                     waiters.wake()
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
-            if (shelf := self.shelf) is not None and shelf.dropped and not is_held(before):
-                shelf.dropped.clear()  # as after `Shelf.change`
+            if thread.dropped and not is_held(before):
+                thread.dropped.clear()  # as in `critical`
             if thread.untold:
                 tell_all()
 

@@ -202,14 +202,14 @@ FAULTS = [
         "the-hand-passes-by-what-is-about-to-go",
         "sieve.Sieve.unlink",
         """\
-        self.dropped.append(node)
+        me.local.thread.dropped.append(node)
         newer = None
         try:
 """,
         """\
         if self.hand is node:
             self.hand = node.newer or self.root
-        self.dropped.append(node)
+        me.local.thread.dropped.append(node)
         newer = None
         try:
 """,
