@@ -14,8 +14,8 @@ from math import inf
 from typing import Any, Protocol, TypeVar
 
 from .._interruptions import is_interruption
-from .._locks import critical, is_held
-from .._runners import RLock, me
+from .._locks import changed, critical
+from .._runners import RLock
 from .._tally import Tally
 from .entry import Aging, Entry, Raising
 from .index import GONE, Index, Scoped
@@ -79,7 +79,7 @@ class Shelf:
         self.index.owner = self
         self.instances: Callable[[], list[Index]] = list
         self.ledger: Ledger  # of the table that it belongs to
-        self.dropped: list[Any] = []  # to be let go of when no lock is held
+        self.dropped: list[Any] = []  # to end when no lock is held: destructors may do anything
         self.evictions = self.expired = 0
         self.now = -inf
         """The time when it was asked last: it may be asked for no more, where the lock is held."""
@@ -259,12 +259,7 @@ class OwnShelf(Shelf):
         self.tidy()
 
     def change(self, section: Callable[..., R], *args: Any) -> R:
-        """Run a critical section; what it drops ends when no lock is held."""
-        try:
-            return critical(self.lock, section, *args)
-        finally:
-            if self.dropped and not is_held(me.local.thread.lock):
-                self.dropped.clear()
+        return changed(self.lock, self.dropped, section, *args)
 
 
 ADVICE = (

@@ -182,6 +182,8 @@ class Sieve:
             if self.total + node.size > self.maxsize and not self._make_room(node, old):
                 self.drop(key)  # what is there is out of date
                 return
+            if old is not None and old.older is None:
+                node.key = key  # the one that the index will have: it must not end where it goes
             root = self.root
             node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
             index[short] = node
@@ -200,9 +202,9 @@ class Sieve:
         self, index: Index, short: Hashable, node: Entry[Any], old: Entry[Any] | None
     ) -> None:
         """Show nothing under a key: neither what was to be stored nor what was there."""
-        if node.older is None:  # it had gone before it was shown; user code may run in here as well
+        if getattr(node, "older", None) is None:  # it had gone before it was shown: see 1
             root = self.root
-            node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size; self.count += 1  # fmt: skip  # noqa: E501
+            node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
         for gone in (index.pop(short, None), node, old):
             if gone is not None:
                 self.unlink(gone)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._durations import size
 from .._given import check_callable
-from .._locks import critical, is_held
-from .._runners import me
+from .._locks import changed
 from .entry import Entry
 from .index import Scoped
 from .sieve import FOLD, Plain, Sieve
@@ -124,12 +123,7 @@ class SieveCache(Cache[K, V]):
 
     def _change(self, section: Callable[..., R], *args: Any) -> R:
         """Run a critical section; what it drops ends when no lock is held."""
-        sieve = self._sieve
-        try:
-            return critical(sieve.lock, section, *args)
-        finally:
-            if sieve.dropped and not is_held(me.local.thread.lock):
-                sieve.dropped.clear()
+        return changed(self._sieve.lock, self._sieve.dropped, section, *args)
 
     def _own(self, key: Any) -> Any:
         """A key as the queue has it: that of a function with another cache is any key."""
@@ -195,7 +189,10 @@ class SieveCache(Cache[K, V]):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key, or the default."""
-        return self[key] if key in self else default  # noqa: SIM401  # `__missing__` is not asked
+        node = self._change(self._use, self._own(key))  # `__missing__` is not asked
+        if node is None:
+            return default
+        return node.value if type(node) is Plain else node
 
     def pop(self, key: Any, default: Any = _MISSING) -> Any:
         """Remove a key and return its value, or the default; KeyError where neither is there."""
@@ -219,10 +216,10 @@ class SieveCache(Cache[K, V]):
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
         """The value of a key; if there is none, it is the default from now on."""
-        if key in self:
-            return self[key]
-        self[key] = default
-        return default
+        found = self.get(key, _MISSING)
+        if found is _MISSING:
+            self[key] = found = default
+        return found
 
     def clear(self) -> None:
         """Drop everything."""
