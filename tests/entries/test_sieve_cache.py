@@ -126,13 +126,15 @@ def test_popitem_takes_all_of_them_one_by_one() -> None:
         cache.popitem()
 
 
-def test_popitem_takes_whom_the_hand_takes() -> None:
-    for asked in range(4):
-        cache = SieveCache[Any, Any](4)
-        cache.update({key: key for key in range(4)})
-        for key in range(asked):
-            cache[key]
-        assert cache.popitem() == (asked, asked)
+@pytest.mark.parametrize("asked", [(), (0,), (0, 1), (1, 2), (0, 1, 2), (0, 1, 2, 3)], ids=str)
+def test_popitem_takes_the_oldest_that_was_not_asked_for(asked: tuple[int, ...]) -> None:
+    cache: SieveCache[Any, Any] = SieveCache(4)
+    cache.update({key: str(key) for key in range(4)})
+    for key in asked:
+        cache[key]
+    oldest = min({0, 1, 2, 3} - {*asked}, default=0)
+    assert cache.popitem() == (oldest, str(oldest))
+    assert len(cache) == 3
 
 
 def test_get_and_setdefault() -> None:

@@ -10,6 +10,7 @@ import gc
 import logging
 import random
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -56,6 +57,8 @@ class Watch:
 
 class Thing:
     """A value, or an argument, that looks when it ends."""
+
+    size: Any = 1
 
     def __init__(self, watch: Watch, what: str = "value", name: object = None) -> None:
         self.watch, self.what, self.name = watch, what, name
@@ -319,64 +322,122 @@ def test_by_hand(watch: Watch) -> None:
     watch.saw("getsizeof", "value", "argument")
 
 
+class Mixture:
+    """Functions of one cache, and what threads do with them."""
+
+    def __init__(self, watch: Watch, kind: str) -> None:
+        self.watch, self.clock = watch, Clock()
+        made: Any = options(watch, self.clock)
+        if kind == "shared":
+            made["cache"] = SieveCache(20, made.pop("getsizeof"))
+        else:
+            made["maxsize"] = 20
+
+        class Repository:
+            @cached_singleflight(**made)
+            def get(self, key: Thing) -> Thing:
+                return Thing(watch)
+
+        @cached_singleflight(**made)
+        def load(key: Thing) -> Thing:
+            return Thing(watch)
+
+        self.made = load if kind == "plain" else Repository
+        self.of: list[Any] = [load if kind == "plain" else Repository() for _ in range(3)]
+        self.alone = load if kind == "shared" else None
+
+    def act(self, dice: random.Random) -> None:
+        names, weights = zip(*ACTS.items(), strict=True)
+        (what,) = dice.choices(names, weights)
+        pick = dice.randrange(3)
+        function = getattr(self.of[pick], "get", self.of[pick])
+        if self.alone is not None and pick == 0:
+            function = self.alone
+        name = key(self.watch, dice.randrange(40))
+        if what == "wait":
+            self.clock.advance(0.5)
+        elif what == "die":
+            self.of[pick] = self.made if self.made is self.of[pick] else type(self.of[pick])()
+        elif what in ("pop", "popitem"):
+            with suppress(KeyError):
+                args = (function.cache_key(name),) if what == "pop" else ()
+                getattr(function.cache, what)(*args)
+        elif what == "put":
+            function.put(Thing(self.watch), name)
+        elif what == "clear":
+            function.clear()
+        else:
+            getattr(function, what)(name)
+
+
+ACTS = {
+    "__call__": 70, "put": 10, "invalidate": 7, "refresh": 4, "forget": 2, "clear": 1, "wait": 3,
+    "die": 2, "pop": 1, "popitem": 1,
+}  # fmt: skip
+
+
 @pytest.mark.skipif(
     not GIL, reason="without the interpreter lock a value ends where its maker next runs"
 )
 @pytest.mark.parametrize("kind", ["plain", "shared", "methods"])
 def test_many_threads_do_all_of_it(watch: Watch, kind: str, thorough: bool) -> None:  # noqa: C901
     watch.alone = False
-    clock = Clock()
-    made: Any = options(watch, clock)
-    if kind == "shared":
-        made["cache"] = SieveCache(20, made.pop("getsizeof"))
-    else:
-        made["maxsize"] = 20
-
-    class Repository:
-        @cached_singleflight(**made)
-        def get(self, key: Thing) -> Thing:
-            return Thing(watch)
-
-    @cached_singleflight(**made)
-    def load(key: Thing) -> Thing:
-        return Thing(watch)
-
-    repositories = [Repository() for _ in range(3)]
-
-    def act(dice: random.Random) -> None:
-        name = key(watch, dice.randrange(40))
-        f = load if kind == "plain" or dice.random() < 0.3 else dice.choice(repositories).get
-        what = dice.random()
-        if what < 0.7:
-            f(name)
-        elif what < 0.8:
-            f.put(Thing(watch), name)
-        elif what < 0.87:
-            f.invalidate(name)
-        elif what < 0.9:
-            f.refresh(name)
-        elif what < 0.92:
-            f.forget(name)
-        elif what < 0.93:
-            f.clear()
-        elif what < 0.96:
-            clock.advance(0.5)
-        elif what < 0.98:
-            repositories[dice.randrange(3)] = Repository()
-        else:
-            with suppress(KeyError):
-                f.cache.pop(f.cache_key(name)) if dice.random() < 0.5 else f.cache.popitem()
+    mixture = Mixture(watch, kind)
 
     def member(seed: int) -> None:
         dice = random.Random(seed)
-        for _ in range(4000 if thorough else 400):
-            act(dice)
+        for _ in range(5000 if thorough else 500):
+            mixture.act(dice)
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        for member_ in [Caller(member, seed) for seed in range(8)]:
-            member_.result()
+        for one in [Caller(member, seed) for seed in range(8)]:
+            one.result()
     finally:
         sys.setswitchinterval(interval)
     watch.saw("value", "argument", "getsizeof", "ttl", "timer", "cache_if")
+
+
+def test_what_one_thread_drops_another_does_not_let_go_of(watch: Watch) -> None:
+    """The first would be the last to hold it, and have it end under the lock."""
+    watch.alone = False
+    told, goes_on = threading.Event(), threading.Event()
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.set()
+            assert goes_on.wait(20)
+
+    class Key(Thing):
+        def __hash__(self) -> int:
+            if told.is_set() and sys._getframe(1).f_code.co_name == "_make_room":
+                goes_on.set()
+                telling.result()
+            return hash(self.name)
+
+        def __eq__(self, other: object) -> bool:
+            if sys._getframe(1).f_code.co_name == "store":
+                raise Boom
+            return False
+
+    @cached_singleflight(ttl=None, maxsize=2, getsizeof=lambda value: value.size)
+    def load(key: Any) -> Any:
+        raise NotImplementedError
+
+    load.put(Thing(watch), "first")
+    load.put(Thing(watch), Key(watch, "argument", -1))
+    handler = Slow()
+    _locks.log.addHandler(handler)
+    try:
+        # One that cannot be stored, as a key of the same hash raises: that is told.
+        telling = Caller(lambda: load.put(Thing(watch), -2))
+        assert told.wait(20)
+        large = Thing(watch)
+        large.size = 2
+        load.put(large, "large")  # both have to go, the first one before that key is asked
+    finally:
+        goes_on.set()
+        _locks.log.removeHandler(handler)
+    assert load.stats().evictions == 2
+    watch.saw("value")
