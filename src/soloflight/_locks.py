@@ -84,35 +84,6 @@ def critical(lock: RLock, section: Callable[..., R], *args: Any) -> R:
         tell_all()
 
 
-def changed(lock: RLock, dropped: list[Any], section: Callable[..., R], *args: Any) -> R:
-    """Run a critical section; what it has `dropped` ends when no lock is held."""
-    gone: list[Any] = []
-    try:
-        return critical(lock, partial(_taking, dropped, gone, section), *args)
-    finally:
-        if gone and is_held(me.local.thread.lock):
-            log_later(gone.clear)
-        else:
-            gone.clear()
-
-
-def _taking(dropped: list[Any], gone: list[Any], section: Callable[..., R], *args: Any) -> R:
-    try:
-        return section(*args)
-    finally:
-        gone += taken(dropped)
-
-
-def taken(dropped: list[Any]) -> list[Any]:
-    """What was dropped, for who holds the lock to let go of after that.
-
-    Nobody else may: it might still be at hand here, and would then end under the lock.
-    """
-    gone = dropped[:]
-    del dropped[: len(gone)]
-    return gone
-
-
 def locked(lock: RLock, section: Callable[..., R], *args: Any) -> R:
     """Run a critical section."""
     thread = me.local.thread

@@ -380,7 +380,7 @@ ACTS = {
     not GIL, reason="without the interpreter lock a value ends where its maker next runs"
 )
 @pytest.mark.parametrize("kind", ["plain", "shared", "methods"])
-def test_many_threads_do_all_of_it(watch: Watch, kind: str, thorough: bool) -> None:  # noqa: C901
+def test_many_threads_do_all_of_it(watch: Watch, kind: str, thorough: bool) -> None:
     watch.alone = False
     mixture = Mixture(watch, kind)
 

@@ -172,17 +172,17 @@ class Sieve:
                 owner.tidy()
             if owner.timed and (owner.uneven or not owner.now < self.root.newer.fresh_until):
                 self._expire(owner, owner.now)
-            if old is None:
-                node.key = key
+            node.key = key
+            if old is None or old.older is None:
                 uses = self.uses
                 uses.besides += 1; node.visited = -next(uses.counter)  # fmt: skip
                 tag = hash(key)
                 node.tag = tag = (tag ^ tag >> 15) & FOLD  # the low bits of many are alike
                 if self.tags[tag & self.mask] == tag:
                     self._come_back(node, tag & self.mask)
-            else:  # the very key that the index has; and as if it were the old one
+            else:  # as if it were the old one; with the very key that the index has
                 node.key = old.key; node.tag = old.tag; node.visited = old.visited  # fmt: skip
-            if self.total + node.size > self.maxsize and not self._make_room(node, old):
+            if self.total + node.size > self.maxsize and not self._make_room(key, node, old):
                 self.drop(key)  # what is there is out of date
                 return
             root = self.root  # `_link` in line
@@ -290,7 +290,7 @@ class Sieve:
         elif good:
             self.chance = max(LEAST, self.chance - DOWN)
 
-    def _make_room(self, node: Entry[Any], old: Entry[Any] | None) -> bool:
+    def _make_room(self, new: Hashable, node: Entry[Any], old: Entry[Any] | None) -> bool:
         """Have others go until an entry fits, in place of an old one perhaps; whether it can."""
         room, steps, failures = self.maxsize - node.size, STEPS, 0
         if room < 0:
@@ -318,6 +318,8 @@ class Sieve:
                 victim.visited = abs(victim.visited)
                 continue
             self.unlink(victim)
+            if victim is old:
+                node.key = new  # the index has that of the old one no longer
             if found is victim:
                 self.evictions += 1
                 if self.total & FOLD >= self.ghosts:

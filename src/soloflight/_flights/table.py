@@ -48,7 +48,7 @@ from .._entries.entry import Aging, Entry
 from .._entries.index import Index
 from .._entries.shelf import Shelf
 from .._interruptions import users_errors
-from .._locks import critical, exiting, is_held, locked, register, taken, tell_all
+from .._locks import critical, exiting, is_held, locked, register, tell_all
 from .._outcome import Error
 from .._runners import NOBODY, Home, RLock, Trust, me
 from ..exceptions import WaitTimeout
@@ -66,8 +66,8 @@ class FlightTable:
     """The flights in progress of one function or one group."""
 
     __slots__ = (
-        "__weakref__", "_change", "dropped", "flights", "ledger", "lock", "name", "overdue",
-        "shelf", "timer", "trust",
+        "__weakref__", "_change", "flights", "ledger", "lock", "name", "overdue", "shelf", "timer",
+        "trust",
     )  # fmt: skip
 
     def __init__(
@@ -247,14 +247,12 @@ class FlightTable:
         thread = me.local.thread
         before = thread.lock
         now = self.timer() if landing is None and flight.since is not None else None
-        dropped = self.dropped
-        gone = None  # what ends when no lock is held, and everyone is awake
         try:
             if is_held(before) or exiting:
                 locked(self.lock, self._off, flight, landing, now)
             else:  # `locked` in line: this is a part of every miss
                 thread.lock = self.lock
-                with self.lock: self._off(flight, landing, now); gone = taken(dropped) if dropped else None  # fmt: skip  # noqa: E501
+                with self.lock: self._off(flight, landing, now)  # fmt: skip
         finally:
             thread.lock = before
             if flight.over and flight.waiters:
@@ -361,7 +359,7 @@ class FlightTable:
 
         Not so a refresh, for which nobody has to wait.
         """
-        if self._change(self._leave, flight, mine):
+        if critical(self.lock, self._leave, flight, mine):
             flight.load.cancel()
 
     def _leave(self, flight: Flight, mine: Flight) -> bool:
