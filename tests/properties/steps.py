@@ -188,7 +188,6 @@ class Steps(RuleBasedStateMachine):
         model = flight.subject.model
         fenced = model.flights.get(flight.key) is not flight
         before = model.entries.get(flight.key)
-        expired = before is not None and not self.clock.now < before.until
         brought = ending.args[0] if isinstance(ending, Boom) else ending
         self.began[brought] = flight.began
         landing = model.land(flight, ending)
@@ -206,18 +205,20 @@ class Steps(RuleBasedStateMachine):
                 model.counts["stale_on_error"] += isinstance(landing.refresh, Boom)
         assert not SHARED or len(errors) <= 1
         stored = not fenced and model.entries.get(flight.key) is not before
-        self.after_store(flight.subject, flight.key if stored else None, expired)
+        self.after_store(flight.subject, flight.key if stored else None, None if fenced else before)
 
-    def after_store(self, subject: Subject, key: Hashable, expired: bool) -> None:
+    def after_store(self, subject: Subject, key: Hashable, old: Entry | None) -> None:
         """After what may have been a store: see what was evicted, and whether it had to be.
 
-        `expired`: the entry that was there before.
+        `old`: what was there before. It may have gone before it was replaced.
         """
         if self.config.cache is None:
             return
         stored = key in subject.model.entries
-        if stored and expired:
+        if old is not None and not self.clock.now < old.until:
             self.perhaps_gone(subject, "expired")
+        if old is not None and self.config.sized:
+            self.perhaps_gone(subject, "evictions")
         evicted: dict[tuple[Subject, Hashable], Entry] = {}
         for other in self.subjects:
             for kept, entry in list(other.model.entries.items()):

@@ -199,7 +199,6 @@ class Machine(Steps):
 
     def put(self, at: Aim, drawn: int) -> None:
         value, before = self.value(drawn), at.subject.model.entries.get(at.key)
-        expired = before is not None and not self.clock.now < before.until
         try:
             at.subject.model.put(at.key, value)
         except Boom:
@@ -210,7 +209,7 @@ class Machine(Steps):
         self.fences[at.subject, at.key] = self.steps
         self.steps += 1
         self.began[value] = self.steps
-        self.after_store(at.subject, at.key, expired)
+        self.after_store(at.subject, at.key, before)
 
     def clear(self, at: Aim, _: int) -> None:
         config = at.subject.model.config
