@@ -185,6 +185,8 @@ class Sieve:
             if self.total + node.size > self.maxsize and not self._make_room(key, node, old):
                 self.drop(key)  # what is there is out of date
                 return
+            if old is not None and old.older is None:
+                node.key = key  # the one that the index will have: it must not end where it goes
             root = self.root  # `_link` in line
             node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
             index[short] = node
