@@ -145,17 +145,15 @@ class Sieve:
     def unlink(self, node: Entry[Any]) -> None:
         """Take an entry out, if it is in."""
         me.local.thread.dropped.append(node)
-        newer = None
         try:
-            newer = node.newer
-            node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size  # fmt: skip  # noqa: E501
+            if self.hand is not node and self.finger is not node:
+                node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size  # fmt: skip  # noqa: E501
+            else:
+                # At once: neither is ever at what is out; nor what is in behind the hand, which may
+                # never come there again.
+                newer = node.newer; node.older.newer, newer.older = newer, node.older; node.older = node.newer = None; self.total -= node.size; self.hand = newer if self.hand is node else self.hand; self.finger = newer if self.finger is node else self.finger  # fmt: skip  # noqa: E501
         except AttributeError:
             pass  # it is out
-        # Only now: what is still in must not be behind the hand, which may never come there again.
-        if self.hand is node:
-            self.hand = newer or self.root
-        if self.finger is node:
-            self.finger = newer or self.root
 
     def store(
         self, owner: Owner, key: Hashable, node: Entry[Any], right: Right | None = None
