@@ -145,17 +145,15 @@ class Sieve:
     def unlink(self, node: Entry[Any]) -> None:
         """Take an entry out, if it is in."""
         me.local.thread.dropped.append(node)
-        newer = None
         try:
-            newer = node.newer
-            node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size  # fmt: skip  # noqa: E501
+            if self.hand is not node and self.finger is not node:
+                node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size  # fmt: skip  # noqa: E501
+            else:
+                # At once: neither is ever at what is out; nor what is in behind the hand, which may
+                # never come there again.
+                newer = node.newer; node.older.newer, newer.older = newer, node.older; node.older = node.newer = None; self.total -= node.size; self.hand = newer if self.hand is node else self.hand; self.finger = newer if self.finger is node else self.finger  # fmt: skip  # noqa: E501
         except AttributeError:
             pass  # it is out
-        # Only now: what is still in must not be behind the hand, which may never come there again.
-        if self.hand is node:
-            self.hand = newer or self.root
-        if self.finger is node:
-            self.finger = newer or self.root
 
     def store(
         self, owner: Owner, key: Hashable, node: Entry[Any], right: Right | None = None
@@ -185,29 +183,52 @@ class Sieve:
             if self.total + node.size > self.maxsize and not self._make_room(key, node, old):
                 self.drop(key)  # what is there is out of date
                 return
+            if old is not None and old.older is None:
+                node.key = key  # the one that the index will have: it must not end where it goes
             root = self.root  # `_link` in line
             node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
             index[short] = node
-            # User code that ran in there may have fenced it, or had it go before it was shown.
-            if (right is not None and right.fenced) or node.older is None:
-                self._take_back(index, short, node, old)
+            # User code that ran in there may have fenced it, or stored something.
+            if (right is not None and right.fenced) or root.older is not node:
+                self._settle(index, short, node, old, right)
             elif old is not None:
                 self.unlink(old)
         except BaseException as error:
             with users_errors:
-                self._take_back(index, short, node, old)
+                self._settle(index, short, node, old, right, lost=True)
             if not owner.copes(error):
                 raise
 
-    def _take_back(
-        self, index: Index, short: Hashable, node: Entry[Any], old: Entry[Any] | None
+    def _settle(
+        self,
+        index: Index,
+        short: Hashable,
+        node: Entry[Any],
+        old: Entry[Any] | None,
+        right: Right | None,
+        lost: bool = False,
     ) -> None:
-        """Show nothing under a key: neither what was to be stored nor what was there."""
-        if getattr(node, "newer", node) is None:
-            self._link(node)  # it had gone before it was shown; user code may run in here as well
-        for gone in (index.pop(short, None), node, old):
-            if gone is not None:
-                self.unlink(gone)
+        """Show an entry alone, or nothing under its key if it has lost its right, or had to go.
+
+        Where a key stores itself while it is compared for an insertion, a dict shows it twice.
+        """
+        while True:
+            if getattr(node, "newer", node) is None:
+                lost = True  # it had to go, perhaps before it was shown
+                self._link(node)
+            newest = self.root.older
+            while (found := index.pop(short, None)) is not None:
+                if found is not node:
+                    self.unlink(found)
+            if old is not None:
+                self.unlink(old)
+            lost = lost or (right is not None and right.fenced)
+            if lost:
+                self.unlink(node)
+                return
+            index[short] = node
+            if self.root.older is newest and not (right is not None and right.fenced):
+                return
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """No longer show the entry of a key; returns that."""
