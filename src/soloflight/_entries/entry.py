@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
+from math import inf
 from typing import Any, TypeVar
 
 from .._outcome import Error, Value
@@ -186,6 +187,17 @@ class Raising(Aging[Any]):
 
     def __repr__(self) -> str:
         return f"Entry(raises {shown(self.kept.exception)}, fresh_until={self.fresh_until!r})"
+
+
+class Plain(Aging[Any]):
+    """What somebody has put in by hand: no entry of a function, and never served by one."""
+
+    __slots__ = ()
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value, -inf)
+        self.calm_until = self.error_until = self.stale_until = -inf
+        self.cost = 0.0
 
 
 class State(Enum):

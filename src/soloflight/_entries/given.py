@@ -23,8 +23,8 @@ from .entry import Aging, Entry
 from .index import DEAD, DROPPED, Ref, Scoped
 from .policy import Policy
 from .shelf import Shelf
-from .sieve import Right
 from .store import NONE, SIZE, Store
+from .storing import Right
 
 
 class GivenShelf(Shelf):

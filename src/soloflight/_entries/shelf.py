@@ -17,11 +17,12 @@ from .._interruptions import is_interruption
 from .._locks import critical
 from .._runners import RLock
 from .._tally import Tally
-from .entry import Aging, Entry, Raising
+from .entry import Aging, Entry, Plain, Raising
 from .index import GONE, Index, Scoped
 from .policy import Policy
-from .sieve import BURIED, Plain, Right
+from .sieve import BURIED
 from .sieve_cache import WHOLE, SieveCache
+from .storing import Right
 
 R = TypeVar("R")
 

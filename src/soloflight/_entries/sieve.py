@@ -30,14 +30,15 @@ from array import array
 from collections import deque
 from collections.abc import Hashable
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 from .._interruptions import is_interruption, users_errors
 from .._locks import register
 from .._runners import RLock, me
 from .._tally import Tally
-from .entry import Aging, Entry
+from .entry import Entry
 from .index import Index, Scoped
+from .storing import Owner, Right
 
 FOLD = (1 << 32) - 1
 """The part of a size that counts its entry: each has a 1 there. And that of a hash that tells."""
@@ -53,40 +54,6 @@ BURIED = 8
 CERTAIN = 1024
 LEAST = 8  # of a chance in CERTAIN: so that it is known what comes of it
 UP, DOWN = 64, 128
-
-
-class Right(Protocol):
-    """That of a load to store what it brought."""
-
-    fenced: bool
-    """Whether it was lost meanwhile."""
-
-
-class Plain(Aging[Any]):
-    """What somebody has put in by hand: no entry of a function, and never served by one."""
-
-    __slots__ = ()
-
-    def __init__(self, value: Any) -> None:
-        super().__init__(value, -inf)
-        self.calm_until = self.error_until = self.stale_until = -inf
-        self.cost = 0.0
-
-
-class Owner(Protocol):
-    """Who stores something: a function, or somebody by hand."""
-
-    timed: bool
-    """Whether entries expire."""
-    uneven: bool
-    """Whether what is stored later may expire sooner."""
-    now: float
-    """How late it is on its timer, about."""
-
-    def tidy(self) -> None: ...
-    def copes(self, error: BaseException) -> bool: ...
-
-    def owns(self, node: Entry[Any]) -> bool: ...
 
 
 class Sieve:
@@ -180,7 +147,7 @@ class Sieve:
                     self._come_back(node, tag & self.mask)
             else:  # as if it were the old one; with the very key that the index has
                 node.key = old.key; node.tag = old.tag; node.visited = old.visited  # fmt: skip
-            if self.total + node.size > self.maxsize and not self._make_room(key, node, old):
+            if self.total + node.size > self.maxsize and not self._make_room(node, old):
                 self.drop(key)  # what is there is out of date
                 return
             if old is not None and old.older is None:
@@ -311,7 +278,7 @@ class Sieve:
         elif good:
             self.chance = max(LEAST, self.chance - DOWN)
 
-    def _make_room(self, new: Hashable, node: Entry[Any], old: Entry[Any] | None) -> bool:
+    def _make_room(self, node: Entry[Any], old: Entry[Any] | None) -> bool:
         """Have others go until an entry fits, in place of an old one perhaps; whether it can."""
         room, steps, failures = self.maxsize - node.size, STEPS, 0
         if room < 0:
@@ -339,8 +306,6 @@ class Sieve:
                 victim.visited = abs(victim.visited)
                 continue
             self.unlink(victim)
-            if victim is old:
-                node.key = new  # the index has that of the old one no longer
             if found is victim:
                 self.evictions += 1
                 if self.total & FOLD >= self.ghosts:

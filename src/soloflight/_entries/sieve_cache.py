@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._durations import size
 from .._given import check_callable
 from .._locks import critical
-from .entry import Entry
+from .entry import Entry, Plain
 from .index import Scoped
-from .sieve import FOLD, Plain, Sieve
+from .sieve import FOLD, Sieve
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -195,7 +195,7 @@ FAULTS = [
         "sieve.Sieve.store",
         """\
             with users_errors:
-                self._take_back(index, short, node, old)
+                self._settle(index, short, node, old, right, lost=True)
 """,
         """\
             self.unlink(node)
