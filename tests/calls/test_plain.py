@@ -248,6 +248,26 @@ def test_a_loader_that_was_wrapped_can_be_laid_bare() -> None:
     assert ours(2) == "2 of eu"
 
 
+def test_what_is_put_in_its_place_while_another_is_looked_at_is_called_from_then_on() -> None:
+    """By another thread, say."""
+
+    @cached_singleflight(ttl=60)
+    def ours(key: str) -> str:
+        return "loaded"
+
+    class First:
+        def __call__(self, key: str) -> str:
+            return "first"
+
+        def __getattr__(self, name: str) -> Any:
+            ours.__wrapped__ = lambda key: "second"
+            raise AttributeError(name)
+
+    ours.__wrapped__ = First()  # type: ignore[assignment]
+    assert ours("k") in ("first", "second")
+    assert ours("other") == "second"
+
+
 # In a class
 
 

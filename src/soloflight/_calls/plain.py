@@ -62,8 +62,9 @@ def plain(core: Core, kind: type) -> Any:
     dict.update(own, {name: getattr(held, name) for name in _NAMES[offer]}, _core=core)
 
     def turned() -> type[Call]:
+        loads = own.get("__wrapped__")
         turn(core, held._function(), own)
-        core.loads = own.get("__wrapped__")
+        core.loads = loads  # where it was set in between, the next load asks again
         return Call
 
     core.wrapped, core.turned = own.get, turned
