@@ -31,6 +31,7 @@ from conftest import (
     until,
     waiters,
 )
+from interrupter import OURS
 from soloflight import Group, SieveCache, _locks, cached_singleflight, singleflight
 from soloflight._flights.table import FlightTable
 from soloflight._locks import is_held
@@ -559,6 +560,88 @@ def test_what_a_change_drops_ends_in_no_lock_though_another_thread_lets_go_meanw
     finally:
         _locks.log.removeHandler(handler)
     assert held == [False] * 3
+
+
+class Acting:
+    """Does something at the n-th line of ours, as a signal handler may."""
+
+    def __init__(self, at: int, act: Callable[[], object]) -> None:
+        self.left, self.act = at, act
+
+    def __call__(self, frame: Any, event: str, arg: object) -> Any:
+        if not frame.f_code.co_filename.startswith((OURS, "<soloflight")):
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                sys.settrace(None)
+                self.act()
+        return self
+
+
+@pytest.mark.parametrize("fence", ["invalidate", "clear", "forget", "put"])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_signal_handler_may_fence_a_load_at_any_line(fence: str, beside: bool) -> None:
+    class Key:
+        def __hash__(self) -> int:
+            return 1
+
+    keys = Key(), Key()
+
+    @cached_singleflight(ttl=60)
+    def load(key: Key) -> int:
+        if beside and key is keys[0]:  # another one of that hash is under way
+            return load(keys[1])
+        return 1
+
+    def act() -> None:
+        args = {"clear": (), "put": (1, keys[1])}.get(fence, (keys[1],))
+        getattr(load, fence)(*args)
+
+    def call(at: int) -> bool:
+        load.clear()
+        acting = Acting(at, act)
+        sys.settrace(acting)
+        try:
+            value = load(keys[0] if beside else keys[1])
+        finally:
+            sys.settrace(None)
+        assert value == 1
+        assert not load.in_flight()
+        return acting.left <= 0
+
+    def calls() -> int:
+        at = 1
+        while call(at):
+            at += 1
+        return at
+
+    assert Caller(calls).result() > 20
+
+
+def test_a_signal_handler_may_clear_at_any_line_of_a_store() -> None:
+    @cached_singleflight(ttl=60, maxsize=2)
+    def load(key: str) -> str:
+        return key
+
+    def calls() -> int:
+        at = 0
+        while True:
+            at += 1
+            for key in ("k", "other", "k", "other"):
+                load(key)
+            acting = Acting(at, load.clear)
+            sys.settrace(acting)
+            try:
+                assert load("new") == "new"
+            finally:
+                sys.settrace(None)
+            assert load.stats().store_errors == 0
+            if acting.left > 0:
+                return at
+            load.clear()
+
+    assert Caller(calls).result() > 20
 
 
 @needs_fork

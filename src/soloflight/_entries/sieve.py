@@ -293,6 +293,8 @@ class Sieve:
             self.turn = turn
             if victim.visited >= 0:
                 victim, steps = self.pick(steps)
+                if victim is self.root:  # a signal handler has cleared it: look anew
+                    continue
             # Below zero where the hand takes it.
             stamp = victim.visited if victim is self.hand else -victim.visited
             key = victim.key

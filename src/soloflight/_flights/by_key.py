@@ -49,10 +49,9 @@ class Flights(dict[int, Found]):
 
     def _beside(self, found: Found, mine: Flight) -> bool:
         """Put `mine` beside those of other keys, unless that has changed since they were found."""
-        if self.get(mine.hash) is not found:
-            return False
-        self[mine.hash] = (*_each(found), mine)
-        return True
+        both, key = (*_each(found), mine), mine.hash
+        if key in self and self[key] is found: self[key] = both; return True  # fmt: skip
+        return False  # (in one line: see `remove`)
 
     def of(self, key: Hashable) -> Flight | None:
         """The flight of `key`."""
@@ -66,15 +65,17 @@ class Flights(dict[int, Found]):
 
     def remove(self, flight: Flight) -> bool:
         """Remove this very flight; whether it was there."""
-        found = self.get(flight.hash)
-        if found is flight:
-            del self[flight.hash]
-        elif type(found) is tuple and flight in found:
-            left = tuple(other for other in found if other is not flight)
-            self[flight.hash] = left if len(left) > 1 else left[0]
-        else:
-            return False
-        return True
+        key = flight.hash
+        while self.has(flight):
+            # Look and change in one line without a call: a signal handler strikes before it, or
+            # after it.
+            if key in self and self[key] is flight: del self[key]; return True  # fmt: skip
+            found = self.get(key)
+            if type(found) is tuple and flight in found:
+                others = tuple(other for other in found if other is not flight)
+                left = others if len(others) > 1 else others[0]
+                if key in self and self[key] is found: self[key] = left; return True  # fmt: skip
+        return False
 
     def all(self) -> Iterator[Flight]:
         for found in list(self.values()):

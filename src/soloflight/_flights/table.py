@@ -287,8 +287,8 @@ class FlightTable:
                 self._store_nothing(shelf, flight, landing, now)
         finally:
             try:
-                if flights.get(flight.hash) is flight:
-                    del flights[flight.hash]
+                number = flight.hash  # as in `Flights.remove`: this is a part of every miss
+                if number in flights and flights[number] is flight: del flights[number]  # fmt: skip
                 elif not flights.remove(flight) and shelf is not None:
                     # It was fenced, by user code that ran in there, perhaps.
                     self._take_back(shelf, flight.key, entry)

@@ -14,8 +14,8 @@ FAULTS = [
     Fault(
         "no-look-after-the-comparison",
         "by_key.Flights._beside",
-        "        if self.get(mine.hash) is not found:\n",
-        "        if False:\n",
+        "if key in self and self[key] is found: self",
+        "if True: self",
         "1, one flight: threads that switch in a key's __eq__ both load, and forget() fences one",
         "flights::two_threads_that_switch_in_a_comparison_share_a_flight",
     ),
@@ -30,8 +30,15 @@ FAULTS = [
     Fault(
         "off-by-hash",
         "by_key.Flights.remove",
-        "        if found is flight:\n",
-        "        if type(found) is not tuple and found is not None:\n",
+        """\
+        while self.has(flight):
+""",
+        """\
+        while key in self:
+            if type(self[key]) is not tuple:
+                del self[key]
+                return True
+""",
         "1, one flight: who lands late takes off a flight of another key, or its successor",
         "flights::keys_of_one_hash_have_a_flight_each",
     ),
@@ -39,8 +46,7 @@ FAULTS = [
         "a-landing-asks-the-key",
         "table.FlightTable._off",
         """\
-                if flights.get(flight.hash) is flight:
-                    del flights[flight.hash]
+                if number in flights and flights[number] is flight: del flights[number]  # fmt: skip
                 elif not flights.remove(flight) and shelf""",
         """\
                 if flights.of(flight.key) is flight:

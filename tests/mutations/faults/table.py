@@ -38,8 +38,8 @@ FAULTS = [
     Fault(
         "off-by-key",
         "table.FlightTable._off",
-        "                if flights.get(flight.hash) is flight:\n",
-        "                if flight.hash in flights:\n",
+        "if number in flights and flights[number] is flight: del",
+        "if number in flights: del",
         "1, one flight: a forgotten flight takes its successor off; a third load starts beside it",
         "group::a_forgotten_flight_never_takes_its_successor_off_the_table",
     ),
@@ -48,14 +48,14 @@ FAULTS = [
         "table.FlightTable._off",
         """\
             try:
-                if flights.get(flight.hash) is flight:
+                number = flight.hash  # as in `Flights.remove`: this is a part of every miss
 """,
         """\
             try:
                 if not flight.over:
                     flight.landing = landing
                     flight.over = True
-                if flights.get(flight.hash) is flight:
+                number = flight.hash  # as in `Flights.remove`: this is a part of every miss
 """,
         "2, order of landing: who calls again as soon as it has the value finds the old flight",
         "table::a_flight_that_is_over_has_its_outcome_and_a_free_key_at_every_line",
@@ -65,7 +65,7 @@ FAULTS = [
         "table.FlightTable._off",
         """\
             try:
-                if flights.get(flight.hash) is flight:
+                number = flight.hash  # as in `Flights.remove`: this is a part of every miss
 """,
         """\
             try:
@@ -74,7 +74,7 @@ FAULTS = [
                     flight.over = True
                     for waiters in list(flight.waiters.values()):
                         waiters.wake()
-                if flights.get(flight.hash) is flight:
+                number = flight.hash  # as in `Flights.remove`: this is a part of every miss
 """,
         "4, the key is free before anyone wakes: who tries again at once gets the old error again",
         "table::who_wakes_finds_the_entry_and_the_key_free",
@@ -153,12 +153,11 @@ FAULTS = [
     Fault(
         "errors-stay-on-the-table",
         "table.FlightTable._off",
-        "                if flights.get(flight.hash) is flight:\n",
+        "                if number in flights and flights[number] is flight: del",
         """\
                 if type(landing) is Failed:
                     pass
-                elif flights.get(flight.hash) is flight:
-""",
+                elif number in flights and flights[number] is flight: del""",
         "4, errors are never cached: who tries again gets the old error without a load",
         "threads::the_key_is_free_before_anyone_wakes",
     ),
