@@ -618,6 +618,31 @@ def test_a_signal_handler_may_fence_a_load_at_any_line(fence: str, beside: bool)
     assert Caller(calls).result() > 20
 
 
+def test_a_signal_handler_may_clear_at_any_line_of_a_store() -> None:
+    @cached_singleflight(ttl=60, maxsize=2)
+    def load(key: str) -> str:
+        return key
+
+    def calls() -> int:
+        at = 0
+        while True:
+            at += 1
+            for key in ("k", "other", "k", "other"):
+                load(key)
+            acting = Acting(at, load.clear)
+            sys.settrace(acting)
+            try:
+                assert load("new") == "new"
+            finally:
+                sys.settrace(None)
+            assert load.stats().store_errors == 0
+            if acting.left > 0:
+                return at
+            load.clear()
+
+    assert Caller(calls).result() > 20
+
+
 @needs_fork
 def test_a_child_does_not_wait_for_a_load_of_its_parent(gate: Gate) -> None:
     group = Group()

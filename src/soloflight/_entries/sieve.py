@@ -300,11 +300,12 @@ class Sieve:
             turn = self.turn + self.chance
             if turn >= CERTAIN:
                 turn -= CERTAIN
-                if self.root.older.visited < 0:
-                    victim = self.root.older
+                victim = self.root.older  # if it is unmarked: else the hand's turn comes
             self.turn = turn
             if victim.visited >= 0:
                 victim, steps = self.pick(steps)
+                if victim is self.root:  # a signal handler has cleared it: look anew
+                    continue
             # Below zero where the hand takes it.
             stamp = victim.visited if victim is self.hand else -victim.visited
             key = victim.key
