@@ -288,8 +288,7 @@ class Sieve:
             turn = self.turn + self.chance
             if turn >= CERTAIN:
                 turn -= CERTAIN
-                if self.root.older.visited < 0:
-                    victim = self.root.older
+                victim = self.root.older  # if it is unmarked: else the hand's turn comes
             self.turn = turn
             if victim.visited >= 0:
                 victim, steps = self.pick(steps)
