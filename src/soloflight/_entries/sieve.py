@@ -194,8 +194,9 @@ class Sieve:
                 self.unlink(node)
                 return
             index[short] = node
-            if self.root.older is newest and not (right is not None and right.fenced):
-                return
+            fenced = right is not None and right.fenced
+            if not fenced and node.newer is not None and self.root.older is newest:
+                return  # nothing has changed again
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         """No longer show the entry of a key; returns that."""
