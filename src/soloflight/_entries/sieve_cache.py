@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .._durations import size
 from .._given import check_callable
 from .._locks import critical
+from .._runners import me
 from .entry import Entry, Plain
 from .index import Scoped
 from .sieve import FOLD, Sieve
@@ -180,6 +181,7 @@ class SieveCache(Cache[K, V]):
             if node is None:  # a destructor that ran in here had it go
                 return self._nodes()
             nodes.append(node)
+        me.local.thread.dropped.append(nodes)  # some may go meanwhile, and must not end in the lock
         return [node for node in nodes if self._find(node.key) is node]
 
     def _shown(self, key: Any) -> Any:

@@ -214,8 +214,8 @@ FAULTS = [
     Fault(
         "what-was-asked-for-goes-first",
         "sieve.Sieve._make_room",
-        "                if self.root.older.visited < 0:\n",
-        "                if True:\n",
+        "            if victim.visited >= 0:\n",
+        "            if victim.visited == 0:\n",
         "16, a hit is cheap, but counts: the hottest key is evicted as if nobody asked for it",
         "default_cache::what_was_hit_stays",
     ),
