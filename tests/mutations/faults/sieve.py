@@ -241,8 +241,8 @@ FAULTS = [
     Fault(
         "the-newest-never-goes",
         "sieve.Sieve._make_room",
-        "                    victim = self.root.older\n",
-        "                    pass\n",
+        "                victim = self.root.older  #",
+        "                pass  #",
         STAYS + "a loop that is larger than the cache misses each time",
         "rule::of_a_trace_no_more_misses_than[loop]",
     ),
