@@ -8,14 +8,6 @@ STAYS = "16, a hit is cheap, but counts: "
 FAULTS = [
     # The invariants
     Fault(
-        "shown-before-it-is-linked",
-        "sieve.Sieve.store",
-        "            root = self.root  # `_link` in line\n",
-        "            index[short] = node\n            root = self.root\n",
-        WHOLE + "who is interrupted in between has shown what is never evicted",
-        "queue::an_interrupt_at_any_line_leaves_it_whole[plain-miss]",
-    ),
-    Fault(
         "unlinked-before-it-is-hidden",
         "sieve.Sieve._make_room",
         """\
@@ -39,36 +31,12 @@ FAULTS = [
         "sieve::keys_may_do_what_they_like",
     ),
     Fault(
-        "the-total-drifts",
-        "sieve.Sieve.unlink",
-        "self.total -= node.size; self.hand",
-        "self.hand",
-        WHOLE + "the cache has room for fewer and fewer",
-        "default_cache::it_holds_no_more_than_it_has_room_for",
-    ),
-    Fault(
         "the-hand-is-at-what-is-out",
         "sieve.Sieve.unlink",
         " self.hand = newer if self.hand is node else self.hand;",
         "",
         WHOLE + "what is gone is asked whether it goes",
         "queue::an_interrupt_at_any_line_leaves_it_whole[plain-miss]",
-    ),
-    Fault(
-        "the-finger-is-at-what-is-out",
-        "sieve.Sieve.unlink",
-        "; self.finger = newer if self.finger is node else self.finger",
-        "",
-        WHOLE + "what is gone is asked whether it has expired, and another one goes in its place",
-        "queue::an_interrupt_at_any_line_leaves_it_whole[plain-miss]",
-    ),
-    Fault(
-        "what-was-fenced-while-it-was-shown-stays",
-        "sieve.Sieve.store",
-        "if (right is not None and right.fenced) or root.older is not node:",
-        "if root.older is not node:",
-        "7, the fence: a value that was invalidated while a key was compared is stored",
-        "locks::a_fence_holds_though_a_key_gives_up_the_lock_in_a_store",
     ),
     Fault(
         "what-was-stored-meanwhile-does-not-matter",
@@ -102,14 +70,6 @@ FAULTS = [
         " node.visited = -abs(old.visited)  # fmt: skip",
         STAYS + "what is asked for all the time goes after it was reloaded",
         "sieve_cache::what_is_replaced_stays_as_long_as_if_it_were_the_old_one",
-    ),
-    Fault(
-        "more-than-there-is-room-for",
-        "sieve.Sieve._make_room",
-        "room if old is None or old.older is None else",
-        "room if old is None else",
-        WHOLE + "where a key has its own old entry go, the cache holds one too many",
-        "sieve::keys_may_do_what_they_like",
     ),
     Fault(
         "the-hand-never-tires",
@@ -156,14 +116,6 @@ FAULTS = [
         "",
         "8, nobody pays for all of it at once: a store buries whatever an instance left",
         "queue::what_dead_instances_left_is_buried_in_bounded_steps",
-    ),
-    Fault(
-        "what-the-hand-unmarked-was-never-hit",
-        "sieve.Sieve.pick",
-        "                    node.key.of.used = True",
-        "                    pass",
-        "the surface: who asks twice is told that nobody does",
-        "default_cache::nothing_is_told_where_the_hand_has_passed_by_since_they_were_hit[threads]",
     ),
     Fault(
         "told-of-each-that-died",
@@ -277,7 +229,7 @@ FAULTS = [
         "node.visited = next(uses.counter)",
         "next(uses.counter)",
         STAYS + "what is read by hand goes as if nobody had asked",
-        "sieve_cache::what_is_read_stays",
+        "sieve_cache::popitem_takes_the_oldest_that_was_not_asked_for",
     ),
     Fault(
         "by-hand-is-a-hit",
