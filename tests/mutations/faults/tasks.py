@@ -108,7 +108,7 @@ FAULTS = [
         """\
                 if run""",
         "5, interruptions are personal: Ctrl-C as a load gets its task logs a RuntimeError of ours",
-        "interrupts::an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free[task]",
+        "interrupts::an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free[default-task]",
     ),
     Fault(
         "a-coroutine-without-a-task-is-dropped",
@@ -119,7 +119,7 @@ FAULTS = [
 """,
         "",
         "8, nothing is left behind: Ctrl-C before a load has its task warns of a lost coroutine",
-        "interrupts::an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free[task]",
+        "interrupts::an_interrupt_at_any_line_leaves_everyone_answered_and_the_key_free[default-task]",
     ),
     Fault(
         "tasks-have-no-edges",
