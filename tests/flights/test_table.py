@@ -53,19 +53,23 @@ def test_a_claim_in_the_middle_of_a_fence_is_fenced_as_well(
     core = load._core
     table, shelf, key = core.table, core.shelf, load.cache_key("k")
     between = ticket(key)
-    hide: Any = shelf.clear if fence == "clear" else shelf.drop
+    hides = {"invalidate": "drop", "clear": "clear", "put": "put"}[fence]
+    hide: Any = getattr(shelf, hides)
+    claims: list[None] = []
 
     def hide_after_a_claim(*args: Any) -> Any:
+        claims.append(None)
         table.flights.enter(between)  # the claim's first step; it sees the entry next
         return hide(*args)
 
-    monkeypatch.setattr(shelf, "clear" if fence == "clear" else "drop", hide_after_a_claim)
+    monkeypatch.setattr(shelf, hides, hide_after_a_claim)
     if fence == "put":
         load.put("new", "k")
     elif fence == "clear":
         load.clear()
     else:
         load.invalidate("k")
+    assert claims
     assert not table.flights, "a newcomer would join a claim that saw the old entry"
 
 
