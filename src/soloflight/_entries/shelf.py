@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
 from functools import partial
 from math import inf
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from .._interruptions import is_interruption
 from .._locks import critical
@@ -23,8 +23,6 @@ from .policy import Policy
 from .sieve import BURIED
 from .sieve_cache import WHOLE, SieveCache
 from .storing import Right
-
-R = TypeVar("R")
 
 
 class Ledger(Protocol):

@@ -17,6 +17,7 @@ from .._locks import tell
 from .._runners import RLock
 from .entry import Entry
 from .index import DEAD, DROPPED, Index, Ref, Scoped
+from .sieve import BURIED
 
 Cache = MutableMapping[Any, Any]
 
@@ -41,8 +42,6 @@ SIZE: Hashable = object()
 """As the key of a removal: none, but look how large the cache is (a TTLCache changes in that)."""
 NONE: Hashable = object()
 """As the key of a removal: none, but bury what dead instances left."""
-BURIED = 8
-"""How many entries of dead instances at most go in one change."""
 
 
 class Store:

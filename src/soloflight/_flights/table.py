@@ -40,7 +40,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -66,8 +65,7 @@ class FlightTable:
     """The flights in progress of one function or one group."""
 
     __slots__ = (
-        "__weakref__", "_change", "flights", "ledger", "lock", "name", "overdue", "shelf", "timer",
-        "trust",
+        "__weakref__", "flights", "ledger", "lock", "name", "overdue", "shelf", "timer", "trust",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +84,6 @@ class FlightTable:
         self.trust = Trust()
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
-        self._change = partial(critical, self.lock)
         self.flights = Flights(self.lock)
         self.overdue = None if max_flight_age is None else Overdue(max_flight_age, max_abandoned)
         register(self)
@@ -378,7 +375,7 @@ class FlightTable:
 
     def forget(self, key: Hashable) -> bool:
         """Take the flight of `key` off the table; whether there was one."""
-        return self._change(self._forget, key)
+        return critical(self.lock, self._forget, key)
 
     def _forget(self, key: Hashable) -> bool:
         flight = self._take_off(key, "forget")
@@ -391,7 +388,7 @@ class FlightTable:
 
     def invalidate(self, key: Hashable) -> bool:
         """Drop the entry of `key` and fence its flight; whether there was either."""
-        fenced, entry = self._change(self._invalidate, key)
+        fenced, entry = critical(self.lock, self._invalidate, key)
         if entry is None:
             return fenced
         return fenced or self.timer() < (entry.fresh_until if type(entry) is Entry else entry.until)
@@ -408,7 +405,9 @@ class FlightTable:
 
     def put(self, key: Hashable, entry: Entry[Any] | None) -> None:
         """Fence the flight of `key` and store an entry; None only displaces the old one."""
-        self._change(self._put, key, entry)  # what it returns is released here, outside the lock
+        critical(
+            self.lock, self._put, key, entry
+        )  # what it returns is released here, outside the lock
 
     def _put(self, key: Hashable, entry: Entry[Any] | None) -> Entry[Any] | None:
         assert self.shelf is not None
@@ -424,7 +423,7 @@ class FlightTable:
         index: Index | None = None,
     ) -> None:
         """Drop every entry and fence every flight; `belongs`: of these keys, in this index."""
-        self._change(self._clear, belongs, index)  # as in `put`
+        critical(self.lock, self._clear, belongs, index)  # as in `put`
 
     def _clear(
         self, belongs: Callable[[Hashable], bool] | None, index: Index | None
