@@ -19,6 +19,7 @@ import pytest
 
 from soloflight import _locks, cached_singleflight
 from soloflight._entries import policy
+from soloflight._flights import flight as _flight
 from soloflight._flights import table as _table
 from soloflight._flights import waits
 from soloflight._flights.flight import Flight
@@ -26,6 +27,7 @@ from soloflight._flights.table import FlightTable
 from soloflight._flights.waits import Edge
 from soloflight._outcome import GIL, Error
 from soloflight._runners import me
+from soloflight._sources.direct import Loaded
 from soloflight._worlds import task_loads
 from soloflight._worlds.task_loads import TaskLoad
 from soloflight._worlds.tasks import LoopWaiters
@@ -380,7 +382,14 @@ def only_of_this_module() -> None:
 
 def ticket(key: Hashable) -> Flight:
     """One of a call of this thread."""
-    return Flight(key, "f", me.local.thread)
+    return _flight.ticket(key, "f", me.local.thread)
+
+
+def loaded(value: Any, entry: Any = None) -> Loaded:
+    """What a load lands with that has brought a value."""
+    landing = Loaded()
+    landing.value, landing.entry, landing.took = value, entry, 0.0
+    return landing
 
 
 OF_FLIGHTS = (Flight, Edge, ThreadWaiters, LoopWaiters, TaskLoad, ThreadLoad)

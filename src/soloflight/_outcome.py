@@ -36,10 +36,10 @@ each sets its traceback (python/cpython#128421, mended in 3.14).
 class Value(Generic[V]):
     """What a loader returned."""
 
+    # No `__init__`, here nor in what is made for every miss: of a class with slots, the interpreter
+    # takes longer to call one than to set what it sets.
     __slots__ = ("value",)
-
-    def __init__(self, value: V) -> None:
-        self.value: V = value
+    value: V
 
     def reset(self, error: BaseException) -> None:
         """A value raises nothing: the error is another one, an interruption say."""

@@ -11,7 +11,7 @@ from sys import is_finalizing
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 
-from ._flights.flight import Call, FlightInfo
+from ._flights.flight import FlightInfo, call_of
 from ._flights.table import FlightTable
 from ._shown import shown
 from ._sources.direct import direct
@@ -50,7 +50,7 @@ class Group:
         """
         _check(fn, "do")
         world = Threads(self._table, fn)
-        outcome = world.call(Call(key, args, kwargs))
+        outcome = world.call(call_of(key, args, kwargs))
         try:
             return cast("R", outcome.value)
         except BaseException as error:
@@ -68,7 +68,7 @@ class Group:
         """
         _check(fn, "do_async")
         world = Tasks(self._table, partial(_awaitable, fn))
-        outcome = await world.call(Call(key, args, kwargs))
+        outcome = await world.call(call_of(key, args, kwargs))
         try:
             return cast("R", outcome.value)
         except BaseException as error:
@@ -94,7 +94,9 @@ class Group:
             raise RuntimeError(f"{self._table.name}: the interpreter ends, and starts no thread")
         hash(key)  # refuse it before anything holds the arguments
         source = direct(self._table, copy_context().run)
-        future: SubmitFuture[R] = SubmitFuture(self._table, source, Call(key, (fn, *args), kwargs))
+        future: SubmitFuture[R] = SubmitFuture(
+            self._table, source, call_of(key, (fn, *args), kwargs)
+        )
         future.claim()
         return future
 

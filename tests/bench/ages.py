@@ -18,7 +18,7 @@ from soloflight import WaitTimeout
 from soloflight._entries.entry import Aging, Raising
 from soloflight._entries.policy import Policy
 from soloflight._flights import serving
-from soloflight._flights.flight import Call, Flight
+from soloflight._flights.flight import Call, Flight, call_of
 from soloflight._flights.table import FlightTable
 from soloflight._outcome import Error
 from soloflight._runners import Thread
@@ -125,7 +125,7 @@ class Ages(World):
             outcome = entry
             if not now < entry.calm_until:
                 outcome = serving.at_once(
-                    self.table, self.behind, entry, now, Call(caller.key, (), {})
+                    self.table, self.behind, entry, now, call_of(caller.key, (), {})
                 )
             del self.served[caller]
             if outcome is not None:

@@ -16,16 +16,16 @@ from typing import Any
 from cachetools import Cache
 from greenlet import getcurrent, greenlet
 
+from conftest import loaded
 from soloflight._entries import caches
 from soloflight._entries.entry import Entry
 from soloflight._entries.policy import Policy
-from soloflight._flights.flight import Flight
+from soloflight._flights.flight import Flight, ticket
 from soloflight._flights.landing import Failed, Landing, Outcome
 from soloflight._flights.table import FlightTable
 from soloflight._given import UNSET
 from soloflight._outcome import Error
 from soloflight._runners import me
-from soloflight._sources.direct import Loaded
 
 from .actors import Action, Brought, Caller, Flights, Load, Task, board, brought, law, pause
 
@@ -136,7 +136,7 @@ class World:
 
     def flight_of(self, caller: Caller) -> Flight:
         load = Task(self.table) if self.tasks else me.local.thread
-        flight = Flight(caller.key, "f", load)
+        flight = ticket(caller.key, "f", load)
         flight.signal = caller
         return flight
 
@@ -258,7 +258,7 @@ class World:
     def land(self, number: int) -> None:
         load = self.loads[number]
         entry = self.entry(self.brings(load))
-        self.end(load, Loaded(entry.value, entry))
+        self.end(load, loaded(entry.value, entry))
 
     def fail(self, number: int) -> None:
         load = self.loads[number]

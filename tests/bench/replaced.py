@@ -19,7 +19,7 @@ import pytest
 from soloflight import _locks, _runners
 from soloflight._entries import policy, sieve, store
 from soloflight._flights import ledger, serving, table
-from soloflight._flights.flight import Flight
+from soloflight._flights.flight import Flight, ticket
 from soloflight._worlds import futures, pool, task_loads, tasks, thread_loads, threads
 
 from .schedule import Dismissed, Place, Scheduler
@@ -167,7 +167,7 @@ class Crew(Executor):
 
 def flight(*args: Any, **options: Any) -> Flight:
     """One that the scheduler knows of."""
-    made = Flight(*args, **options)
+    made = ticket(*args, **options)
     if _active is not None:
         _active.flights.append(ref(made))
     return made
@@ -201,9 +201,9 @@ PATCHES: list[tuple[Any, str, Any]] = [
         for module in (_locks, _runners, table, tasks, thread_loads, threads)
     ),
     *((module, "RLock", RLock) for module in (_runners, sieve, store, table)),
-    *((module, "Flight", flight) for module in (futures, serving, tasks, threads)),
+    *((module, "ticket", flight) for module in (futures, serving, tasks, threads)),
     (_locks, "_RLock", RLock),
-    (tasks, "TaskLoad", TaskLoad),
+    (task_loads, "TaskLoad", TaskLoad),
     (threads, "new_lock", Lock),
     (futures, "Thread", Thread),
     (pool, "Thread", Daemon),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import until
-from soloflight._entries.entry import Aging, Entry, Raising, State, state
+from soloflight._entries.entry import Aging, Entry, Raising, State, entry_of, state
 from soloflight._entries.making import blank
 from soloflight._outcome import Error
 
@@ -160,14 +160,14 @@ def test_an_exception_ages_like_a_value(now: float, draw: float, expected: State
 
 
 def test_an_entry_that_does_not_age_tells_what_others_tell() -> None:
-    entry = Entry("value", 10.0)
+    entry = entry_of("value", 10.0)
     assert (entry.value, entry.fresh_until) == ("value", 10.0)
     assert entry.stale_until == entry.error_until == entry.until == 10.0
     assert (entry.cost, entry.failures, entry.last_error) == (0.0, 0, None)
     assert repr(entry) == "Entry(value='value', fresh_until=10.0)"
 
 
-@pytest.mark.parametrize("entry", [Entry(["value"], 10), aging(15, 30), raising()])
+@pytest.mark.parametrize("entry", [entry_of(["value"], 10), aging(15, 30), raising()])
 def test_an_entry_is_fresh_before_its_deadline(entry: Any) -> None:
     assert entry.is_fresh(before(10))
     assert not entry.is_fresh(10)
@@ -208,13 +208,13 @@ def test_a_limit_shortens_whatever_is_longer(until: float, limited: tuple[float,
 
 @pytest.mark.parametrize(("until", "limited"), [(99, 10), (9, 9)])
 def test_a_limit_of_an_entry_that_does_not_age(until: float, limited: float) -> None:
-    entry = Entry("value", 10.0)
+    entry = entry_of("value", 10.0)
     entry.limit(until)
     assert entry.until == entry.fresh_until == limited
 
 
 def test_a_copy_has_a_value_and_deadlines_of_its_own() -> None:
-    entry = Entry(["value"], 10.0)
+    entry = entry_of(["value"], 10.0)
     copy = entry.copy(deepcopy)
     assert (copy.value, copy.fresh_until) == (["value"], 10.0)
     copy.value.append("more")

@@ -14,6 +14,7 @@ import pytest
 
 from conftest import Clock, Gate
 from soloflight import Entry, cached_singleflight
+from soloflight._entries.entry import entry_of
 from soloflight._entries.index import GONE, Index
 
 CACHES = {
@@ -546,7 +547,7 @@ class Copies(Mapping):
 
     def __getitem__(self, key: Any) -> Any:
         entry = self.data[key]
-        return Entry(entry.value, entry.fresh_until)
+        return entry_of(entry.value, entry.fresh_until)
 
 
 def test_a_cache_that_stores_copies_is_refused() -> None:

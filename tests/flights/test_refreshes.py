@@ -14,7 +14,7 @@ from cachetools import LRUCache
 from both_worlds import Origin, Tasks, Threads, World, counted, landed
 from conftest import Boom, Caller, Clock, Gate, in_child, needs_fork, until, waiters
 from soloflight import cached_singleflight
-from soloflight._flights.flight import Call
+from soloflight._flights.flight import call_of
 
 OPTIONS: Any = {"ttl": 10, "stale_while_revalidate": 60}
 
@@ -229,7 +229,7 @@ def test_a_refresh_loads_though_the_flight_it_joined_only_found_an_entry(
     look = shelf.look
     monkeypatch.setattr(shelf, "look", lambda key: late() or look(key))
     call = Caller(
-        load._core.miss, Call(load.cache_key(), (), {})
+        load._core.miss, call_of(load.cache_key(), (), {})
     )  # it missed before that was stored
     late.arrived()
     refresher = Caller(load.refresh)
@@ -256,7 +256,7 @@ def test_an_interruption_of_a_load_lands_nothing_of_the_flight_that_its_caller_f
     shelf, late = load._core.shelf, Gate()
     look = shelf.look
     monkeypatch.setattr(shelf, "look", lambda key: late() or look(key))
-    missed = Call(load.cache_key(), (), {})  # before that was stored
+    missed = call_of(load.cache_key(), (), {})  # before that was stored
     call = Caller(load._core.miss, missed)
     late.arrived()
     refresher = Caller(load.refresh)

@@ -269,10 +269,10 @@ def test_a_landing_inside_a_lock_does_not_hold_that_while_it_waits_for_its_own(
     def b(key: str) -> str:
         return key
 
-    def tell(self: Any, flight: Any, outcome: Any) -> None:
+    def tell(self: Any, flight: Any, *how: Any) -> None:
         if self is b._core.table and flight.key == b.cache_key("led"):
             landing.set()
-        land(self, flight, outcome)
+        land(self, flight, *how)
 
     assert (a("k"), b("k")) == ("k", "k")
     monkeypatch.setattr(FlightTable, "land", tell)

@@ -267,6 +267,36 @@ def test_a_key_that_raises_in_the_middle_of_a_store_is_told(world: World, watch:
     assert load.stats().store_errors == 3
 
 
+def test_a_key_that_stores_in_the_middle_of_a_store(world: World, watch: Watch) -> None:
+    """What goes for that ends after the outer one, whose lock is held."""
+    origin = world.origin()
+    origin.answer = lambda number: Thing(watch)
+    load = world.cached(origin, ttl=None, maxsize=3)
+    numbers = iter(range(1000))
+
+    class Storing(Thing):
+        stores = False
+
+        def __eq__(self, other: object) -> bool:
+            where = sys._getframe(1).f_code.co_name
+            if where in ("store", "_make_room") and not Storing.stores:
+                Storing.stores = True
+                load.put(Thing(watch), next(numbers))
+                if world.name == "threads":
+                    world.call(load, next(numbers))
+                load.cache["by hand", next(numbers)] = Thing(watch)
+                Storing.stores = False
+            return super().__eq__(other)
+
+        __hash__ = Thing.__hash__
+
+    for _ in range(20):
+        world.call(load, Storing(watch, "argument", -1))
+        world.call(load, Storing(watch, "argument", -2))  # of the same hash
+    assert next(numbers) > 10
+    watch.saw("value", "argument")
+
+
 def test_dead_instances(world: World, watch: Watch, clock: Clock) -> None:
     origin = world.origin()
     origin.answer = lambda number: Thing(watch)

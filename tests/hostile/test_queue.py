@@ -270,7 +270,8 @@ def test_a_store_looks_at_few_entries_however_many_are_marked(size: int, expired
     Looked.seen = set()
 
     def store(key: int, weight: int) -> Looked:
-        node: Looked = Looked(key, clock.now + 10)
+        node = Looked()
+        node.value, node.fresh_until = key, clock.now + 10
         node.size = shelf.cache.measured(weight)
         sieve.store(shelf, key, node)
         return node

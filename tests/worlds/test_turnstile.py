@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Gate, ticket, until, waiters
+from conftest import Caller, Gate, loaded, ticket, until, waiters
 from soloflight import singleflight
 from soloflight._flights.table import FlightTable
 from soloflight._flights.waits import Edge
 from soloflight._runners import me
-from soloflight._sources.direct import Loaded
 from soloflight._worlds import threads
 
 
@@ -47,7 +46,7 @@ def test_an_interrupt_in_the_turnstile_leaves_it_open() -> None:
                 sys.settrace(None)
                 raise KeyboardInterrupt
             if "left" in frame.f_locals and not leader.over:
-                table.land(leader, Loaded(1))
+                table.land(leader, loaded(1))
         return local
 
     def wait() -> None:

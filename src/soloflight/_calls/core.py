@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from .._entries.index import Scoped
 from .._entries.shelf import Shelf
-from .._flights.flight import Call
+from .._flights.flight import Call, call_of
 from .._flights.table import FlightTable
 from .._worlds.tasks import Tasks
 from .._worlds.threads import Threads
@@ -45,14 +45,14 @@ class Core:
         self.in_classmethod = False  # `classmethod` is outermost, and binds without asking us
         self._faces: dict[Face, tuple[Any, Callable[..., Call]]] = {}
         # What wrappers ask for where they miss:
-        self.new, self.Call, self.Scoped = tuple.__new__, Call, Scoped
+        self.call, self.new, self.Scoped = call_of, tuple.__new__, Scoped
         self.nothing: dict[str, Any] = {}
         self.explain = keys.explain
         # Of a `plain` function: its ``__dict__.get``, what its ``__wrapped__`` was, and what to do
         # where that has changed.
         self.wrapped: Callable[[str], Any]
         self.loads: Any = loader
-        self.turned: Callable[[], type[Call]]
+        self.turned: Callable[[], Callable[..., Call]]
         self.offered: frozenset[str] = frozenset()
         """The attributes that `function` has of ours, where it is the generated wrapper itself."""
         self._names: dict[str, Any] = {"core": self}

@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import Any
 from weakref import ref
 
-from .._flights.flight import Call
+from .._flights.flight import Call, call_of
 from .core import Core
 from .looks import Own, turn
 from .surface import AwaitedSurface, CachedSurface, FlightSurface
@@ -61,11 +61,11 @@ def plain(core: Core, kind: type) -> Any:
     own.offered = core.offered = _NAMES[offer] | {"_core"}
     dict.update(own, {name: getattr(held, name) for name in _NAMES[offer]}, _core=core)
 
-    def turned() -> type[Call]:
+    def turned() -> Callable[..., Call]:
         loads = own.get("__wrapped__")
         turn(core, held._function(), own)
         core.loads = loads  # where it was set in between, the next load asks again
-        return Call
+        return call_of
 
     core.wrapped, core.turned = own.get, turned
     update_wrapper(function, core.loader)

@@ -210,11 +210,11 @@ def _source(
 ) -> str:
     """The texts above, joined, and filled in for one function."""
     blanks = _blanks(spec, sf, rest, me) | _key_blanks(spec, face, sf, rest, me)
-    parts = [blanks["whole"], blanks["args"], blanks["kwargs"]]
-    kind = f"{sf}core.Call"
+    call = f"{sf}core.call"
     if spec.held:  # then its ``__wrapped__`` may have been set
-        kind += f" if {sf}core.wrapped('__wrapped__') is {sf}core.loads else {sf}core.turned()"
-    blanks["call"] = f"{sf}core.new({kind}, {keys.as_tuple(parts)})"
+        changed = f"{sf}core.wrapped('__wrapped__') is not {sf}core.loads"
+        call = f"({sf}core.turned() if {changed} else {call})"
+    blanks["call"] = f"{call}({blanks['whole']}, {blanks['args']}, {blanks['kwargs']})"
     look = f"{sf}hash({blanks['key']})"
     bind = _KEY.format(look=look, **blanks)
     hit = ""

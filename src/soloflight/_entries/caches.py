@@ -17,7 +17,7 @@ from cachetools import Cache, FIFOCache, RRCache
 from .._durations import is_number, lifetime, told
 from .._given import UNSET, check_callable
 from .._shown import shown
-from .entry import Entry
+from .entry import entry_of
 from .given import GivenShelf
 from .mending import mend
 from .policy import Policy, check_ttl, fixed
@@ -148,7 +148,7 @@ def _within(own: float, policy: Policy) -> Any:
 
 def _probe(cache: MutableMapping[Hashable, Any]) -> None:
     """Refuse a mapping that stores copies (shelve) or keeps nothing alive: entries are objects."""
-    key, entry = ("soloflight", object()), Entry(None, 0.0)
+    key, entry = ("soloflight", object()), entry_of(None, 0.0)
     kept = ref(entry)
     try:
         cache[key] = entry

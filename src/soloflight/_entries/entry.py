@@ -37,16 +37,12 @@ class Entry(Value[V]):
 
     # In the queue of a `Sieve`:
     key: Any
+    fresh_until: float
     newer: Any  # None: it has been there
     older: Any
     size: int
     tag: int  # of its key's hash
     visited: int  # the number of its last use; below zero: unmarked
-
-    def __init__(self, value: V, fresh_until: float) -> None:
-        self.value = value
-        self.fresh_until = fresh_until
-        self.size = 1
 
     @property
     def stale_until(self) -> float:
@@ -101,7 +97,7 @@ class Entry(Value[V]):
 
     def copy(self, of_value: Callable[[V], V]) -> Entry[V]:
         """An entry of its own: one of the cache is seen for as long as anybody holds it."""
-        return Entry(of_value(self.value), self.fresh_until)
+        return entry_of(of_value(self.value), self.fresh_until)
 
     def __reduce__(self) -> Any:
         # Its parts come second: they may hold the cache that holds it.
@@ -116,6 +112,15 @@ class Entry(Value[V]):
 
     def __repr__(self) -> str:
         return f"Entry(value={shown(self.value)}, fresh_until={self.fresh_until!r})"
+
+
+def entry_of(value: V, fresh_until: float) -> Entry[V]:
+    """An entry that is stored by hand, or for good."""
+    entry: Entry[V] = Entry()
+    entry.value = value
+    entry.fresh_until = fresh_until
+    entry.size = 1
+    return entry
 
 
 class Aging(Entry[V]):
@@ -195,9 +200,10 @@ class Plain(Aging[Any]):
     __slots__ = ()
 
     def __init__(self, value: Any) -> None:
-        super().__init__(value, -inf)
-        self.calm_until = self.error_until = self.stale_until = -inf
+        self.value = value
+        self.fresh_until = self.calm_until = self.error_until = self.stale_until = -inf
         self.cost = 0.0
+        self.size = 1
 
 
 class State(Enum):

@@ -9,7 +9,7 @@ from weakref import ref
 
 from .._public import MAKERS, unpickled
 from .._shown import shown
-from .entry import Entry
+from .entry import Entry, entry_of
 
 DROPPED: Hashable = object()
 """As the key of a `Ref`: none any more, whoever still has noted it."""
@@ -22,11 +22,11 @@ class Ref(ref):  # type: ignore[type-arg]
     key: Hashable
 
 
-DEAD: Ref = Ref(Entry(None, 0.0))
+DEAD: Ref = Ref(entry_of(None, 0.0))
 """A dead reference: what an `Index` of references has for an unknown key."""
 DEAD.key = DROPPED
 
-GONE: Entry[Any] = Entry(None, -inf)
+GONE: Entry[Any] = entry_of(None, -inf)
 """What any other `Index` has for an unknown key: it is never fresh."""
 
 

@@ -48,13 +48,6 @@ else:
         return cast("E", entry)
 
 
-def _new_entry(value: Any, fresh_until: float) -> Entry[Any]:
-    entry: Entry[Any] = blank(Entry)
-    entry.value = value
-    entry.fresh_until = fresh_until
-    return entry
-
-
-new_entry: Callable[[Any, float], Entry[Any]] = Entry if GIL else _new_entry
+new_entry: Callable[[], Entry[Any]] = Entry if GIL else partial(blank, Entry)
 
 MAKERS.update({cls.__name__: partial(blank, cls) for cls in (Entry, Aging, Raising)})

@@ -53,7 +53,7 @@ class Policy:
     """Whether entries need more thought than a look at whether they are fresh."""
     plain: bool = field(init=False)
     """Whether their only deadline is always the same."""
-    new: Callable[[Any, float], Entry[Any]] = field(init=False)
+    new: Callable[[], Entry[Any]] = field(init=False)
 
     @property
     def longest_stale(self) -> float:
@@ -76,8 +76,6 @@ class Policy:
     def entry(self, value: Any, now: float, cost: float) -> Entry[Any] | None:
         """The entry of a value that was loaded just now; None: it is not to be stored."""
         ttl: Any = self.ttl
-        if self.plain:  # in short: this is a part of every miss
-            return self.new(value, now + ttl) if ttl else None
         if self.cache_if is not None and not self.cache_if(value):
             return None
         if callable(ttl):
@@ -86,7 +84,11 @@ class Policy:
             return None
         fresh_until = now + self._jittered(ttl)
         if not self.aging:
-            return self.new(value, min(fresh_until, now + self.maximum))
+            plain = self.new()
+            plain.value = value
+            plain.fresh_until = min(fresh_until, now + self.maximum)
+            plain.size = 1
+            return plain
         entry = self._aging(Aging, fresh_until, cost)
         entry.value = value
         entry.stale_until += self.stale_while_revalidate

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, MutableMapping
-from functools import partial
 from math import inf
 from typing import Any, Protocol
 
@@ -47,8 +46,11 @@ class Shelf:
     weak = False  # whether the index has references to entries
     ordered = False  # whether hits are noted for the cache
     sized = False  # whether entries have sizes of their own
-    store: Callable[[Hashable, Entry[Any], Right | None], None]
-    """Show an entry, and put it into the cache; where that refuses it, it is soon gone."""
+    store: Callable[[Hashable, Entry[Any], Right | None], Entry[Any] | None]
+    """Show an entry, and put it into the cache; where that refuses it, it is soon gone.
+
+    Returns one that is to be let go of when no lock is held.
+    """
     ttu: Any = None  # the cache's own "time to use" of an entry
 
     def __init__(
@@ -163,7 +165,6 @@ class OwnShelf(Shelf):
         shared: bool,
     ) -> None:
         self.sieve = sieve = cache._sieve
-        self.store = partial(sieve.store, self)
         super().__init__(
             name, policy, timer, cache=cache, lock=sieve.lock, counts=sieve, dead=sieve.dead,
             hits=Tally() if shared else sieve.uses, shared=shared,
@@ -174,7 +175,7 @@ class OwnShelf(Shelf):
         else:
             sieve.uses.within.append(self.hits)  # they may be those of a function's default cache
         self.sized = cache.sized
-        self.uneven = shared or not policy.plain
+        self.uneven = self.timed and (shared or not policy.plain)
         self.in_vain = 0  # instances that have died, and nobody had hit what was theirs
 
     def names(self) -> dict[str, Any]:
@@ -220,6 +221,11 @@ class OwnShelf(Shelf):
             critical(self.lock, self.ledger.fail_to_store, error)
         return None
 
+    def store(
+        self, key: Hashable, entry: Entry[Any], right: Right | None = None
+    ) -> Entry[Any] | None:
+        return self.sieve.store(self, key, entry, right)
+
     def copes(self, error: BaseException) -> bool:
         """Whether a store that has failed is to be told of, and no more: a key has raised."""
         if is_interruption(error):
@@ -232,7 +238,7 @@ class OwnShelf(Shelf):
             self.drop(key)
             self.tidy()
         else:
-            self.store(key, entry, None)
+            self.sieve.put(self, key, entry)
 
     def drop(self, key: Hashable) -> Entry[Any] | None:
         return self.sieve.drop(key)
@@ -242,12 +248,29 @@ class OwnShelf(Shelf):
         for _ in range(BURIED):
             if not (most and sieve.dead):
                 return
-            index, most = sieve.bury(most)
+            index, most = self._bury(most)
             if index is not None:
                 owner = index.owner
                 owner.in_vain = 0 if index.used else owner.in_vain + 1
                 if owner.in_vain == IN_VAIN:
                     owner.ledger.tell_once(ADVICE, IN_VAIN)
+
+    def _bury(self, most: int) -> tuple[Index | None, int]:
+        """Drop some of what a dead instance left: its index, if that was all; how many more may go.
+
+        At the `most`, so many entries.
+        """
+        sieve = self.sieve
+        index = sieve.dead[0]
+        while index and most:
+            most -= 1
+            node = index.popitem()[1]
+            sieve.unlink(node)
+            if node.visited > 0:
+                index.used = True
+        if index or not sieve.dead or sieve.dead[0] is not index:
+            return None, most
+        return sieve.dead.popleft(), most
 
     def clear(self) -> None:
         for index in (self.index, *self.instances()):

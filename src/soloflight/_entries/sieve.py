@@ -36,19 +36,16 @@ from .._interruptions import is_interruption, users_errors
 from .._locks import register
 from .._runners import RLock, me
 from .._tally import Tally
-from .entry import Entry
+from .entry import Entry, entry_of
 from .index import Index, Scoped
 from .storing import Owner, Right
 
 FOLD = (1 << 32) - 1
 """The part of a size that counts its entry: each has a 1 there. And that of a hash that tells."""
 
-STEPS = 64
-"""How many entries the hand unmarks in one store; then the one that it is at goes."""
-FAILURES = 8
-"""How many entries, whose keys raise, are passed by in one store."""
-BURIED = 8
-"""How many entries of dead instances at most go in one change."""
+STEPS = 64  # entries that the hand unmarks in one store; then the one that it is at goes
+FAILURES = 8  # entries that are passed by in one store, as their keys raise
+BURIED = 8  # entries of dead instances that go in one change
 
 # The rule. Found by simulation, on a plateau: twice as much or half of any changes little.
 CERTAIN = 1024
@@ -61,7 +58,7 @@ class Sieve:
 
     __slots__ = (
         "__weakref__", "age", "chance", "dead", "evictions", "expired", "finger", "ghosts", "hand",
-        "index", "lock", "mask", "maxsize", "root", "stamps", "tags", "total", "turn", "uses",
+        "index", "lock", "maxsize", "root", "slots", "stamps", "tags", "total", "turn", "uses",
     )  # fmt: skip
 
     def __init__(self, maxsize: float) -> None:
@@ -71,17 +68,16 @@ class Sieve:
         self.uses = Tally(1)  # the numbers of uses: a hit takes one without the lock
         # Written without the lock, wherever an instance dies:
         self.dead: deque[Index] = deque()  # of instances that are gone
-        self.evictions = self.expired = 0
-        self.total = 0
-        self.root = root = Entry[Any](None, inf)
+        self.evictions = self.expired = self.total = 0
+        self.root = root = entry_of(None, inf)
         root.newer = root.older = root
         root.visited = 0  # as if it were marked
         self.hand = root  # whoever is asked next whether it goes
         self.finger = root  # whoever is asked next whether it has expired
         # The rule (`_comes_back`):
-        self.tags = array("I", [0])  # what has gone lately, by its hash
+        self.slots = 1  # one less than a power of two: so all bits of a hash tell
+        self.tags = array("q", [0])  # the hash of what has gone lately
         self.stamps = array("q", [0])  # its last use; below zero: the hand has taken it
-        self.mask = 0
         self.ghosts = 0  # for how many entries that will do
         self.age = 0  # for how long entries lie unused, times 64
         self.chance, self.turn = CERTAIN, 0  # at first what is there stays, until told otherwise
@@ -104,14 +100,12 @@ class Sieve:
 
     # The queue
 
-    def _link(self, node: Entry[Any]) -> None:
-        """Make an entry the newest."""
-        root = self.root
-        node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
-
     def unlink(self, node: Entry[Any]) -> None:
-        """Take an entry out, if it is in."""
+        """Take an entry out, if it is in; it ends when no lock is held."""
         me.local.thread.dropped.append(node)
+        self._take_out(node)
+
+    def _take_out(self, node: Entry[Any]) -> None:
         try:
             if self.hand is not node and self.finger is not node:
                 node.older.newer, node.newer.older = node.newer, node.older; node.older = node.newer = None; self.total -= node.size  # fmt: skip  # noqa: E501
@@ -124,35 +118,42 @@ class Sieve:
 
     def store(
         self, owner: Owner, key: Hashable, node: Entry[Any], right: Right | None = None
-    ) -> None:
-        """Show an entry under a key, as the newest."""
-        index, short = key if type(key) is Scoped else (self.index, key)
-        old = None
+    ) -> Entry[Any] | None:
+        """Show an entry under a key, as the newest.
+
+        Returns one that had to go, to be let go of when no lock is held. This is a part of every
+        miss: what nearly always happens is in line, and is what is nearly always needed.
+        """
+        index, short = self.index, key
+        if type(key) is Scoped:
+            index, short = key
+        old = gone = None
         try:
             old = index.get(short)
             # User code in there may have fenced it; or it was stored, and interrupted after that.
             if old is node or (right is not None and right.fenced):
-                return
-            if self.dead:
-                owner.tidy()
-            if owner.timed and (owner.uneven or not owner.now < self.root.newer.fresh_until):
-                self._expire(owner, owner.now)
-            node.key = key
+                return None
+            root = self.root
+            if self.dead or owner.uneven or not owner.now < root.newer.fresh_until:
+                self._sweep(owner)
             if old is None or old.older is None:
                 uses = self.uses
                 uses.besides += 1; node.visited = -next(uses.counter)  # fmt: skip
-                tag = hash(key)
-                node.tag = tag = (tag ^ tag >> 15) & FOLD  # the low bits of many are alike
-                if self.tags[tag & self.mask] == tag:
-                    self._come_back(node, tag & self.mask)
-            else:  # as if it were the old one; with the very key that the index has
-                node.key = old.key; node.tag = old.tag; node.visited = old.visited  # fmt: skip
-            if self.total + node.size > self.maxsize and not self._make_room(node, old):
-                self.drop(key)  # what is there is out of date
-                return
-            if old is not None and old.older is None:
-                node.key = key  # the one that the index will have: it must not end where it goes
-            root = self.root  # `_link` in line
+                node.tag = tag = hash(key) if right is None else right.hash
+                slot = tag % self.slots
+                if self.tags[slot] == tag:
+                    self._come_back(node, slot)
+            else:  # as if it were the old one
+                node.tag = old.tag
+                node.visited = old.visited
+            if self.total + node.size > self.maxsize:
+                if node.size > self.maxsize:
+                    self.drop(key)  # what is there is out of date
+                    return None
+                gone = self._make_room(self.maxsize - node.size, old)
+            # The very one that the index will have: it must not end where the other one goes.
+            node.key = key if old is None or old.older is None else old.key
+            # Make it the newest:
             node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
             index[short] = node
             # User code that ran in there may have fenced it, or stored something.
@@ -165,6 +166,11 @@ class Sieve:
                 self._settle(index, short, node, old, right, lost=True)
             if not owner.copes(error):
                 raise
+        return gone
+
+    def put(self, owner: Owner, key: Hashable, node: Entry[Any]) -> None:
+        """The same for somebody who may be called where a lock is held."""
+        me.local.thread.dropped.append(self.store(owner, key, node))
 
     def _settle(
         self,
@@ -181,8 +187,8 @@ class Sieve:
         """
         while True:
             if getattr(node, "newer", node) is None:
-                lost = True  # it had to go, perhaps before it was shown
-                self._link(node)
+                lost, root = True, self.root  # it had to go, perhaps before it was shown
+                node.newer = root; node.older = root.older; root.older.newer = node; root.older = node; self.total += node.size  # fmt: skip  # noqa: E501
             newest = self.root.older
             while (found := index.pop(short, None)) is not None:
                 if found is not node:
@@ -214,27 +220,15 @@ class Sieve:
         except KeyError:
             pass  # it is empty
 
-    def bury(self, most: int = BURIED) -> tuple[Index | None, int]:
-        """Drop some of what a dead instance left: its index, if that was all; how many more may go.
+    def _sweep(self, owner: Owner) -> None:
+        """Drop some of what dead instances left, and of what has expired.
 
-        At the `most`, so many entries.
+        That is two at the old end, and two of those that the finger comes to: with ttls that
+        differ, one that lives long would shelter all that are behind it.
         """
-        index = self.dead[0]
-        while index and most:
-            most -= 1
-            node = index.popitem()[1]
-            self.unlink(node)
-            if node.visited > 0:
-                index.used = True
-        if index or not self.dead or self.dead[0] is not index:
-            return None, most
-        return self.dead.popleft(), most
-
-    def _expire(self, owner: Owner, now: float) -> None:
-        """Drop what has expired: two at the old end, and two of those that the finger comes to.
-
-        With ttls that differ, one that lives long would shelter all that are behind it.
-        """
+        if self.dead:
+            owner.tidy()
+        now = owner.now
         for _ in range(2):
             node = self.root.newer
             if not self._end(node, owner, now):
@@ -279,18 +273,22 @@ class Sieve:
         elif good:
             self.chance = max(LEAST, self.chance - DOWN)
 
-    def _make_room(self, node: Entry[Any], old: Entry[Any] | None) -> bool:
-        """Have others go until an entry fits, in place of an old one perhaps; whether it can."""
-        room, steps, failures = self.maxsize - node.size, STEPS, 0
-        if room < 0:
-            return False
-        while self.total > (room if old is None or old.older is None else room + old.size):
-            victim = self.hand
+    def _make_room(self, room: float, old: Entry[Any] | None) -> Entry[Any] | None:
+        """Have others go until no more than `room` is taken, but for an old entry, if there is one.
+
+        Returns the last one that went.
+        """
+        steps, failures, gone = STEPS, 0, None
+        while self.total > room and (
+            old is None or old.older is None or self.total > room + old.size
+        ):
             turn = self.turn + self.chance
-            if turn >= CERTAIN:
-                turn -= CERTAIN
+            if turn < CERTAIN:
+                self.turn = turn
+                victim = self.hand
+            else:
+                self.turn = turn - CERTAIN
                 victim = self.root.older  # if it is unmarked: else the hand's turn comes
-            self.turn = turn
             if victim.visited >= 0:
                 victim, steps = self.pick(steps)
                 if victim is self.root:  # a signal handler has cleared it: look anew
@@ -299,25 +297,31 @@ class Sieve:
             stamp = victim.visited if victim is self.hand else -victim.visited
             key = victim.key
             try:
-                index, short = key if type(key) is Scoped else (self.index, key)
-                found = index.pop(short, None)
+                if type(key) is Scoped:
+                    found = key.of.pop(key.key, None)
+                else:
+                    found = self.index.pop(key, None)
             except Exception as error:  # of its key: it stays, and another one goes, a few times
                 failures += 1
                 if is_interruption(error) or failures > FAILURES:
                     raise
                 victim.visited = abs(victim.visited)
                 continue
-            self.unlink(victim)
+            if gone is not None:
+                me.local.thread.dropped.append(gone)
+            gone = victim
+            self._take_out(victim)
             if found is victim:
                 self.evictions += 1
-                if self.total & FOLD >= self.ghosts:
+                if self.total >= self.ghosts and self.total & FOLD >= self.ghosts:
                     self._grow()
-                slot = victim.tag & self.mask
-                self.tags[slot] = victim.tag
+                tag = victim.tag
+                slot = tag % self.slots
+                self.tags[slot] = tag
                 self.stamps[slot] = stamp
             elif found is not None:
                 self.unlink(found)
-        return True
+        return gone
 
     def pick(self, steps: int = STEPS) -> tuple[Entry[Any], int]:
         """Whom the hand takes: who was not asked for since it was there last.
@@ -330,22 +334,22 @@ class Sieve:
                 node = root.newer
                 if node is root:
                     break
-            elif steps:
+                continue
+            node.visited = -node.visited
+            if steps:
                 steps -= 1
-                node.visited = -node.visited
                 if type(node.key) is Scoped:
                     node.key.of.used = True  # which the mark would have said
                 node = node.newer or root
-            else:
-                node.visited = -node.visited
         self.hand = node
         return node, steps
 
     def _grow(self) -> None:
         """Have a ghost for at least twice as many as there are entries."""
-        slots = 1 << max(4, (2 * self.count).bit_length())
-        self.ghosts = 0  # there is none, should an interruption strike here
-        self.tags = array("I", bytes(4 * slots))
+        slots = (1 << max(4, (2 * self.count).bit_length())) - 1
+        # Whatever an interruption leaves, there are as many slots as are used, and it comes again.
+        self.slots, self.ghosts = 1, 0
+        self.tags = array("q", bytes(8 * slots))
         self.stamps = array("q", bytes(8 * slots))
-        self.mask = slots - 1
+        self.slots = slots
         self.ghosts = slots // 2

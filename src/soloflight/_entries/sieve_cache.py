@@ -34,7 +34,7 @@ NUMBER_OR_NONE = "a number, or None for no limit"
 class _ByHand:
     """Whoever puts something in by hand: see `sieve.Owner`."""
 
-    timed = uneven = False
+    uneven = False
     now = -inf
 
     def tidy(self) -> None: ...
@@ -157,7 +157,7 @@ class SieveCache(Cache[K, V]):
         if not size <= self._sieve.maxsize or size == inf:
             raise ValueError("value too large")
         node.size = size  # type: ignore[assignment]  # it is finite, and so an integer
-        self._change(self._sieve.store, BY_HAND, self._own(key), node)
+        self._change(self._sieve.put, BY_HAND, self._own(key), node)
 
     def __delitem__(self, key: K) -> None:
         if self._change(self._sieve.drop, self._own(key)) is None:
@@ -255,7 +255,7 @@ class SieveCache(Cache[K, V]):
         for key, value, weight in items:
             node = Plain(value)
             node.size = weight
-            self._change(self._sieve.store, BY_HAND, self._own(key), node)
+            self._change(self._sieve.put, BY_HAND, self._own(key), node)
 
     def __copy__(self) -> Any:
         copy = type(self).__new__(type(self))

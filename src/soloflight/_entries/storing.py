@@ -10,6 +10,8 @@ from .entry import Entry
 class Right(Protocol):
     """That of a load to store what it brought."""
 
+    hash: int
+    """That of its key."""
     fenced: bool
     """Whether it was lost meanwhile."""
 
@@ -17,10 +19,8 @@ class Right(Protocol):
 class Owner(Protocol):
     """Who stores something: a function, or somebody by hand."""
 
-    timed: bool
-    """Whether entries expire."""
     uneven: bool
-    """Whether what is stored later may expire sooner."""
+    """Whether entries expire, and what is stored later perhaps sooner."""
     now: float
     """How late it is on its timer, about."""
 

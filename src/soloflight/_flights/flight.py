@@ -12,16 +12,26 @@ if TYPE_CHECKING:
     from .landing import Landing
 
 
-class Call(NamedTuple):
+class Call:
     """What a caller asks for: a key, and the arguments of the loader.
 
     One value, so that whatever a load needs to know of its call (its tags, the batch that it may
     join) goes from the wrapper to the source through every room without being named in each.
     """
 
+    __slots__ = ("args", "key", "kwargs")
     key: Hashable
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+
+
+def call_of(key: Hashable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
+    """What a caller asks for. (No `__init__`: see `Value`. A named tuple takes longer to read.)"""
+    call = Call()
+    call.key = key
+    call.args = args
+    call.kwargs = kwargs
+    return call
 
 
 class Waiters(Protocol):
@@ -55,32 +65,24 @@ class Flight:
         "name", "over", "shown", "signal", "since", "successor", "waiters",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        key: Hashable,
-        name: str,
-        load: Load,
-        following: Flight | None = None,
-        is_refresh: bool = False,
-    ) -> None:
-        self.key = key
-        self.hash = hash(key)  # while it flies, that of the key may change
-        self.name = name  # of the function or group, for messages
-        self.load = load
-        self.is_refresh = is_refresh  # goes on when the last caller has left
-        self.since: Any = None  # when it began to lead, a float
-        # Guarded by the table's lock until `over`, constant afterwards:
-        self.waiters: dict[Hashable, Waiters] = {}
-        self.landing: Landing | None = None  # None when over: abandoned
-        self.over = False
-        self.fenced = False  # taken off the table before it has landed
-        # Guarded by the table's lock: what those follow next who got no outcome of this one.
-        self.successor: Flight | None = None
-        # Of the call that brought this flight: the other one that was on the table, or the one that
-        # it has followed so far and that was abandoned.
-        self.following = following
-        self.signal: Any = None  # what wakes the call
-        self.shown: str  # once somebody has asked
+    key: Hashable
+    hash: int  # of its key, when the call came: it may change while it flies
+    name: str  # of the function or group, for messages
+    load: Load
+    is_refresh: bool  # goes on when the last caller has left
+    since: Any  # when it began to lead, a float
+    # Guarded by the table's lock until `over`, constant afterwards:
+    waiters: dict[Hashable, Waiters]
+    landing: Landing | None  # None when over: abandoned
+    over: bool
+    fenced: bool  # taken off the table before it has landed
+    # Guarded by the table's lock: what those follow next who got no outcome of this one.
+    successor: Flight | None
+    # Of the call that brought this flight: the other one that was on the table, or the one that
+    # it has followed so far and that was abandoned.
+    following: Flight | None
+    signal: Any  # what wakes the call
+    shown: str  # once somebody has asked
 
     def __str__(self) -> str:
         try:
@@ -92,3 +94,24 @@ class Flight:
     def aboard(self) -> int:
         """How many callers wait for it."""
         return sum(waiters.aboard() for waiters in list(self.waiters.values()))
+
+
+def ticket(
+    key: Hashable,
+    name: str,
+    load: Load,
+    following: Flight | None = None,
+    is_refresh: bool = False,
+) -> Flight:
+    """The flight that a call brings. (No `__init__`: see `Value`.)"""
+    mine = Flight()
+    mine.hash = hash(key)
+    mine.key = key
+    mine.name = name
+    mine.load = load
+    mine.is_refresh = is_refresh
+    mine.waiters = {}
+    mine.over = mine.fenced = False
+    mine.following = following
+    mine.since = mine.landing = mine.successor = mine.signal = None
+    return mine

@@ -45,6 +45,9 @@ class Found(Value[Any], Landing):
     __slots__ = ()
     outcome = property(lambda self: self)
 
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
     def taken(self, may_hit: bool, own: bool) -> Outcome | None:
         return self if may_hit else None
 

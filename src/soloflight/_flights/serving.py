@@ -9,7 +9,7 @@ from typing import Any
 from .._durations import told
 from .._entries.entry import EARLY, EXPIRED, ON_ERROR, STALE, Aging, state
 from ..exceptions import WaitTimeout
-from .flight import Call, Flight
+from .flight import Call, Flight, ticket
 from .landing import Outcome
 from .table import FlightTable
 
@@ -40,7 +40,7 @@ def at_once(
                     f"{long:g}",
                 )
         elif (load := load_of(call)) is not None:
-            if _refresh(table, Flight(call.key, table.name, load, is_refresh=True), load, entry):
+            if _refresh(table, ticket(call.key, table.name, load, is_refresh=True), load, entry):
                 started = "early" if what is EARLY else "stale"
         elif what is STALE:
             return None

@@ -49,7 +49,7 @@ from .._entries.shelf import Shelf
 from .._interruptions import users_errors
 from .._locks import critical, exiting, is_held, locked, register, tell_all
 from .._outcome import Error
-from .._runners import NOBODY, Home, RLock, Trust, me
+from .._runners import NOBODY, Home, RLock, Thread, Trust, me
 from ..exceptions import WaitTimeout
 from .by_key import Flights
 from .flight import Flight, FlightInfo, Waiters
@@ -239,35 +239,39 @@ class FlightTable:
 
     # Land
 
-    def land(self, flight: Flight, landing: Landing | None) -> None:
-        """End a flight, or abandon it (``None``). Idempotent."""
-        thread = me.local.thread
+    def land(self, flight: Flight, landing: Landing | None, by: Thread | None = None) -> None:
+        """End a flight, or abandon it (``None``). Idempotent. `by`: this thread."""
+        thread = by or me.local.thread
         before = thread.lock
+        nested = is_held(before)
         now = self.timer() if landing is None and flight.since is not None else None
+        gone = None  # an entry, that ends with this frame
         try:
-            if is_held(before) or exiting:
-                locked(self.lock, self._off, flight, landing, now)
+            if nested or exiting:
+                thread.dropped.append(locked(self.lock, self._off, flight, landing, now))
             else:  # `locked` in line: this is a part of every miss
                 thread.lock = self.lock
-                with self.lock: self._off(flight, landing, now)  # fmt: skip
+                with self.lock: gone = self._off(flight, landing, now)  # fmt: skip  # noqa: F841
         finally:
             thread.lock = before
             if flight.over and flight.waiters:
                 for waiters in list(flight.waiters.values()):
                     waiters.wake()
                 flight.waiters = {}  # only now: an interrupted landing wakes them again
-            if thread.dropped and not is_held(before):
+            if thread.dropped and not nested:
                 thread.dropped.clear()  # as in `critical`
             if thread.untold:
                 tell_all()
 
-    def _off(self, flight: Flight, landing: Landing | None, now: float | None = None) -> None:
+    def _off(
+        self, flight: Flight, landing: Landing | None, now: float | None = None
+    ) -> Entry[Any] | None:
         """Store, take off, seal. `now`: of a load that is abandoned.
 
         Whatever happens in one step, the next one is made: the key is free, and those aboard are
-        answered.
+        answered. Returns what `Shelf.store` does.
         """
-        shelf, flights, entry = self.shelf, self.flights, None
+        shelf, flights, entry, gone = self.shelf, self.flights, None, None
         try:
             if (
                 shelf is None
@@ -279,7 +283,7 @@ class FlightTable:
                 flight.landing = landing  # see `_forget`
                 key = flight.key
                 if shelf.ttu is None or (shelf.limit(key, entry) and flights.has(flight)):
-                    shelf.store(key, entry, flight)
+                    gone = shelf.store(key, entry, flight)
             else:
                 self._store_nothing(shelf, flight, landing, now)
         finally:
@@ -295,7 +299,8 @@ class FlightTable:
                     flight.over = True  # last: who follows looks at it without the lock
                     if landing is not None:
                         self.ledger.load_seconds += landing.took
-                        self.ledger.errors += type(landing) is Failed
+                        if type(landing) is Failed:
+                            self.ledger.errors += 1
                     elif flight.since is not None:
                         self.ledger.abandoned += 1
                     if self.ledger.observer is not None and flight.since is not None:
@@ -303,6 +308,7 @@ class FlightTable:
                         self.ledger.observe(what, flight.key, landing and landing.outcome)
                     if self.overdue is not None:
                         self.overdue.remove(flight)
+        return gone
 
     def _store_nothing(
         self, shelf: Shelf, flight: Flight, landing: Landing | None, now: float | None
@@ -405,9 +411,7 @@ class FlightTable:
 
     def put(self, key: Hashable, entry: Entry[Any] | None) -> None:
         """Fence the flight of `key` and store an entry; None only displaces the old one."""
-        critical(
-            self.lock, self._put, key, entry
-        )  # what it returns is released here, outside the lock
+        critical(self.lock, self._put, key, entry)  # its result is released outside the lock
 
     def _put(self, key: Hashable, entry: Entry[Any] | None) -> Entry[Any] | None:
         assert self.shelf is not None
@@ -418,9 +422,7 @@ class FlightTable:
             self._take_off(key, "put")
 
     def clear(
-        self,
-        belongs: Callable[[Hashable], bool] | None = None,
-        index: Index | None = None,
+        self, belongs: Callable[[Hashable], bool] | None = None, index: Index | None = None
     ) -> None:
         """Drop every entry and fence every flight; `belongs`: of these keys, in this index."""
         critical(self.lock, self._clear, belongs, index)  # as in `put`

@@ -18,7 +18,7 @@ from typing import Any
 from .._entries.entry import Aging, Entry
 from .._entries.shelf import Shelf
 from .._flights.flight import Call, Flight
-from .._flights.landing import Failed, Landing, Outcome
+from .._flights.landing import Failed, Found, Landing, Outcome
 from .._flights.table import FlightTable
 from .._interruptions import users_errors
 from .._outcome import Error, Value, without_us
@@ -32,12 +32,9 @@ class Loaded(Value[Any], Landing):
     """A value that was loaded. It is its own outcome: one object less in every miss."""
 
     __slots__ = ("entry", "took")
+    entry: Entry[Any] | None
+    took: float
     outcome = property(lambda self: self)
-
-    def __init__(self, value: Any, entry: Entry[Any] | None = None, took: float = 0.0) -> None:
-        self.value = value
-        self.entry = entry
-        self.took = took
 
     def is_newer(self) -> bool:
         return True
@@ -101,7 +98,7 @@ def landed(table: FlightTable, flight: Flight, value: Any, failure: Error | None
             return failed(table, flight, failure)
         now = table.timer()
         took = now - flight.since
-        if not took > 0:
+        if not took > 0.0:
             took = 0.0  # a clock may be set back
         shelf = table.shelf
         entry = None
@@ -109,16 +106,23 @@ def landed(table: FlightTable, flight: Flight, value: Any, failure: Error | None
             shelf.now = now
             policy: Any = shelf.policy
             if policy.plain and policy.ttl:  # in line: this is a part of every miss
-                entry = policy.new(value, now + policy.ttl)
+                entry = policy.new()
+                entry.value = value
+                entry.fresh_until = now + policy.ttl
+                entry.size = 1
             else:
                 entry = policy.entry(value, now, took)
             if shelf.sized and entry is not None:
                 entry = shelf.measured(entry)
         if table.ledger.outage:
             table.ledger.load_again()
-        return Loaded(value, entry, took)
+        landing = Loaded()
+        landing.value = value
+        landing.entry = entry
+        landing.took = took
+        return landing
     finally:
-        refused = None
+        refused = landing = None  # type: ignore[assignment]
         del table, flight, value, failure  # the frame of an option that raises holds this one
 
 
@@ -193,6 +197,6 @@ def _held_off(
             shelf.policy.hold_off(entry, error, now, until)
         if now < entry.fresh_until and not hides > 0:
             return None
-        return Value(entry.value)
+        return Found(entry.value)
     finally:
         del table, shelf, flight, error, raised  # as in `landed`

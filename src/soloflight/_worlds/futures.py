@@ -13,7 +13,7 @@ from functools import partial
 from threading import Thread
 from typing import Any, TypeVar, cast
 
-from .._flights.flight import Call, Flight, Waiters
+from .._flights.flight import Call, Flight, Waiters, ticket
 from .._flights.landing import Landing, Outcome
 from .._flights.table import FlightTable
 from .._flights.waits import check_frozen
@@ -131,7 +131,7 @@ class SubmitFuture(Future[R]):
         source, call = wanted
         load = _Load()
         after = None if abandoned is None else abandoned.following or abandoned
-        self._mine = mine = Flight(call.key, table.name, load, following=after)
+        self._mine = mine = ticket(call.key, table.name, load, following=after)
         # Aboard and manned before it is on the table: whoever finds it there may rely on it.
         board = partial(_board, self)
         own = crew = board(mine.waiters, mine)

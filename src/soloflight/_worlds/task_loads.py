@@ -18,15 +18,15 @@ from .._flights.flight import Call, Flight
 from .._flights.landing import Failed, Landing
 from .._flights.serving import raise_interruption
 from .._flights.table import FlightTable
-from .._runners import HELD, Held, Home, Load, held_by, me
+from .._runners import Held, Home, Load, held_by, me
 from .._sources.direct import AsyncSource
 
 _EAGER = sys.version_info >= (3, 12)  # a task may take its first step at once: half the cost
 EAGER_FACTORY: Any = getattr(asyncio, "eager_task_factory", None)
 """Does for all tasks what we do for the loads, but that they would nest on the stack."""
 
-loads: dict[TaskLoad, Callable[[Any], None]] = {}
-"""What abandons the flight of each load, should its event loop be closed or dropped under it.
+loads: dict[TaskLoad, tuple[FlightTable, Flight]] = {}
+"""The flight of each load, to be abandoned should its event loop be closed or dropped under it.
 
 Single dict operations only.
 """
@@ -44,15 +44,14 @@ class TaskLoad(Load):
         "_interruption", "_refresh", "_started", "_task", "runner", "starts",
     )  # fmt: skip
 
-    def __init__(self, loop: Home, refresh: tuple[AsyncSource, Call] | None = None) -> None:
-        self.runner = loop
-        # Only a refresh has them, until it starts: others may turn out to be the ticket of a
-        # follower, which must not hold arguments, and with them the loop perhaps.
-        self._refresh = refresh
-        self._started = False
-        self.starts = refresh is None  # its caller is about to board
-        self._task: ref[Task[None]] | None = None
-        self._interruption: BaseException | None = None  # for the caller that started the load
+    runner: Home
+    # Only a refresh has them, until it starts: others may turn out to be the ticket of a follower,
+    # which must not hold arguments, and with them the loop perhaps.
+    _refresh: tuple[AsyncSource, Call] | None
+    _started: bool
+    starts: bool  # its caller is about to board
+    _task: ref[Task[None]] | None
+    _interruption: BaseException | None  # for the caller that started the load
 
     def goes_on(self) -> bool:
         return self.starts
@@ -78,9 +77,14 @@ class TaskLoad(Load):
         return interruption
 
     def start(
-        self, table: FlightTable, flight: Flight, source: Any = None, call: Any = None
+        self,
+        table: FlightTable,
+        flight: Flight,
+        source: Any = None,
+        call: Any = None,
+        held: Held | None = None,
     ) -> None:
-        """Run it in a task; a refresh knows which."""
+        """Run it in a task; a refresh knows which. `held`: by its loop."""
         if len(loads) > _many:
             _sweep()
         # (The caller of a refresh need not wait for its first step, which may take long.)
@@ -88,19 +92,20 @@ class TaskLoad(Load):
         if self._refresh is not None:
             (source, call), self._refresh = self._refresh, None
         loop: Any = self.runner()
-        held: Held = getattr(loop, HELD, None) or held_by(loop)  # in line: nearly always there
-        never_ran = partial(self._never_ran, table, flight)
+        held = held or held_by(loop)
         thread = me.local.thread
         factory = loop.get_task_factory()
         plain = factory is None or factory is EAGER_FACTORY
+        # Not on the stack of another first step: loads that ask for loads would fill it.
+        eager = eager and plain and not thread.eager
+        never_ran = None if eager else partial(self._never_ran, table, flight)
         run: Any = None
         task: Any = None
         try:
             try:
                 self._started = True  # before the first step, which may be taken at once
                 run = self._run(table, flight, held, never_ran, source, call)
-                # Not on the stack of another first step: loads that ask for loads would fill it.
-                if plain and eager and not thread.eager:
+                if eager:
                     try:
                         thread.eager = True
                         task = Task(run, loop=loop, name=table.name, eager_start=True)  # type: ignore[call-arg,unused-ignore]
@@ -120,7 +125,7 @@ class TaskLoad(Load):
             # First what takes it off again: an interrupt may strike in between.
             task.add_done_callback(never_ran)
             if not flight.over:  # a task factory may have run all of it at once
-                loads[self] = never_ran
+                loads[self] = table, flight
                 held.tasks[task] = flight
         finally:
             # What an eager load raised holds its traceback, that this frame below it.
@@ -144,7 +149,7 @@ class TaskLoad(Load):
         table: FlightTable,
         flight: Flight,
         held: Held,
-        never_ran: Callable[[Task[None]], None],
+        never_ran: Callable[[Task[None]], None] | None,
         source: AsyncSource,
         call: Call,
     ) -> None:
@@ -156,9 +161,9 @@ class TaskLoad(Load):
             assert task is not None
             if self._task is None:  # this is its first step, in `start`
                 self._task = ref(task)
-            else:
+            elif never_ran is not None:
                 task.remove_done_callback(never_ran)
-            loads[self] = never_ran
+            loads[self] = table, flight
             held.tasks[task] = flight
             try:
                 landing = await source(flight, call)
@@ -187,10 +192,21 @@ class TaskLoad(Load):
             del self, table, flight, held, task, never_ran, landing, call
 
 
+def task_load(loop: Home, refresh: tuple[AsyncSource, Call] | None = None) -> TaskLoad:
+    """A load that has not started. (No `__init__`: see `Value`.)"""
+    load = TaskLoad()
+    load.runner = loop
+    load._refresh = refresh
+    load._started = False
+    load.starts = refresh is None
+    load._task = load._interruption = None
+    return load
+
+
 def _sweep() -> None:
     """Abandon the loads of event loops that are gone; they would stay for ever."""
     global _many
-    for load, never_ran in list(loads.items()):
+    for load, (table, flight) in list(loads.items()):
         if load.runner.is_gone():
-            never_ran(None)
+            load._never_ran(table, flight, None)
     _many = max(64, 2 * len(loads))

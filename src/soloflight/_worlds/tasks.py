@@ -12,14 +12,14 @@ from typing import Any
 from weakref import ref
 
 from .._flights import serving
-from .._flights.flight import Call, Flight, Waiters
+from .._flights.flight import Call, Flight, Waiters, ticket
 from .._flights.landing import Outcome
 from .._flights.table import FlightTable
 from .._flights.waits import Edge, check_frozen
 from .._runners import HELD, Held, Home, held_by, me
 from .._sources.direct import AsyncSource, Loaded, direct_async
 from ..exceptions import WaitTimeout
-from .task_loads import TaskLoad
+from .task_loads import TaskLoad, task_load
 from .threads import POLL
 
 
@@ -107,8 +107,8 @@ class Tasks:
         table, held = self.table, self._running_loop()
         here = held.home
         deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
-        load = TaskLoad(here)
-        mine = Flight(call.key, table.name, load)
+        load = task_load(here)
+        mine = ticket(call.key, table.name, load)
         flight: Flight | None = mine
         outcome: Outcome | None = None
         signal: Any = None
@@ -120,7 +120,7 @@ class Tasks:
                 flight = mine.following
                 if flight is None:
                     flight = mine
-                    load.start(table, mine, self.source, call)
+                    load.start(table, mine, self.source, call, held)
                     # Only now: many a load ends in its first step.
                     signal = table.board(mine, held.board)
                     load.starts = False
@@ -143,8 +143,8 @@ class Tasks:
                     return outcome
                 if flight is mine:
                     serving.raise_interruption(mine)
-                    load = TaskLoad(here)
-                    mine = Flight(call.key, table.name, load, following=mine)
+                    load = task_load(here)
+                    mine = ticket(call.key, table.name, load, following=mine)
         except WaitTimeout as late:
             try:
                 return serving.out_of_patience(table, mine, may_hit, late, self.wait_timeout)
@@ -171,7 +171,7 @@ class Tasks:
             )
             if ends_early:
                 return None
-        return TaskLoad(here, (self.source, call))
+        return task_load(here, (self.source, call))
 
     def _running_loop(self) -> Held:
         """What the event loop holds that runs here."""

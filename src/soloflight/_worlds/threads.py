@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from .._flights import serving
-from .._flights.flight import Call, Flight, Waiters
+from .._flights.flight import Call, Flight, Waiters, ticket
 from .._flights.landing import Landing, Outcome
 from .._flights.table import FlightTable
 from .._flights.waits import Edge, check_frozen
@@ -98,7 +98,7 @@ class Threads:
             me.adapt()  # before a ticket says whose it is
         table, elsewhere, thread = self.table, self.elsewhere, me.local.thread
         deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
-        mine = Flight(call.key, table.name, waiting_load(self, call) if elsewhere else thread)
+        mine = ticket(call.key, table.name, waiting_load(self, call) if elsewhere else thread)
         flight: Flight | None = mine
         outer: Flight | None = None
         landing: Landing | None = None
@@ -126,7 +126,7 @@ class Threads:
                             landing = lead(mine, call)
                         finally:
                             thread.flight = None if outer is None or outer.over else outer
-                        table.land(mine, landing)
+                        table.land(mine, landing, thread)
                 else:
                     signal = table.signal_of(mine)  # none where it was over
                 if not flight.over:
@@ -141,7 +141,7 @@ class Threads:
                     serving.raise_interruption(mine)
                     elsewhere, again = elsewhere and not again, True  # then this thread will do
                     load = waiting_load(self, call) if elsewhere else thread
-                    mine = Flight(call.key, table.name, load, following=mine)
+                    mine = ticket(call.key, table.name, load, following=mine)
         except WaitTimeout as late:
             try:
                 return serving.out_of_patience(table, mine, may_hit, late, self.wait_timeout)

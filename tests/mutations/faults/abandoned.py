@@ -96,8 +96,8 @@ FAULTS = [
     Fault(
         "a-landing-waits-for-a-frozen-lock",
         "table.FlightTable.land",
-        "if is_held(before) or exiting:",
-        "if is_held(before):",
+        "if nested or exiting:",
+        "if nested:",
         "9, no hangs: an interpreter never ends that has frozen a thread inside of a lock",
         "exit::nobody_waits_for_a_thread_that_the_end_has_frozen[a-thread-that-holds-the-lock]",
     ),

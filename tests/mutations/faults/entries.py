@@ -237,7 +237,7 @@ FAULTS = [
     ),
     Fault(
         "one-that-lives-long-shelters-the-rest",
-        "sieve.Sieve._expire",
+        "sieve.Sieve._sweep",
         "        if owner.uneven or ",
         "        if False and ",
         "8, nothing is left behind: what expires behind what never does is kept",

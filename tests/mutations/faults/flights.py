@@ -6,8 +6,8 @@ FAULTS = [
     Fault(
         "ttl-from-the-start",
         "direct.landed",
-        "policy.new(value, now + policy.ttl)",
-        "policy.new(value, now - took + policy.ttl)",
+        "entry.fresh_until = now + policy.ttl",
+        "entry.fresh_until = now - took + policy.ttl",
         "3, hand-over: what took longer to load than its ttl is never served from the cache",
         "threads::ttl_counts_from_the_end_of_the_load",
     ),

@@ -11,20 +11,24 @@ FAULTS = [
         "unlinked-before-it-is-hidden",
         "sieve.Sieve._make_room",
         """\
-                index, short = key if type(key) is Scoped else (self.index, key)
-                found = index.pop(short, None)
+                if type(key) is Scoped:
+                    found = key.of.pop(key.key, None)
+                else:
+                    found = self.index.pop(key, None)
 """,
         """\
-                index, short = key if type(key) is Scoped else (self.index, key)
                 self.unlink(victim)
-                found = index.pop(short, None)
+                if type(key) is Scoped:
+                    found = key.of.pop(key.key, None)
+                else:
+                    found = self.index.pop(key, None)
 """,
         WHOLE + "where the key of what goes raises, it is shown for ever",
         "sieve::keys_may_do_what_they_like",
     ),
     Fault(
         "the-links-lead-one-way",
-        "sieve.Sieve._link",
+        "sieve.Sieve._settle",
         "root.older.newer = node; ",
         "",
         WHOLE + "what was settled is in the queue from one side only",
@@ -32,7 +36,7 @@ FAULTS = [
     ),
     Fault(
         "the-hand-is-at-what-is-out",
-        "sieve.Sieve.unlink",
+        "sieve.Sieve._take_out",
         " self.hand = newer if self.hand is node else self.hand;",
         "",
         WHOLE + "what is gone is asked whether it goes",
@@ -55,6 +59,22 @@ FAULTS = [
         "sieve::keys_may_do_what_they_like",
     ),
     Fault(
+        "who-had-to-go-ends-at-once",
+        "table.FlightTable.land",
+        "with self.lock: gone = self._off(flight, landing, now)",
+        "with self.lock: self._off(flight, landing, now)",
+        "17, nobody else's code under our locks: the destructor of what is evicted runs there",
+        "law_17::a_miss_that_evicts",
+    ),
+    Fault(
+        "who-had-to-go-for-a-put-ends-at-once",
+        "sieve.Sieve.put",
+        "me.local.thread.dropped.append(self.store(owner, key, node))",
+        "self.store(owner, key, node)",
+        "17, nobody else's code under our locks: what a key has evicted in there ends there",
+        "law_17::a_key_that_stores_in_the_middle_of_a_store",
+    ),
+    Fault(
         "what-was-dropped-ends-at-once",
         "sieve.Sieve.unlink",
         "        me.local.thread.dropped.append(node)\n",
@@ -66,8 +86,8 @@ FAULTS = [
     Fault(
         "a-successor-is-not-marked",
         "sieve.Sieve.store",
-        " node.visited = old.visited  # fmt: skip",
-        " node.visited = -abs(old.visited)  # fmt: skip",
+        "node.visited = old.visited\n",
+        "node.visited = -abs(old.visited)\n",
         STAYS + "what is asked for all the time goes after it was reloaded",
         "sieve_cache::what_is_replaced_stays_as_long_as_if_it_were_the_old_one",
     ),
@@ -81,7 +101,7 @@ FAULTS = [
     ),
     Fault(
         "each-store-ends-all-that-has-expired",
-        "sieve.Sieve._expire",
+        "sieve.Sieve._sweep",
         """\
         for _ in range(2):
             node = self.root.newer
@@ -95,7 +115,7 @@ FAULTS = [
     ),
     Fault(
         "the-finger-stays",
-        "sieve.Sieve._expire",
+        "sieve.Sieve._sweep",
         "                self.finger = node.newer or self.root\n",
         "",
         WHOLE + "what expires behind what never does is kept",
@@ -111,7 +131,7 @@ FAULTS = [
     ),
     Fault(
         "all-of-the-dead-at-once",
-        "sieve.Sieve.bury",
+        "shelf.OwnShelf._bury",
         "            most -= 1\n",
         "",
         "8, nobody pays for all of it at once: a store buries whatever an instance left",
@@ -129,7 +149,7 @@ FAULTS = [
     Fault(
         "no-ghost",
         "sieve.Sieve.store",
-        "if self.tags[tag & self.mask] == tag:",
+        "if self.tags[slot] == tag:",
         "if False:",
         STAYS + "what comes back is not known any more",
         "rule::of_a_trace_no_more_misses_than[moving]",
@@ -137,16 +157,16 @@ FAULTS = [
     Fault(
         "the-ghost-is-one-slot",
         "sieve.Sieve._make_room",
-        "if self.total & FOLD >= self.ghosts:",
+        "if self.total >= self.ghosts and self.total & FOLD >= self.ghosts:",
         "if False:",
         STAYS + "the last that has gone is all that is remembered",
         "rule::of_a_trace_no_more_misses_than[moving]",
     ),
     Fault(
         "hashes-as-they-are",
-        "sieve.Sieve.store",
-        "(tag ^ tag >> 15) & FOLD",
-        "tag & FOLD",
+        "sieve.Sieve._grow",
+        "(1 << max(4, (2 * self.count).bit_length())) - 1",
+        "1 << max(4, (2 * self.count).bit_length())",
         STAYS + "of keys whose low bits are alike one is remembered",
         "rule::of_a_trace_no_more_misses_than[multiples]",
     ),

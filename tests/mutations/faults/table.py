@@ -8,7 +8,7 @@ FAULTS = [
         "table.FlightTable._off",
         """\
                 if shelf.ttu is None or (shelf.limit(key, entry) and flights.has(flight)):
-                    shelf.store(key, entry, flight)
+                    gone = shelf.store(key, entry, flight)
 """,
         """\
                 flights.remove(flight)

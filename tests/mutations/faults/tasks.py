@@ -140,8 +140,8 @@ FAULTS = [
     Fault(
         "a-refresh-ends-with-its-followers",
         "serving.at_once",
-        "Flight(call.key, table.name, load, is_refresh=True)",
-        "Flight(call.key, table.name, load)",
+        "ticket(call.key, table.name, load, is_refresh=True)",
+        "ticket(call.key, table.name, load)",
         "6, leaving: a refresh is cancelled with the last task that happened to wait for it",
         "task_refreshes::a_follower_that_leaves_a_refresh_does_not_end_it",
     ),
@@ -159,11 +159,11 @@ FAULTS = [
         """\
             if self._task is None:  # this is its first step, in `start`
                 self._task = ref(task)
-            else:
+            elif never_ran is not None:
 """,
         """\
             first, self._task = self._task is None, partial(lambda task: task, task)
-            if not first:
+            if not first and never_ran is not None:
 """,
         "11, any caller: an event loop that is dropped keeps its keys for ever",
         "dropped_loops::its_keys_are_free_once_it_is_collected",
@@ -171,8 +171,8 @@ FAULTS = [
     Fault(
         "first-steps-nest",
         "task_loads.TaskLoad.start",
-        "if plain and eager and not thread.eager:",
-        "if plain and eager:",
+        "eager = eager and plain and not thread.eager",
+        "eager = eager and plain",
         "9, no hangs: async loads that need each other fill the stack at a tenth of its depth",
         "limits::loads_of_tasks_do_not_nest_on_the_stack",
     ),
