@@ -505,13 +505,13 @@ def test_nothing_is_told_where_the_hand_has_passed_by_since_they_were_hit(
 ) -> None:
     """It unmarks what it passes by."""
     Repository = world.repository(world.origin(), ttl=None, maxsize=400)
-    repositories = [Repository() for _ in range(200)]
-    for key in range(2):
-        for repository in repositories:
-            world.call(repository.get, key)
-            world.call(repository.get, key)
-    for key in range(20):  # the cache is full, and all of it is marked
-        world.call(repositories[-1].get, ("more", key))
+    repositories = [Repository() for _ in range(400)]
+    for repository in repositories:
+        world.call(repository.get)
+        world.call(repository.get)
+    for key in range(20):  # the cache is full, and all of it marked: each time the hand unmarks 64
+        world.call(repositories[-1].get, key)
+        world.call(repositories[-1].get, key)
     lasting = repositories.pop()
     repositories.clear()
     repository = None

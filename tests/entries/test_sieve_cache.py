@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -1002,3 +1003,29 @@ def test_the_cache_is_dropped_with_all_that_it_holds() -> None:
     seen = [ref(cache["a"]), ref(cache["b"])]
     del cache
     assert [thing() for thing in seen] == [None, None]
+
+
+def test_it_holds_no_more_than_it_may_where_a_key_replaces_its_old_value_by_another_one() -> None:
+    class Key:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if sys._getframe(1).f_code.co_name == "_make_room" and not replaced:
+                replaced.append(True)
+                cache["x"] = 1
+                cache.pop(keys[0])
+            return self is other
+
+    cache: SieveCache[Any, int] = SieveCache(4, getsizeof=lambda value: value)
+    keys = [Key(name) for name in "abcd"]
+    replaced: list[bool] = []
+    for key in keys:
+        cache[key] = 1
+    cache[keys[0]] = 2
+    assert replaced
+    assert cache.currsize <= 4
+    assert cache.currsize == sum(cache[key] for key in cache)

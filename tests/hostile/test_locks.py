@@ -33,6 +33,7 @@ from conftest import (
 )
 from interrupter import OURS
 from soloflight import Group, SieveCache, _locks, cached_singleflight, singleflight
+from soloflight._entries.sieve import Sieve
 from soloflight._flights.table import FlightTable
 from soloflight._locks import is_held
 from soloflight._worlds import threads
@@ -470,6 +471,45 @@ def test_a_fence_holds_though_a_key_gives_up_the_lock_in_a_store(fence: str, tim
     assert landing.result() == "old"
     assert load.peek(Key("b")) or time == 2  # what is there already, is not even touched
     assert load(Key("b")) == "new"
+
+
+def test_what_a_key_fences_while_it_is_shown_is_seen_by_nobody_after_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who looks takes no lock: it must not be there until the landing is over."""
+    comparisons: list[int] = []
+    seen: list[object] = []
+
+    class Key:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if sys._getframe(1).f_code.co_name == "store":
+                comparisons.append(1)
+                if len(comparisons) == 2:  # first it is looked for, second it is shown
+                    load.invalidate(Key("b"))
+            return isinstance(other, Key) and self.name == other.name
+
+    @cached_singleflight(ttl=60)
+    def load(key: Key) -> str:
+        return key.name
+
+    store = Sieve.store
+
+    def stored(*args: Any) -> Any:
+        gone = store(*args)
+        seen.append(load.peek(Key("b")))
+        return gone
+
+    load(Key("a"))
+    monkeypatch.setattr(Sieve, "store", stored)
+    assert load(Key("b")) == "b"
+    assert len(comparisons) >= 2
+    assert seen == [None]
 
 
 def test_a_caches_own_clock_for_entries_cannot_bring_back_what_was_fenced() -> None:
