@@ -317,13 +317,14 @@ def test_an_interrupt_at_any_line_of_a_landing_leaves_no_task_waiting() -> None:
     assert at > 10
 
 
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "not-stored"])
 @pytest.mark.parametrize("fence", ["invalidate", "clear", "put", "forget"])
 def test_a_fenced_load_does_not_displace_what_was_stored_after_the_fence(
-    gate: Gate, fence: str
+    gate: Gate, fence: str, stored: bool
 ) -> None:
     loads: list[str] = []
 
-    @cached_singleflight(ttl=60)
+    @cached_singleflight(ttl=60, cache_if=lambda value: stored or value == "new")
     def load(key: str) -> str:
         loads.append(key)
         if len(loads) == 1:
