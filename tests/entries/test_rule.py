@@ -124,3 +124,21 @@ def of_lru(trace: Trace) -> float:
 @pytest.mark.parametrize("trace", MISSES, ids=lambda trace: trace.__name__)
 def test_of_a_trace_no_more_misses_than(trace: Trace) -> None:
     assert percent(trace) <= min(MISSES[trace], of_lru(trace))
+
+
+@pytest.mark.parametrize("maxsize", [1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 1000, 1024])
+def test_a_cache_that_is_full_goes_on_remembering_what_has_gone(maxsize: int) -> None:
+    """There is room for all of that, once and for all."""
+
+    @cached_singleflight(ttl=None, maxsize=maxsize)
+    def load(key: int) -> int:
+        return key
+
+    for key in range(maxsize + 1):
+        load(key)
+    sieve = load.cache._sieve  # type: ignore[attr-defined]
+    remembered = sieve.tags
+    for key in range(maxsize + 1, 3 * maxsize):
+        load(key)
+    assert sieve.tags is remembered
+    assert len(remembered) >= maxsize

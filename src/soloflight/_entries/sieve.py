@@ -352,4 +352,4 @@ class Sieve:
         self.tags = array("q", bytes(8 * slots))
         self.stamps = array("q", bytes(8 * slots))
         self.slots = slots
-        self.ghosts = slots // 2
+        self.ghosts = (slots + 1) // 2
