@@ -90,11 +90,11 @@ class Copy:
         for name in ("src", "tests", "benchmarks"):
             shutil.copytree(ROOT / name, folder / name, ignore=no_bytecode)
         shutil.copy(ROOT / "pyproject.toml", folder)
-        conftest = folder / "tests/conftest.py"
-        whole = conftest.read_text(encoding="utf-8")
+        meeting = folder / "tests/meeting.py"
+        whole = meeting.read_text(encoding="utf-8")
         assert "PATIENCE = 20.0" in whole
         impatient = whole.replace("PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")
-        conftest.write_text(impatient, encoding="utf-8")
+        meeting.write_text(impatient, encoding="utf-8")
         # Bytecode goes by the text, as that of another fault may be of the same size and time.
         compile_dir(folder / "src", quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
         environment = os.environ | {
