@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import soloflight
-from conftest import Caller
+from conftest import Caller, numbers
 
 NOP = opmap["NOP"]
 OURS = str(Path(soloflight.__file__).parent)
@@ -62,9 +62,8 @@ class Interrupter:
 
 
 def everywhere(role: Callable[[Interrupter], None]) -> int:
-    """Play a role for each line at which it can be interrupted; how many there were."""
-    at = 0
-    while True:
+    """Play a role for each line at which it can be interrupted; after how many there is none."""
+    for at in numbers():
         interrupter = Interrupter(at)
         try:
             Caller(role, interrupter).result()
@@ -72,4 +71,4 @@ def everywhere(role: Callable[[Interrupter], None]) -> int:
             raise AssertionError(f"interrupted at {interrupter.where} (line {at})") from error
         if not interrupter.struck:
             return at
-        at += 1
+    raise AssertionError("it never ends")

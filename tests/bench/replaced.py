@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import random
 import threading
 from collections import deque
@@ -16,6 +15,7 @@ from weakref import ref
 
 import pytest
 
+from conftest import numbers
 from soloflight import _locks, _runners
 from soloflight._entries import policy, sieve, store
 from soloflight._flights import ledger, serving, table
@@ -213,18 +213,6 @@ PATCHES: list[tuple[Any, str, Any]] = [
 ]
 
 
-def on_one_core() -> set[int]:
-    """Keep this thread, and those that it starts, on one core, and return which it had.
-
-    One of them runs at a time: to hand on from core to core takes three times as long.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return set()
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {random.choice(list(cores))})
-    return cores
-
-
 @contextmanager
 def scheduled(seed: int, holds: Iterable[Place] | None = None) -> Iterator[Scheduler]:
     """What is decorated in here can be run under the scheduler."""
@@ -237,13 +225,10 @@ def scheduled(seed: int, holds: Iterable[Place] | None = None) -> Iterator[Sched
     _active = Scheduler(seed, holds)
     collects = gc.isenabled()
     gc.disable()  # it would run anywhere; and nothing should need it
-    cores = on_one_core()
     try:
         yield _active
     finally:
         _active = None
-        if cores:
-            os.sched_setaffinity(0, cores)
         if collects:
             gc.enable()
         for module, name, original in before:
@@ -254,7 +239,7 @@ def seeds(request: pytest.FixtureRequest, quick: int, full: int) -> Sequence[int
     """So many of them, in full with ``--thorough``; or that of ``--seed`` alone."""
     only = request.config.getoption("--seed")
     number = full if request.config.getoption("--thorough") else quick
-    return range(number) if only is None else [only]
+    return numbers(number) if only is None else [only]
 
 
 def each_seed(

@@ -11,7 +11,7 @@ import interpreters
 COMMON = dedent(
     """
     import asyncio, atexit, logging, threading
-    from conftest import until, until_async, waiters
+    from meeting import until, until_async, waiters
     from soloflight import Group, cached_singleflight
 
     group, opened = Group(), threading.Event()

@@ -12,7 +12,7 @@ import interpreters
 COMMON = dedent(
     """
     import asyncio, atexit, concurrent.futures.thread, logging, sys, threading, warnings
-    from conftest import Clock, until, until_async, waiters
+    from meeting import Clock, until, until_async, waiters
     from soloflight import cached_singleflight
 
     # A refresh that fails or cannot be started is told there.

@@ -22,7 +22,7 @@ PATCHED = dedent(
     from gevent import monkey; monkey.patch_all()
     import asyncio, gevent, time
     from gevent.event import Event
-    from conftest import until, waiters
+    from meeting import until, waiters
     from soloflight import FlightDeadlock, Group, WaitTimeout, cached_singleflight, singleflight
 
     opened, loads, group = Event(), [], Group()
@@ -231,7 +231,7 @@ def test_greenlets_of_one_unpatched_thread_are_refused_and_do_not_hang() -> None
 LATER = dedent(
     """
     import asyncio, time
-    import soloflight, conftest
+    import soloflight, meeting
     from soloflight import Group, cached_singleflight, singleflight
 
     loads, group, now = [], Group(), [0.0]
@@ -288,7 +288,7 @@ LATER = dedent(
             assert stale() == 0
             now[0] = 15
             assert results([gevent.spawn(stale) for _ in range(20)]) == [0] * 20
-            conftest.until(lambda: not stale.in_flight())
+            meeting.until(lambda: not stale.in_flight())
             assert (stale(), loads) == (15, [0, 15])
             """,
             id="a-refresh-in-the-pool",

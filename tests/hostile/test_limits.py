@@ -129,7 +129,7 @@ def test_a_task_without_room_on_the_stack_leaves_the_key_free() -> None:
     interpreters.run(
         """
         import asyncio, logging, sys
-        from conftest import Caller
+        from meeting import Caller
         from soloflight import cached_singleflight
         from stack import with_room
 

@@ -20,7 +20,7 @@ from conftest import Caller, needs_fork
 POOL = """
     import multiprocessing, os, sys, warnings
     from collections import Counter
-    from conftest import Caller, Gate, until, waiters
+    from meeting import Caller, Gate, until, waiters
     from soloflight import cached_singleflight
 
     gate, loads = Gate(), Counter()
@@ -65,7 +65,7 @@ def test_a_loader_may_fork_and_its_child_may_ask_for_the_same_key() -> None:
     interpreters.run(
         """
         import os, warnings
-        from conftest import Caller, succeeds, until, waiters
+        from meeting import Caller, succeeds, until, waiters
         from soloflight import cached_singleflight
 
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
@@ -103,7 +103,7 @@ def test_a_child_forked_inside_of_an_event_loop_has_a_load_and_a_loop_of_its_own
     interpreters.run(
         """
         import asyncio, os, warnings
-        from conftest import succeeds, until_async, waiters
+        from meeting import succeeds, until_async, waiters
         from soloflight import cached_singleflight
 
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads

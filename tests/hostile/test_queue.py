@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Caller, Clock, needs_fork, succeeds
+from conftest import Caller, Clock, needs_fork, numbers, succeeds
 from interrupter import OURS, Interrupter, everywhere
 from properties.sieves import check, rests
 from soloflight import SieveCache, cached_singleflight
@@ -160,8 +160,7 @@ def test_a_child_that_is_forked_at_any_line_of_a_change_has_a_whole_queue(
 ) -> None:
     """Where the lock cannot be had in time."""
     monkeypatch.setattr("soloflight._locks.PATIENCE", 0.0)
-    at = 0
-    while True:
+    for at in numbers():
         subject = Subject(kind, ttl=lambda value: 10)
         subject.fill()
         stopper = Stopper(at, subject.sieve.lock)
@@ -182,7 +181,6 @@ def test_a_child_that_is_forked_at_any_line_of_a_change_has_a_whole_queue(
         succeeds(child)
         thread.result()
         subject.check()
-        at += 1
     assert at > 5
 
 
@@ -229,7 +227,8 @@ def test_after_a_storm_it_is_whole_and_hits_are_exact(kind: str, thorough: bool)
 
 # Bounds
 
-ENTRIES = 100_000
+ENTRIES = 30_000
+"""More than the hand unmarks in all the stores of a test."""
 
 
 class Looked(Entry[Any]):

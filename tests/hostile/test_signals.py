@@ -12,7 +12,7 @@ import interpreters
 COMMON = dedent(
     """
     import asyncio, os, signal, threading
-    from conftest import Caller, Gate, in_ttl_cache, storing, until, waiters
+    from meeting import Caller, Gate, in_ttl_cache, storing, until, waiters
     from soloflight import FlightDeadlock, Group, cached_singleflight
 
     # A program that is started in the background ignores it.

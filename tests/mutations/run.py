@@ -81,22 +81,29 @@ class Run(NamedTuple):
     """Whether the test that is known to kill the fault had passed."""
 
 
-class Copy:
-    """The source and its tests in a folder of their own."""
+def prepare(folder: Path) -> None:
+    """What the copies are made of: tests that wait for less, and the source with its bytecode."""
+    no_bytecode = shutil.ignore_patterns("__pycache__")
+    for name in ("src", "tests", "benchmarks"):
+        shutil.copytree(ROOT / name, folder / name, ignore=no_bytecode)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    meeting = folder / "tests/meeting.py"
+    whole = meeting.read_text(encoding="utf-8")
+    assert "PATIENCE = 20.0" in whole
+    impatient = whole.replace("PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")
+    meeting.write_text(impatient, encoding="utf-8")
+    # Bytecode goes by the text, as that of another fault may be of the same size and time.
+    compile_dir(folder / "src", quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
 
-    def __init__(self, folder: Path) -> None:
+
+class Copy:
+    """The source in a folder of its own, beside the tests, which all copies share."""
+
+    def __init__(self, folder: Path, prepared: Path) -> None:
         self.folder = folder
-        no_bytecode = shutil.ignore_patterns("__pycache__")
-        for name in ("src", "tests", "benchmarks"):
-            shutil.copytree(ROOT / name, folder / name, ignore=no_bytecode)
-        shutil.copy(ROOT / "pyproject.toml", folder)
-        conftest = folder / "tests/conftest.py"
-        whole = conftest.read_text(encoding="utf-8")
-        assert "PATIENCE = 20.0" in whole
-        impatient = whole.replace("PATIENCE = 20.0", f"PATIENCE = {PATIENCE}")
-        conftest.write_text(impatient, encoding="utf-8")
-        # Bytecode goes by the text, as that of another fault may be of the same size and time.
-        compile_dir(folder / "src", quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
+        shutil.copytree(prepared / "src", folder / "src")
+        for name in ("tests", "benchmarks", "pyproject.toml"):  # pytest compiles a test once
+            (folder / name).symlink_to(prepared / name)
         environment = os.environ | {
             "PYTHONPATH": str(folder / "src"),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # they take longer than most of the tests
@@ -220,7 +227,7 @@ def main() -> int:
     mine = threading.local()
 
     def equip(folder: str) -> None:
-        mine.copy = Copy(Path(mkdtemp(dir=folder)))
+        mine.copy = Copy(Path(mkdtemp(dir=folder)), prepared)
         at_the_end.enter_context(mine.copy.forks)  # which end with their input
 
     with (
@@ -228,6 +235,8 @@ def main() -> int:
         ExitStack() as at_the_end,
         ThreadPoolExecutor(options.workers, initializer=equip, initargs=(folder,)) as pool,
     ):
+        prepared = Path(folder, "prepared")
+        prepare(prepared)
         first = sorted({fault.test(ROOT) for fault in faults})
         parts = [first[i :: options.workers] for i in range(options.workers)]
         for run in pool.map(lambda tests: mine.copy.test(tests), filter(None, parts)):

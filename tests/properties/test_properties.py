@@ -32,7 +32,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-import conftest
+import meeting
 from properties.reference import Boom, Config, Refused, Served, dice, size
 from properties.steps import Steps, Wish
 from properties.subjects import Aim, configs
@@ -466,13 +466,13 @@ def test_any_order_of_operations_with_any_options(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conftest, "PATIENCE", 5.0)  # a failure would take long to shrink
+    monkeypatch.setattr(meeting, "PATIENCE", 5.0)  # a failure would take long to shrink
     monkeypatch.setattr(policy, "random", dice)
     caplog.set_level(logging.ERROR, "soloflight")  # it warns of options that fail
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=1500 if thorough else 80,
+            max_examples=1500 if thorough else 80 // meeting.share,
             stateful_step_count=50,
             deadline=None,
             derandomize=True,

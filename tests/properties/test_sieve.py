@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+import meeting
 from conftest import Clock
 from properties.sieves import check, rests
 from soloflight import FlightDeadlock, SieveCache, cached_singleflight
@@ -316,7 +317,7 @@ def test_keys_may_do_what_they_like(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=3000 if thorough else 200,
+            max_examples=3000 if thorough else 200 // meeting.share,
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

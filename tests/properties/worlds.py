@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import conftest
+import meeting
 from conftest import Caller, until
 
 
@@ -122,7 +122,7 @@ class ThreadLoad:
         return call.thread is self._thread
 
     def run(self) -> Any:
-        assert self._over.wait(conftest.PATIENCE), "nobody ended the load"
+        assert self._over.wait(meeting.PATIENCE), "nobody ended the load"
         try:
             if isinstance(self._ending, BaseException):
                 raise self._ending
