@@ -128,7 +128,7 @@ FAULTS = [
         "        me.local.thread.dropped.append(node)\n",
         "",
         "17, nobody else's code under our locks: the destructor of a value runs there",
-        "law_17::a_miss_that_evicts[threads]",
+        "law_17::what_has_expired[threads]",
     ),
     # Who goes
     Fault(
@@ -262,7 +262,7 @@ FAULTS = [
         "the-newest-never-goes",
         "sieve.Sieve._make_room",
         "                victim = self.root.older  #",
-        "                pass  #",
+        "                victim = self.hand  #",
         STAYS + "a loop that is larger than the cache misses each time",
         "rule::of_a_trace_no_more_misses_than[loop]",
     ),
