@@ -218,5 +218,6 @@ def landed(function: Any) -> None:
 
 
 def counted(function: Any) -> dict[str, float]:
-    """What of its stats is not zero."""
-    return {name: count for name, count in asdict(function.stats()).items() if count}
+    """What of its stats is not zero, but for the number of loads, which an origin knows."""
+    counts = asdict(function.stats())
+    return {name: count for name, count in counts.items() if count and name != "loads"}

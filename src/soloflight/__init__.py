@@ -25,7 +25,7 @@ from ._entries.entry import Entry
 from ._entries.sieve_cache import SieveCache
 from ._flights.flight import FlightInfo
 from ._flights.stats import CacheInfo, Stats
-from .exceptions import FlightDeadlock, FlightError, WaitTimeout
+from .exceptions import FlightDeadlock, FlightError, RemoteLoadError, WaitTimeout
 from .group import Group
 
 __all__ = (
@@ -40,6 +40,7 @@ __all__ = (
     "FlightInfo",
     "Function",
     "Group",
+    "RemoteLoadError",
     "SieveCache",
     "Stats",
     "WaitTimeout",

@@ -19,6 +19,7 @@ from ._entries.shelf import Shelf
 from ._flights.table import FlightTable
 from ._given import UNSET
 from ._shown import shown
+from ._tiers.kinds import AnyTier, Codec
 from ._worlds import pool
 from ._worlds.tasks import Tasks
 from ._worlds.threads import Threads
@@ -127,6 +128,9 @@ def cached_singleflight(
     maxsize: float | None = UNSET,
     getsizeof: Callable[[Any], float] | None = None,
     timer: Callable[[], float] | None = None,
+    tier: AnyTier | None = None,
+    codec: str | Codec = UNSET,
+    version: str = UNSET,
     key: Callable[..., Any] | None = None,
     ignore: Iterable[str] = (),
     typed: bool = False,
@@ -189,6 +193,13 @@ def cached_singleflight(
         maxsize: of the default cache; default 1024 entries; ``None``: no limit.
         getsizeof: for the default cache: the size of a value; ``maxsize`` limits the sum.
         timer: a monotonic clock, in seconds; default: the cache's own, else ``time.monotonic``.
+        tier: one of ``soloflight.tiers``: the processes that have it share each load, and what came
+            of it.
+        codec: how values travel there: ``"msgpack"`` (by msgspec, decoded to the return
+            annotation), ``"json"``, or an object with ``name``, ``encode`` and ``decode``. A value
+            that does not come back as it was is not shared. Default ``"msgpack"``.
+        version: to be changed with the meaning of the values, so that those of before a deploy and
+            of after it are kept apart.
         wait_timeout: see `singleflight`; where there is a stale entry that may be served, the
             caller gets that instead of `WaitTimeout`, and the load goes on as a refresh.
         key, ignore, typed, per_instance, name: see `singleflight`.
@@ -222,6 +233,7 @@ def cached_singleflight(
         error_ttl=error_ttl, cache_if=cache_if, copy=copy, executor=executor,
         max_flight_age=max_flight_age, max_abandoned=max_abandoned,
         cache=cache, maxsize=maxsize, getsizeof=getsizeof, timer=timer,
+        tier=tier, codec=codec, version=version,
         key=key, ignore=ignore, typed=typed, per_instance=per_instance, wait_timeout=wait_timeout,
         name=name,
     )  # fmt: skip
@@ -264,9 +276,17 @@ def _decorate(options: Options, loader: Any) -> Any:
             aging=shelf.policy.aging,
         )
     table = FlightTable(name, shelf, options.max_flight_age, options.max_abandoned)
-    world = _world(options, table, is_async, loader)
+    shared, around = None, None
+    if options.tier is not None:
+        from ._sources import tiered  # who has no tier does without that wing
+
+        _check_instances(options, spec)
+        shared, around = tiered.shared(options, table, loader, is_async)
+    world = _world(options, table, is_async, loader, around)
     for_methods = options.per_instance is not None
-    core = Core(spec, table, world, loader, for_methods=for_methods, copy=options.copy)
+    core = Core(
+        spec, table, world, loader, for_methods=for_methods, copy=options.copy, shared=shared
+    )
     if options.key is not None:
         _check_key(options.key, core, kind)
     return decorated(core, kind)
@@ -293,13 +313,28 @@ def _check_key(key: Callable[..., Any], core: Core, kind: type | None) -> None:
     keys.check_key(key, ways, core.spec.name)
 
 
+def _check_instances(options: Options, spec: Spec) -> None:
+    """Refuse keys with an instance in them, which only this process knows."""
+    owner = spec.qualname.rpartition(".")[0].rpartition(".")[2]  # or it is "<locals>" and the like
+    in_class = owner.isidentifier()
+    if options.per_instance is True or (options.per_instance is None and in_class):
+        raise ValueError(
+            f"{spec.name} is a method: an instance is known in its own process only, so with a "
+            "tier give per_instance=False, or a callable that says what instances have in common"
+        )
+
+
 def _world(
-    options: Options, table: FlightTable, is_async: bool, loader: Callable[..., Any]
+    options: Options,
+    table: FlightTable,
+    is_async: bool,
+    loader: Callable[..., Any],
+    around: Any = None,
 ) -> Tasks | Threads:
-    """What leads and waits for the calls of a function."""
+    """What leads and waits for the calls of a function. `around`: put round what loads."""
     if is_async:
-        return Tasks(table, loader, options.wait_timeout)
+        return Tasks(table, loader, options.wait_timeout, around)
     submit = pool.Line(pool.pool) if options.executor is None else options.executor.submit
     # Callers that lead are to be patient, too: only an executor can see to that.
     elsewhere = options.executor is not None and options.wait_timeout is not None
-    return Threads(table, loader, options.wait_timeout, submit, elsewhere)
+    return Threads(table, loader, options.wait_timeout, submit, elsewhere, around)

@@ -71,7 +71,7 @@ class Error:
     def __reduce__(self) -> Any:
         """Pickled as what is cached: without a traceback, and made as `copy` makes one."""
         cls = type(self.exception)
-        args = _base(cls).__reduce__(self.exception)[1]
+        args = base_of(cls).__reduce__(self.exception)[1]
         return unpickled, ("Error", cls, args, vars(self.exception))
 
     def bare(self, stand_in: bool = False) -> Error:
@@ -153,7 +153,7 @@ def _copied(
     """A copy without a traceback, if there can be one."""
     cls: Any = type(exception)
     try:
-        base = _base(cls)
+        base = base_of(cls)
         args = base.__reduce__(exception)[1]
         if base.__name__ in ("ExceptionGroup", "BaseExceptionGroup"):
             args = args[0], [of_member(e) for e in args[1]]
@@ -192,7 +192,7 @@ def _chain(copy: BaseException, chain: Mapping[str, Any]) -> None:
         object.__setattr__(copy, name, value)  # plain assigning might be refused
 
 
-def _base(cls: Any) -> Any:
+def base_of(cls: Any) -> Any:
     """The builtin exception whose layout a class of exceptions has."""
     while cls.__module__ != "builtins":
         cls = cls.__base__
@@ -200,7 +200,7 @@ def _base(cls: Any) -> Any:
 
 
 def _unpickled(cls: Any, args: tuple[Any, ...], state: dict[str, Any]) -> Error:
-    base = _base(cls)
+    base = base_of(cls)
     exception = base.__new__(cls, *args)
     base.__init__(exception, *args)
     vars(exception).update(state)

@@ -24,3 +24,21 @@ class FlightDeadlock(FlightError, RuntimeError):
     a thread was about to block the event loop that must run the load (the message shows the cycle);
     or the interpreter's end has frozen the thread that runs it.
     """
+
+
+class RemoteLoadError(FlightError):
+    """A loader failed in another process, with an exception that could not be made again here.
+
+    Python's own exceptions can, and those of classes that an option of the function names
+    (``error_ttl``, ``stale_if_error``), where the codec carries their ``args``.
+    """
+
+    def __init__(self, type_name: str, message: str) -> None:
+        super().__init__(type_name, message)
+        self.type_name = type_name
+        """The exception's class, with its module."""
+        self.message = message
+        """What its ``str`` said, at most 1,000 bytes."""
+
+    def __str__(self) -> str:
+        return f"{self.type_name}: {self.message} (in another process)"

@@ -40,7 +40,7 @@ def aging(
     entry.value = ["value"]
     entry.fresh_until, entry.stale_until, entry.error_until = fresh_until, stale_until, error_until
     entry.calm_until = fresh_until if calm_until is None else calm_until
-    entry.cost, entry.failures, entry.last_error = 2.0, 0, None
+    entry.cost, entry.failures, entry.last_error, entry.version = 2.0, 0, None, b"1"
     return entry
 
 

@@ -13,9 +13,9 @@ import soloflight
 from soloflight._flights.flight import Flight
 
 HOUSE = Path(soloflight.__file__).parent
-WINGS = ("_calls", "_worlds", "_sources", "_flights", "_entries")
+WINGS = ("_calls", "_worlds", "_sources", "_tiers", "_flights", "_entries")
 """From the top down: each imports what stands below it, and the ground, which is at the root."""
-PUBLIC = {"__init__", "__main__", "_decorators", "group"}
+PUBLIC = {"__init__", "__main__", "_decorators", "group", "testing", "tiers"}
 """At the root as well, and above all the wings."""
 
 
@@ -75,12 +75,21 @@ def test_imports_within_a_wing_point_one_way() -> None:
         left = {room: needs for room, needs in left.items() if room not in free}
 
 
+LOOPS = {"_tiers.bells", "_tiers.host", "_tiers.loops", "_tiers.redis", "_tiers.tier"}
+"""The rooms of the tiers that know event loops."""
+
+
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("asyncio", {"_calls.loaders", "_worlds.tasks", "_worlds.task_loads", "_runners"}),
+        ("asyncio", {"_calls.loaders", "_worlds.tasks", "_worlds.task_loads", "_runners", *LOOPS}),
+        ("sqlite3", {"_tiers.database", "_tiers.host"}),
+        ("fcntl", {"_tiers.ofd"}),
         ("wrapt", {"_calls.function"}),
         ("cachetools", {"_entries.caches", "_entries.sieve_cache"}),
+        ("msgspec", {"_tiers.codec"}),
+        ("redis", {"_tiers.clients"}),
+        ("pickle", {"_tiers.codec"}),
     ],
 )
 def test_a_library_is_imported_where_it_is_needed(library: str, rooms: set[str]) -> None:

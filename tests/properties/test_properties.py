@@ -244,6 +244,7 @@ class Machine(Steps):
                 model.perhaps[name] = most - beyond if late else 0
             if self.config.cache is None:  # it has no timer of ours
                 model.counts["load_seconds"] = stats["load_seconds"]
+            stats = {name: stats[name] for name in model.counts}  # those of tiers apart
             assert stats == model.counts
             if self.config.cache is not None:
                 cache = subject.function.cache

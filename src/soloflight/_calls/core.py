@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from types import CellType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .._entries.index import Scoped
 from .._entries.shelf import Shelf
@@ -16,6 +16,9 @@ from .._worlds.threads import Threads
 from . import keys, loaders
 from .instances import Instances
 from .template import Face, Spec, cells, generate, is_owner_alone
+
+if TYPE_CHECKING:
+    from .._tiers.function import Shared
 
 NOT_FOR_FUNCTIONS = "per_instance is for methods of instances and classes; leave it out"
 
@@ -32,11 +35,14 @@ class Core:
         *,
         for_methods: bool,
         copy: Callable[[Any], Any] | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.spec = spec
         self.table = table
         self.loader = loader
         self.world = world
+        self.fences: FlightTable | Shared = table if shared is None else shared
+        """What a fence is made with: of the other processes too, where there is a tier."""
         self.miss: Callable[..., Any] = world.call
         self.serve_stale: Callable[..., Any] = world.serve
         self.copy: Callable[[Any], Any] = copy or (lambda value: value)
@@ -94,7 +100,7 @@ class Core:
         if per_instance is True:
             index = self.instances.index(instance)
             if index is not None:  # or it was never called on
-                self.table.clear(lambda key: isinstance(key, Scoped) and key.of is index, index)
+                self.fences.clear(lambda key: isinstance(key, Scoped) and key.of is index, index)
         elif callable(per_instance):
             owner = per_instance(instance)
             try:
@@ -107,9 +113,9 @@ class Core:
                 parts = key.key if self.spec.scoped or type(key) is Scoped else key
                 return (parts if alone else parts[0]) in owners
 
-            self.table.clear(belongs)
+            self.fences.clear(belongs)
         else:
-            self.table.clear()
+            self.fences.clear()
 
     def face(self, face: Face) -> tuple[Any, Callable[..., Call]]:
         """The generated wrapper and binder of one way of calling."""

@@ -13,6 +13,7 @@ from .._durations import lifetime, number, seconds
 from .._entries.policy import ByClass, Policy, keep
 from .._given import UNSET, check_callable
 from .._shown import shown
+from .._tiers.kinds import AnyTier, Codec
 from ..exceptions import FlightError
 
 
@@ -48,6 +49,9 @@ class Options:
     maxsize: float | None = UNSET
     getsizeof: Callable[[Any], float] | None = None
     timer: Callable[[], float] | None = None
+    tier: AnyTier | None = None
+    codec: str | Codec = UNSET
+    version: str = UNSET
 
     policy: Policy = field(init=False)
     """Those of freshness."""
@@ -63,8 +67,9 @@ class Options:
                 self._set(option, checked(given, option))
         self._set("policy", self._policy())
         self._check_meanings()
-        if self.max_abandoned is UNSET:
-            self._set("max_abandoned", 2)
+        for option, default in (("max_abandoned", 2), ("codec", "msgpack"), ("version", "")):
+            if getattr(self, option) is UNSET:
+                self._set(option, default)
 
     def _set(self, option: str, value: object) -> None:
         object.__setattr__(self, option, value)
@@ -97,6 +102,9 @@ class Options:
             )
         if self.max_abandoned is not UNSET and self.max_flight_age is None:
             raise ValueError("max_abandoned has no meaning without max_flight_age")
+        for option in ("codec", "version"):
+            if self.tier is None and getattr(self, option) is not UNSET:
+                raise ValueError(f"{option} has no meaning without tier")
         if self.executor is not None and self.wait_timeout is None and not policy.refreshes:
             raise ValueError(
                 "executor is where refreshes run, and loads whose callers have a wait_timeout: it "
@@ -246,6 +254,25 @@ def _by_class(given: Any, what: str) -> ByClass:
     return made
 
 
+def _tier(given: Any, what: str) -> AnyTier:
+    if not isinstance(given, AnyTier):
+        raise TypeError(f"{what} must be one of soloflight.tiers, not {shown(given)}")
+    return given
+
+
+def _codec(given: Any, what: str) -> Any:
+    from .._tiers.codec import chosen  # who has no tier does without that wing
+
+    chosen(given)  # refuse at once what cannot work
+    return given
+
+
+def _version(given: Any, what: str) -> str:
+    if not isinstance(given, str):
+        raise TypeError(f"{what} must be a str, not {shown(given)}")
+    return given
+
+
 def _executor(given: Any, what: str) -> Executor:
     if not isinstance(given, Executor):
         raise TypeError(f"{what} must be a concurrent.futures.Executor, not {shown(given)}")
@@ -261,6 +288,7 @@ _CHECKED: dict[str, Callable[[Any, str], Any]] = {
     "wait_timeout": _duration, "ttl": _ttl, "jitter": _share, "early_refresh": _beta,
     "cache_if": _callable, "stale_if_error": _stale_if_error, "stale_while_revalidate": _stale,
     "retry_after": _retry_after, "error_ttl": _error_ttl, "executor": _executor,
-    "copy": _callable, "max_flight_age": _age, "max_abandoned": _count,
+    "copy": _callable, "max_flight_age": _age, "max_abandoned": _count, "tier": _tier,
+    "codec": _codec, "version": _version,
 }  # fmt: skip
 """Those of the cache itself are checked where it is made."""

@@ -32,7 +32,7 @@ class FlightSurface(Generic[P, R]):
         No later call joins it, and its outcome is not stored; callers already aboard get it. An
         entry that is there already stays (see `invalidate`).
         """
-        return self._core.table.forget(self._bind(*args, **kwargs).key)
+        return self._core.fences.forget(self._bind(*args, **kwargs).key)
 
     def cache_key(self, /, *args: P.args, **kwargs: P.kwargs) -> Hashable:
         """The key of this call; ``f.cache`` has its entry under it."""
@@ -99,11 +99,11 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         A call that starts after this has returned neither sees nor joins a load that began before.
         Callers already aboard get their value; it is not stored.
         """
-        return self._core.table.invalidate(self._bind(*args, **kwargs).key)
+        return self._core.fences.invalidate(self._bind(*args, **kwargs).key)
 
     def clear(self) -> None:
         """`invalidate` for every key of the function, those of all instances included."""
-        self._core.table.clear()
+        self._core.fences.clear()
 
     def cache_clear(self) -> None:
         """`clear`, and the counts of `stats` and `cache_info` begin anew, as in functools.
@@ -119,14 +119,16 @@ class CachedSurface(FlightSurface[P, R], Clearable):
 
         To be awaited where the loader is an ``async def``.
         """
-        outcome = self._core.miss(self._bind(*args, **kwargs), may_hit=False)
+        call = self._bind(*args, **kwargs)
+        call.may_hit = False
+        outcome = self._core.miss(call)
         try:
             return cast("R", self._core.copy(outcome.value))
         except BaseException as error:
             outcome.reset(error)
             raise
         finally:
-            del outcome, args, kwargs  # breaks the ring (see Rings)
+            del call, outcome, args, kwargs  # breaks the ring (see Rings)
 
     @_Put
     def put(self, value: Any, /, *args: Any, **kwargs: Any) -> None:
@@ -141,7 +143,7 @@ class CachedSurface(FlightSurface[P, R], Clearable):
         entry = policy.entry(core.copy(value), now, cost)
         if entry is not None and core.shelf.sized:
             entry = core.shelf.measured(entry)
-        core.table.put(key, entry)
+        core.fences.put(key, entry)
 
     @overload
     def peek(
@@ -184,14 +186,16 @@ class AwaitedSurface:
 
     # Schedulers and background tasks ask `inspect` whether what they are given is to be awaited.
     async def refresh(self, /, *args: Any, **kwargs: Any) -> Any:
-        outcome = await self._core.miss(self._bind(*args, **kwargs), may_hit=False)
+        call = self._bind(*args, **kwargs)
+        call.may_hit = False
+        outcome = await self._core.miss(call)
         try:
             return self._core.copy(outcome.value)
         except BaseException as error:
             outcome.reset(error)
             raise
         finally:
-            del outcome, args, kwargs  # breaks the ring (see Rings)
+            del call, outcome, args, kwargs  # breaks the ring (see Rings)
 
     refresh.__doc__ = CachedSurface.refresh.__doc__
 

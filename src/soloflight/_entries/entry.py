@@ -126,7 +126,9 @@ def entry_of(value: V, fresh_until: float) -> Entry[V]:
 class Aging(Entry[V]):
     """An entry of a function that serves stale values or refreshes early."""
 
-    __slots__ = ("calm_until", "cost", "error_until", "failures", "last_error", "stale_until")
+    __slots__ = (
+        "calm_until", "cost", "error_until", "failures", "last_error", "stale_until", "version",
+    )  # fmt: skip
 
     # What its callers write and read without a lock are single attributes.
     calm_until: float  # until then it is served without a thought
@@ -135,6 +137,7 @@ class Aging(Entry[V]):
     failures: int
     last_error: Exception | None
     stale_until: float
+    version: bytes  # under which a tier's store has it; b"": it does not
 
     @property
     def until(self) -> float:
@@ -203,6 +206,7 @@ class Plain(Aging[Any]):
         self.value = value
         self.fresh_until = self.calm_until = self.error_until = self.stale_until = -inf
         self.cost = 0.0
+        self.version = b""
         self.size = 1
 
 

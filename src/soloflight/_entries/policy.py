@@ -19,6 +19,7 @@ from .entry import Aging, Entry, Raising
 from .making import blank, new_entry
 
 A = TypeVar("A", bound=Aging[Any])
+E = TypeVar("E", bound=Entry[Any])
 
 LONGEST = 53 * log(2)
 """The longest that `draw` gets, in units of β times the cost: `random` has 53 bits."""
@@ -97,6 +98,24 @@ class Policy:
         self.calm(entry)
         return entry
 
+    def received(
+        self, cls: type[E], until: float, swr: float, sie: float, cost: float, now: float
+    ) -> E:
+        """An entry that another process has stored: it ends here when it ends there."""
+        fresh_until = until if until == inf else until - max(swr, sie)
+        if not issubclass(cls, Aging):
+            plain: Any = self.new()
+            plain.fresh_until = min(fresh_until, now + self.maximum)
+            plain.size = 1
+            return plain  # type: ignore[no-any-return]
+        entry: Any = self._aging(cls, fresh_until, cost)
+        entry.stale_until += swr
+        entry.error_until += sie
+        entry.limit(now + self.maximum)
+        if cls is Aging:
+            self.calm(entry)
+        return entry  # type: ignore[no-any-return]
+
     def calm(self, entry: Aging[Any]) -> None:
         """Have an entry served without a thought until a caller can draw a refresh behind it."""
         entry.calm_until = entry.fresh_until - self.early_refresh * entry.cost * LONGEST
@@ -155,6 +174,7 @@ class Policy:
         entry.cost = cost
         entry.failures = 0
         entry.last_error = None
+        entry.version = b""
         entry.size = 1
         return entry
 

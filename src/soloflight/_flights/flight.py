@@ -19,10 +19,12 @@ class Call:
     join) goes from the wrapper to the source through every room without being named in each.
     """
 
-    __slots__ = ("args", "key", "kwargs")
+    __slots__ = ("args", "deadline", "key", "kwargs", "may_hit")
     key: Hashable
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    may_hit: bool  # whether an entry will do
+    deadline: float | None  # until when its caller has patience, as `monotonic` has it
 
 
 def call_of(key: Hashable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:
@@ -31,6 +33,7 @@ def call_of(key: Hashable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> 
     call.key = key
     call.args = args
     call.kwargs = kwargs
+    call.may_hit = True
     return call
 
 

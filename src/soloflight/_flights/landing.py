@@ -25,6 +25,8 @@ class Landing:
     """The seconds of the load."""
     instead: Value[Any] | None = None
     """What a caller gets in place of an error, where an entry will do."""
+    is_stale = False
+    """Whether its entry is, and nobody is known to refresh it."""
 
     def is_newer(self) -> bool:
         """Whether what is in the cache is out of date, though nothing takes its place."""

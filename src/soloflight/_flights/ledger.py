@@ -57,6 +57,14 @@ class Ledger:
         self.fenced = 0
         self.abandoned = 0
         self.load_seconds = 0.0
+        # Of a tier, without a lock:
+        self.loads = self.misses  # without one, who leads loads
+        self.tier_hits: Tally | int = 0
+        self.tier_stale: Tally | int = 0
+        self.remote_errors: Tally | int = 0
+        self.lost_leases: Tally | int = 0
+        self.unleased: Tally | int = 0
+        self.unreadable: Tally | int = 0
         # Single operations only:
         self.outage: dict[None, Tally] = {}  # reloads that failed in it after the first one
         self._told: set[str] = set()  # what is told once

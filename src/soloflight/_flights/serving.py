@@ -15,6 +15,8 @@ from .table import FlightTable
 
 LoadOf = Callable[[Call], Any]
 """Makes the load of a refresh; None: there can be none, so the caller has to load."""
+Serve = Callable[[Any, float, Call], Outcome | None]
+"""``at_once`` of a table and the loads of its world."""
 
 
 def at_once(
@@ -65,14 +67,20 @@ def _refresh(table: FlightTable, mine: Flight, load: Any, served: Aging[Any]) ->
         raise
 
 
-def take(table: FlightTable, flight: Flight, may_hit: bool, own: bool) -> Outcome | None:
-    """What a call gets of a flight that has landed; None: it has to load itself."""
+def take(table: FlightTable, flight: Flight, call: Call, own: bool, serve: Serve) -> Outcome | None:
+    """What a call gets of a flight that has landed; None: it has to load itself.
+
+    `serve` is `at_once` of its world: what another process had stored may be stale, and then the
+    refresh starts behind the very calls that get it.
+    """
     landing = flight.landing
     if landing is None:
         return None
-    if may_hit and landing.instead is not None:
+    if landing.is_stale and (outcome := serve(landing.entry, table.timer(), call)) is not None:
+        return outcome
+    if call.may_hit and landing.instead is not None:
         table.ledger.serve_instead(flight.key)
-    return landing.taken(may_hit, own)
+    return landing.taken(call.may_hit, own)
 
 
 def out_of_patience(

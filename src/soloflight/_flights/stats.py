@@ -43,6 +43,21 @@ class Stats:
     """Entries that it has dropped as they had expired. (Others go when somebody stores.)"""
     load_seconds: float
     """Seconds spent in loads that ended with a value or an exception, on the ``timer``."""
+    loads: int
+    """How often the loader was called here. With a tier, the rest of ``misses`` got what another
+    process had loaded; without one, it is all of them."""
+    tier_hits: int
+    """Flights that landed with what was fresh in the tier."""
+    tier_stale: int
+    """Those that landed with what was stale there."""
+    remote_errors: int
+    """Those that landed with the exception of another process' load."""
+    lost_leases: int
+    """Loads that ended when another process had the lease, or it was fenced: not stored there."""
+    unleased: int
+    """Loads without a lease: the store was down, or another process was waited for too long."""
+    unreadable: int
+    """Envelopes in the tier that could not be read here: of another version, say."""
 
     def since(self, before: Stats) -> Stats:
         """What was counted after `before` was."""

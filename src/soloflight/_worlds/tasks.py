@@ -90,22 +90,31 @@ def _board(here: Home, waiters: dict[Any, Waiters], mine: Flight) -> Future[None
 class Tasks:
     """The calls of a coroutine function."""
 
-    __slots__ = ("serve", "source", "table", "wait_timeout")
+    __slots__ = ("around", "serve", "source", "table", "wait_timeout")
 
-    def __init__(self, table: FlightTable, loader: Any, wait_timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        table: FlightTable,
+        loader: Any,
+        wait_timeout: float | None = None,
+        around: Callable[[AsyncSource], AsyncSource] | None = None,
+    ) -> None:
         self.table = table
+        self.around = around
         self.load_with(loader)
         self.wait_timeout = wait_timeout
         self.serve = partial(serving.at_once, table, self._behind)
 
     def load_with(self, loader: Callable[..., Awaitable[Any]]) -> None:
         """Have the next load, and all after it, call this loader."""
-        self.source: AsyncSource = direct_async(self.table, loader)
+        source = direct_async(self.table, loader)
+        self.source: AsyncSource = source if self.around is None else self.around(source)
 
-    async def call(self, call: Call, may_hit: bool = True) -> Outcome:
-        """Hit, lead or follow, until there is an outcome. `may_hit`: whether an entry will do."""
+    async def call(self, call: Call) -> Outcome:
+        """Hit, lead or follow, until there is an outcome."""
         table, held = self.table, self._running_loop()
-        here = held.home
+        here, may_hit = held.home, call.may_hit
+        call.deadline = None  # its load runs in a task of its own, and that has patience
         deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
         load = task_load(here)
         mine = ticket(call.key, table.name, load)
@@ -139,7 +148,8 @@ class Tasks:
                 if type(flight.landing) is Loaded:  # as in `Threads.call`
                     return flight.landing
                 own = flight.load.runner is here
-                if (outcome := serving.take(table, flight, may_hit, own)) is not None:
+                outcome = serving.take(table, flight, call, own, self.serve)
+                if outcome is not None:
                     return outcome
                 if flight is mine:
                     serving.raise_interruption(mine)

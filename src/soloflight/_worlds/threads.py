@@ -68,10 +68,10 @@ class Threads:
     """The calls of a plain function.
 
     `submit` runs its refreshes on threads of an executor; `elsewhere`: its other loads as well, so
-    that a caller that leads waits like the others.
+    that a caller that leads waits like the others. `around` is put round what calls the loader.
     """
 
-    __slots__ = ("elsewhere", "serve", "source", "submit", "table", "wait_timeout")
+    __slots__ = ("around", "elsewhere", "serve", "source", "submit", "table", "wait_timeout")
 
     def __init__(
         self,
@@ -80,8 +80,10 @@ class Threads:
         wait_timeout: float | None = None,
         submit: Submit = _no_executor,
         elsewhere: bool = False,
+        around: Callable[[Source], Source] | None = None,
     ) -> None:
         self.table = table
+        self.around = around
         self.load_with(loader)
         self.wait_timeout = wait_timeout
         self.submit = submit
@@ -90,14 +92,16 @@ class Threads:
 
     def load_with(self, loader: Callable[..., Any]) -> None:
         """Have the next load, and all after it, call this loader."""
-        self.source: Source = direct(self.table, loader)
+        source = direct(self.table, loader)
+        self.source: Source = source if self.around is None else self.around(source)
 
-    def call(self, call: Call, may_hit: bool = True) -> Outcome:
-        """Hit, lead or follow, until there is an outcome. `may_hit`: whether an entry will do."""
+    def call(self, call: Call) -> Outcome:
+        """Hit, lead or follow, until there is an outcome."""
         if threading.local is not me.kind:
             me.adapt()  # before a ticket says whose it is
         table, elsewhere, thread = self.table, self.elsewhere, me.local.thread
-        deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
+        patience, may_hit = self.wait_timeout, call.may_hit
+        call.deadline = deadline = None if patience is None else monotonic() + patience
         mine = ticket(call.key, table.name, waiting_load(self, call) if elsewhere else thread)
         flight: Flight | None = mine
         outer: Flight | None = None
@@ -117,10 +121,8 @@ class Threads:
                         signal = locked(table.lock, table.board, mine, board)
                         mine.load.start(table, mine)  # type: ignore[attr-defined]
                     else:
-                        # For `released`, see `_locks`.
-                        lead = (
-                            partial(released, self.source) if is_held(thread.lock) else self.source
-                        )
+                        held = is_held(thread.lock)  # then `released`: see `_locks`
+                        lead = partial(released, self.source) if held else self.source
                         outer, thread.flight = thread.flight, mine
                         try:
                             landing = lead(mine, call)
@@ -135,7 +137,8 @@ class Threads:
                 # (Not `landing`, which is that of a load here, should an interruption strike.)
                 if type(flight.landing) is Loaded:  # in line: a value, as nearly always
                     return flight.landing
-                if (outcome := serving.take(table, flight, may_hit, flight is mine)) is not None:
+                outcome = serving.take(table, flight, call, flight is mine, self.serve)
+                if outcome is not None:
                     return outcome
                 if flight is mine:
                     serving.raise_interruption(mine)
@@ -144,7 +147,7 @@ class Threads:
                     mine = ticket(call.key, table.name, load, following=mine)
         except WaitTimeout as late:
             try:
-                return serving.out_of_patience(table, mine, may_hit, late, self.wait_timeout)
+                return serving.out_of_patience(table, mine, may_hit, late, patience)
             finally:
                 table.recover(mine, landing)
         except BaseException:

@@ -143,7 +143,7 @@ FAULTS = [
     Fault(
         "old-flights-are-joined",
         "overdue.Overdue.is_due",
-        "now - flight.since >= self._max_age",
+        "now - flight.since >= self.max_age",
         "now - flight.since < 0",
         "the surface, max_flight_age: a load that hangs owns its key for ever",
         "max_flight_age::the_next_caller_leads_a_new_load_and_the_old_one_is_fenced",

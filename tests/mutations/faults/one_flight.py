@@ -98,8 +98,8 @@ FAULTS = [
     Fault(
         "a-task-that-refreshes-takes-a-hit",
         "tasks.Tasks.call",
-        "serving.take(table, flight, may_hit, own)",
-        "serving.take(table, flight, may_hit or own, own)",
+        "outcome = serving.take(table, flight, call, own, self.serve)",
+        "call.may_hit |= own; outcome = serving.take(table, flight, call, own, self.serve)",
         "10, refresh is a flight: a task's refresh() that follows a hit after all loads nothing",
         "successors::a_task_that_refreshes_does_not_take_what_its_successor_found_in_the_cache",
     ),

@@ -92,7 +92,7 @@ anew = deadline and monotonic() + self.wait_timeout
     Fault(
         "load-under-the-lock",
         "threads.Threads.call",
-        "partial(released, self.source) if is_held(thread.lock) else self.source",
+        "partial(released, self.source) if held else self.source",
         "self.source",
         "9, no hangs: a destructor that loads holds up every caller of the function it ended in",
         "locks::user_code_inside_the_lock_may_lead_and_holds_nobody_up",

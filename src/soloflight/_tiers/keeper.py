@@ -1,0 +1,125 @@
+"""The thread of a process that renews leases, gives back what was left, and pays what is owed."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from sys import is_finalizing
+from time import monotonic
+from typing import Any
+
+from .._locks import tell_all
+from .leases import Lease
+from .verbs import DOWN, FENCED
+
+IDLE = 5.0
+"""Seconds after which a keeper ends that has nothing to do."""
+AGAIN = 0.2
+"""Seconds after which it asks a store again that was down."""
+
+
+class Keeper:
+    """What is to be done for a tier besides its callers. `step` does what is due."""
+
+    def __init__(self, tier: Any) -> None:
+        self._tier = tier
+        # Single operations only:
+        self._leases: dict[bytes, tuple[Lease, float, float]] = {}  # since when, renewed when
+        self._left: deque[tuple[bytes, bytes, float]] = deque()  # since when
+        self._wake = threading.Event()
+        self._thread: Any = None
+        self._starting = threading.Lock()
+        self._ended = False
+
+    def keep(self, lease: Lease) -> None:
+        now = monotonic()
+        self._leases[lease.token] = lease, now, now
+        self.begin()  # and no more: it looks often enough to find a lease before that is due
+
+    def give_back(self, d: bytes, token: bytes) -> None:
+        if not self._ended:
+            self._left.append((d, token, monotonic()))
+            self.wake()
+
+    def wake(self) -> None:
+        """Have it look at what there is to do."""
+        self._wake.set()
+        self.begin()
+
+    def begin(self) -> None:
+        """Have it run. It looks often enough for what is not urgent."""
+        thread = self._thread
+        if (thread is None or not thread.is_alive()) and not (self._ended or is_finalizing()):
+            with self._starting:
+                if self._thread is thread:
+                    self._thread = threading.Thread(
+                        target=self._run, name="soloflight keeper", daemon=True
+                    )
+                    self._thread.start()
+
+    def leases(self) -> int:
+        """How many loads here have one."""
+        return len(self.held())
+
+    def held(self) -> list[Lease]:
+        """Those whose loads go on."""
+        return [lease for lease, *_ in list(self._leases.values()) if lease.goes_on()]
+
+    def forked(self) -> None:
+        """A child has none of its parent's leases."""
+        self.__init__(self._tier)  # type: ignore[misc]
+
+    def end(self) -> None:
+        """Give back all that it renews, and end. What cannot be told then is not."""
+        self._ended = True
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(5.0)
+        for token, (lease, *_) in list(self._leases.items()):
+            lease.over = True
+            self._left.append((lease.d, token, monotonic()))
+        self.step()
+
+    def _run(self) -> None:
+        idle = monotonic()
+        while not self._ended and monotonic() - idle < IDLE:
+            self._wake.clear()
+            try:
+                busy = self.step()
+            except Exception:
+                busy = True  # whatever that was, leases have to be renewed
+            if busy:
+                idle = monotonic()
+            tell_all()
+            self._wake.wait(min(self._tier.lease / 3, AGAIN))
+        self._thread = None
+        # Who came in between has seen a thread that is alive. First that, then look.
+        if (self._leases or self._left or self._tier.owed) and not self._ended:
+            self.wake()
+
+    def step(self) -> bool:
+        """Do what is due; whether there is anything left to do."""
+        tier, now = self._tier, monotonic()
+        while self._left and now - self._left[0][2] > tier.lease:
+            self._left.popleft()  # it was down for so long that they have ended
+        for debt in tier.debts():
+            if not (tier.is_ready(debt.f) or tier.ready(debt.f)) or not tier.pay(debt.d):
+                return True  # it is down: the rest waits, as nobody trusts it before that is paid
+        while self._left:
+            d, token, _ = self._left[0]
+            if tier.give(d, token) is DOWN:
+                return True
+            self._left.popleft()
+        for token, (lease, since, renewed) in list(self._leases.items()):
+            if lease.over or now - since > lease.most:
+                self._leases.pop(token, None)
+            elif not lease.goes_on():
+                self._leases.pop(token, None)
+                self._left.append((lease.d, token, now))
+            elif now - renewed >= tier.lease / 3:
+                if tier.renew(lease.d, token).kind == FENCED:
+                    self._leases.pop(token, None)
+                else:
+                    self._leases[token] = lease, since, now
+        return bool(self._leases or self._left or tier.owed)

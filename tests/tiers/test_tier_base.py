@@ -1,0 +1,179 @@
+"""What every tier has, whatever its store: options, health, what is owed, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from conftest import Caller, Gate, until
+from soloflight import cached_singleflight
+from soloflight._tiers.keeper import AGAIN
+from soloflight._tiers.leases import Debt
+from soloflight._tiers.memory import MemoryTier
+from soloflight._tiers.verbs import DOWN, Reply
+
+
+class Cut(MemoryTier):
+    """A tier that can be cut off from its store."""
+
+    is_cut = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for verb in ("read", "ask", "store", "fail", "give", "renew", "drop"):
+            setattr(self, verb, self._checked(getattr(self, verb)))
+
+    def _checked(self, verb: Callable[..., Reply]) -> Callable[..., Reply]:
+        def call(*what: Any) -> Reply:
+            if self.is_cut:
+                return self.down("cut off")
+            self.up()
+            return verb(*what)
+
+        return call
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"namespace": "a{b}"}, ValueError),
+        ({"namespace": 1}, TypeError),
+        ({"lease": 0}, ValueError),
+        ({"lease": "3"}, TypeError),
+        ({"retain": -1}, ValueError),
+        ({"max_load": float("nan")}, ValueError),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(options))):
+        MemoryTier(**options)
+
+
+def test_durations_may_be_timedeltas() -> None:
+    assert MemoryTier(lease=timedelta(seconds=2)).lease == 2  # type: ignore[arg-type]
+
+
+def test_flush_says_whether_all_is_paid() -> None:
+    tier = Cut()
+
+    @cached_singleflight(ttl=60, tier=tier)
+    def load(key: str) -> str:
+        return key
+
+    tier.is_cut = True
+    load.invalidate("k")
+    assert not tier.flush(0.05)
+    assert tier.health().owed == 1
+    tier.is_cut = False
+    assert tier.flush(5)
+    assert tier.health().owed == 0
+
+
+def test_aflush_says_whether_all_is_paid() -> None:
+    tier = Cut()
+
+    @cached_singleflight(ttl=60, tier=tier)
+    async def load(key: str) -> str:
+        return key
+
+    async def main() -> None:
+        tier.is_cut = True
+        load.invalidate("k")
+        assert not await tier.aflush(0.05)
+        tier.is_cut = False
+        assert await tier.aflush(timedelta(seconds=5))  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def test_an_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    tier = Cut()
+
+    @cached_singleflight(ttl=60, tier=tier)
+    def load(key: int) -> int:
+        return key
+
+    with caplog.at_level(logging.WARNING, "soloflight.tier"):
+        tier.is_cut = True
+        assert [load(key) for key in range(3)] == [0, 1, 2]
+        assert tier.health()[:2] == (False, "cut off")
+        tier.is_cut = False
+        assert load(3) == 3
+        assert tier.health()[:2] == (True, "")
+    ends = [record.getMessage().partition(" so loads")[0][-15:] for record in caplog.records]
+    assert ends == [" does not answer,"[-15:], "> answers again"]
+
+
+def test_a_closed_tier_gives_back_what_it_has() -> None:
+    one = MemoryTier()
+    other = MemoryTier(memory=one.memory)
+    gate = Gate()
+
+    def loaded(tier: MemoryTier, hold: Callable[[], None]) -> Any:
+        @cached_singleflight(ttl=60, tier=tier, name="load")
+        def load(key: str) -> str:
+            hold()
+            return key
+
+        return load
+
+    first, second = loaded(one, gate), loaded(other, lambda: None)
+    caller = Caller(first, "k")
+    gate.arrived()
+    until(lambda: one.health().leases == 1)
+    one.close()
+    assert second("k") == "k"  # it need not wait
+    gate.open()
+    assert caller.result() == "k"
+    assert one.health().error == "it is closed"
+
+
+def test_a_tier_may_be_a_context_manager() -> None:
+    with MemoryTier() as tier:
+        assert not tier.closed
+    assert tier.closed
+
+    async def main() -> bool:
+        async with MemoryTier() as tier:
+            assert not tier.closed
+        return tier.closed
+
+    assert asyncio.run(main())
+
+
+def test_what_cannot_be_paid_is_tried_again_and_not_at_once() -> None:
+    tier = MemoryTier()
+    tried: list[float] = []
+
+    def drop(*_: object) -> Reply:
+        tried.append(time.monotonic())
+        return DOWN
+
+    tier.drop = drop  # type: ignore[assignment]
+    tier.owe(Debt("i", b"d"))
+    tier.keeper.wake()
+    until(lambda: len(tried) > 2)
+    tier.owed.clear()
+    assert tried[2] - tried[1] > AGAIN / 2
+
+
+def test_nothing_is_paid_before_it_is_known_of_which_generation_it_is() -> None:
+    tier = MemoryTier()
+    ready: list[bytes] = []
+    tier.is_ready = lambda f: f in ready  # type: ignore[method-assign]
+    tier.ready = lambda f: False  # type: ignore[method-assign]
+
+    @cached_singleflight(ttl=60, tier=tier)
+    def load(key: str) -> str:
+        return key
+
+    load.invalidate("k")
+    assert not tier.flush(0.05)
+    ready.extend(tier._functions)
+    assert tier.flush(5)
