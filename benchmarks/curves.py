@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from report import TIMES, duration
-from sweeps import Panel, Sweep
+
+if TYPE_CHECKING:
+    from sweeps import Panel, Sweep
 
 NOTABLE = 2.0
 """Lines that grow by more than this are listed under the tables, and why."""
@@ -75,7 +77,7 @@ class Line:
         return duration(cost) if self.sweep.unit == "s" else f"{cost:,.0f} B"
 
 
-Results = Mapping[Panel, Sequence[Line]]
+Results = Mapping["Panel", Sequence[Line]]
 
 
 def times(ratio: float) -> str:
