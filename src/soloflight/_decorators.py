@@ -280,7 +280,7 @@ def _decorate(options: Options, loader: Any) -> Any:
     if options.tier is not None:
         from ._sources import tiered  # who has no tier does without that wing
 
-        _check_instances(options, spec)
+        _check_instances(options, spec, kind)
         shared, around = tiered.shared(options, table, loader, is_async)
     world = _world(options, table, is_async, loader, around)
     for_methods = options.per_instance is not None
@@ -313,10 +313,9 @@ def _check_key(key: Callable[..., Any], core: Core, kind: type | None) -> None:
     keys.check_key(key, ways, core.spec.name)
 
 
-def _check_instances(options: Options, spec: Spec) -> None:
+def _check_instances(options: Options, spec: Spec, kind: type | None) -> None:
     """Refuse keys with an instance in them, which only this process knows."""
-    owner = spec.qualname.rpartition(".")[0].rpartition(".")[2]  # or it is "<locals>" and the like
-    in_class = owner.isidentifier()
+    in_class = kind is not staticmethod and loaders.in_class(spec.qualname)
     if options.per_instance is True or (options.per_instance is None and in_class):
         raise ValueError(
             f"{spec.name} is a method: an instance is known in its own process only, so with a "

@@ -16,6 +16,7 @@ import pytest
 from both_worlds import World, landed, opened
 from conftest import Boom, Clock, until
 from soloflight import FlightDeadlock, WaitTimeout, cached_singleflight
+from soloflight._entries.index import Index, Scoped
 from soloflight._tiers import talk
 from soloflight._tiers.memory import MemoryTier
 from soloflight._tiers.verbs import DOWN, Reply
@@ -308,6 +309,24 @@ def test_a_method_needs_to_say_what_instances_have_in_common(world: World) -> No
         world.repository(world.origin(), ttl=60, tier=Tier(), per_instance=True)
     repository = world.repository(world.origin(), ttl=60, tier=Tier(), per_instance=False)
     assert world.call(repository().get) == world.call(repository().get) == 1
+
+
+def test_a_static_method_has_no_instances() -> None:
+    class Repository:
+        @cached_singleflight(ttl=60, tier=Tier())
+        @staticmethod
+        def get(key: str) -> str:
+            return key
+
+    assert Repository.get("k") == Repository().get("k") == "k"
+
+
+def test_an_instance_that_only_this_process_knows_is_no_part_of_a_shared_key() -> None:
+    load: Any = cached_singleflight(ttl=60, tier=Tier())(lambda key: key)
+    (shared,) = (function() for function in load._core.fences.tier._functions.values())
+    assert shared.digest(Scoped(shared.shelf.index, "k"), 0) == shared.digest("k", 0)
+    with pytest.raises(TypeError, match="Index cannot be part of a key"):
+        shared.digest(Scoped(Index(), "k"), 0)
 
 
 # Cycles

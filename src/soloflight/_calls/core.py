@@ -136,8 +136,7 @@ class Core:
         return call, bind
 
     def defined_in_class(self) -> bool:
-        owner = self.spec.qualname.rpartition(".")[0]
-        return bool(owner) and not owner.endswith("<locals>") and loaders.binds(self.loader)
+        return loaders.in_class(self.spec.qualname) and loaders.binds(self.loader)
 
     def faced(self, args: tuple[Any, ...]) -> Face:
         """Whether a call of the unbound function with `args` has an instance in front.

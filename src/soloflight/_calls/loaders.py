@@ -36,6 +36,11 @@ def scope(loader: Any) -> dict[str, Any]:
     return loader.__globals__ if type(loader) is FunctionType else {"__name__": module(loader)}
 
 
+def in_class(qualname: str) -> bool:
+    """Whether a name is that of something defined in a class: before it is no ``<locals>``, say."""
+    return qualname.rpartition(".")[0].rpartition(".")[2].isidentifier()
+
+
 def binds(loader: Any) -> bool:
     """Whether it becomes a method where a class has it as an attribute."""
     return hasattr(type(loader), "__get__") and not isinstance(loader, _BOUND)

@@ -73,7 +73,9 @@ class Shared(Fences):
 
     def digest(self, key: Hashable, generation: int) -> bytes:
         """The digest of a key in a generation of the function."""
-        bare = key.key if type(key) is Scoped else key  # whose cache it is in here tells nobody
+        # Whose cache it is in tells nobody; of an instance it says which, and is refused.
+        own = type(key) is Scoped and key.of is self.shelf.index
+        bare: Any = key.key if own else key  # type: ignore[attr-defined]
         return digest(self.name, self.version, generation, bare)
 
     def owes(self, d: bytes) -> bool:
