@@ -85,10 +85,8 @@ class Policy:
             return None
         fresh_until = now + self._jittered(ttl)
         if not self.aging:
-            plain = self.new()
+            plain = self._plain(fresh_until, now)
             plain.value = value
-            plain.fresh_until = min(fresh_until, now + self.maximum)
-            plain.size = 1
             return plain
         entry = self._aging(Aging, fresh_until, cost)
         entry.value = value
@@ -104,10 +102,7 @@ class Policy:
         """An entry that another process has stored: it ends here when it ends there."""
         fresh_until = until if until == inf else until - max(swr, sie)
         if not issubclass(cls, Aging):
-            plain: Any = self.new()
-            plain.fresh_until = min(fresh_until, now + self.maximum)
-            plain.size = 1
-            return plain  # type: ignore[no-any-return]
+            return cast("E", self._plain(fresh_until, now))
         entry: Any = self._aging(cls, fresh_until, cost)
         entry.stale_until += swr
         entry.error_until += sie
@@ -166,6 +161,12 @@ class Policy:
 
     def _jittered(self, ttl: float) -> float:
         return ttl * (1 - self.jitter * random()) if self.jitter else ttl
+
+    def _plain(self, fresh_until: float, now: float) -> Entry[Any]:
+        entry = self.new()
+        entry.fresh_until = min(fresh_until, now + self.maximum)
+        entry.size = 1
+        return entry
 
     def _aging(self, cls: type[A], fresh_until: float, cost: float) -> A:
         entry = blank(cls) if self.weak else cls.__new__(cls)

@@ -73,11 +73,28 @@ class LoopBell(Bell):
         self._rung.clear()
 
 
-class OnLoop:
-    """The verbs of a tier for tasks, where each takes no longer than a step of theirs."""
+class ForTasks:
+    """What tasks have of every tier; its verbs are awaited."""
+
+    drop: Any
 
     def __init__(self, tier: Any) -> None:
         self._tier = tier
+
+    async def pay(self, d: bytes) -> bool:
+        """As `Tier.pay`; whoever asks has seen to it that the tier is ready."""
+        debt = self._tier.owed.get(d)
+        return debt is None or self._tier.paid(debt, await self.drop(*debt.terms()))
+
+    async def listen(self, d: bytes) -> LoopBell:
+        return LoopBell(self._tier, d)
+
+    async def wait(self, bell: LoopBell, left: float) -> None:
+        await bell.hear(left)
+
+
+class OnLoop(ForTasks):
+    """The verbs of a tier for tasks, where each takes no longer than a step of theirs."""
 
     def __getattr__(self, verb: str) -> Any:
         call = getattr(self._tier, verb)
@@ -86,9 +103,3 @@ class OnLoop:
             return call(*what)
 
         return verb_on_loop
-
-    async def listen(self, d: bytes) -> LoopBell:
-        return LoopBell(self._tier, d)
-
-    async def wait(self, bell: LoopBell, left: float) -> None:
-        await bell.hear(left)

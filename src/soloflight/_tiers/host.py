@@ -25,7 +25,7 @@ from weakref import finalize
 
 from .. import _durations, _locks
 from . import ofd, rows
-from .bells import OnLoop
+from .bells import ForTasks
 from .database import TROUBLE, Connection, Database, Full, Locked, clock
 from .news import News
 from .ofd import byte_of
@@ -316,7 +316,7 @@ _OF_LEASES = (*_LAST, "renew")
 _VERBS = ("read", "ask", "drop", *_OF_LEASES)
 
 
-class HostOnLoop(OnLoop):
+class HostOnLoop(ForTasks):
     """The verbs for tasks."""
 
     def __init__(self, tier: HostTier) -> None:
@@ -326,10 +326,6 @@ class HostOnLoop(OnLoop):
 
     async def ready(self, f: bytes) -> bool:
         return await self._tier._say_later("ready", f) is not DOWN
-
-    async def pay(self, d: bytes) -> bool:
-        debt = self._tier.owed.get(d)
-        return debt is None or self._tier.paid(debt, await self.drop(*debt.terms()))
 
 
 def _leave(post: Post, database: Database, byte_locks: ofd.Locks) -> None:

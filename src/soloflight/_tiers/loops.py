@@ -9,7 +9,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
-from .bells import LoopBell
+from .bells import ForTasks
 from .clients import Clients
 from .scripts import VERBS, Question, reply
 from .verbs import DOWN, Reply
@@ -50,16 +50,15 @@ class _OfLoop:
             await self.clients.hang_up_on_loop(self.client, in_use=True)
 
 
-class OnLoops:
+class OnLoops(ForTasks):
     """The verbs for tasks. Each event loop has a client of its own: connections are bound to it."""
 
     def __init__(self, tier: Any) -> None:
-        self._tier = tier
+        super().__init__(tier)
         self._loops: dict[int, _OfLoop] = {}  # by the id of the loop; single operations only
         for verb in VERBS:
             setattr(self, verb, partial(self._say, verb, getattr(tier._questions, verb)))
 
-    drop: Any
     learn: Any
 
     async def _of_loop(self) -> _OfLoop:
@@ -112,16 +111,6 @@ class OnLoops:
         if tier.is_ready(f):
             return True
         return await self.learn(f, tier._known_generation(f)) is not DOWN
-
-    async def pay(self, d: bytes) -> bool:
-        debt = self._tier.owed.get(d)
-        return debt is None or self._tier.paid(debt, await self.drop(*debt.terms()))
-
-    async def listen(self, d: bytes) -> LoopBell:
-        return LoopBell(self._tier, d)
-
-    async def wait(self, bell: LoopBell, left: float) -> None:
-        await bell.hear(left)
 
     async def aclose(self) -> None:
         """End what the running loop has."""

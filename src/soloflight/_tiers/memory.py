@@ -33,7 +33,7 @@ from .verbs import (
     TOLD,
     WAIT,
     Reply,
-)  # fmt: skip
+)
 
 LISTED = 256
 """Processes that are woken when a flight is over. Whoever else waits asks again by itself."""

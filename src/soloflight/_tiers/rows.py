@@ -27,7 +27,7 @@ from .verbs import (
     TOLD,
     WAIT,
     Reply,
-)  # fmt: skip
+)
 
 ROWS = 200
 """Values that are dropped at once: others wait meanwhile."""
