@@ -38,7 +38,7 @@ def restless() -> Iterator[None]:
 @pytest.fixture
 def seconds(thorough: bool) -> float:
     """How long a test goes on."""
-    return 7.0 if thorough else 0.4
+    return 4.0 if thorough else 0.4
 
 
 def crowd(

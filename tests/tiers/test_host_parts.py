@@ -280,6 +280,32 @@ def test_several_loops_wait_for_one_load(made: Callable[..., HostTier]) -> None:
     assert loads == ["k"]
 
 
+def test_what_is_in_the_middle_of_a_step_leaves_nothing_open(
+    made: Callable[..., HostTier], gate: Gate
+) -> None:
+    tier = made()
+    seen: list[database.Connection] = []
+
+    def step(connection: database.Connection) -> None:
+        seen.append(connection)
+        gate()
+
+    caller = Caller(lambda: tier._database.do(step))
+    gate.arrived()
+    tier.close()
+    gate.open()
+    caller.result()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        seen[0].execute("SELECT 1")
+    # It may have found that the tier is open before that.
+    tier._post.open()
+    assert not tier._post.is_open
+    with pytest.raises(OSError, match="closed"):
+        tier._byte_locks.take(1)
+    tier.down("it is closed")
+    assert tier.health().error == "it is closed"
+
+
 def test_a_closed_tier_leaves_each_process_for_itself(made: Callable[..., HostTier]) -> None:
     tier = made()
     numbers = iter(range(9))

@@ -93,6 +93,7 @@ class Database:
         self._inside: set[object] = set()  # who is in `do`
         self._forking: set[int] = set()  # the threads that are about to fork
         self._opening = threading.Lock()
+        self._closed = False
 
     def do(self, step: Callable[..., R], *args: Any) -> R:
         """Have a step done with a connection.
@@ -102,7 +103,7 @@ class Database:
         mark, connection = object(), None
         try:
             self._inside.add(mark)  # first this, then look: a fork does the two the other way round
-            if self._forking:
+            if self._forking or self._closed:
                 raise Locked
             connection = self._take()
             return step(connection, *args)
@@ -142,6 +143,8 @@ class Database:
                 connection.rollback()
             if connection.inode == self._inode and not self._forking:
                 self._idle.append(connection)
+                if self._closed:  # first the other: `close` does the two the other way round
+                    self._close_idle()
                 return
         except sqlite3.Error:
             pass
@@ -244,7 +247,11 @@ class Database:
         self.change(_make_room)
 
     def close(self) -> None:
-        """Close what is not in use; it is opened again when it is asked."""
+        """Be of no more use; a step that is being done is the last one."""
+        self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         while self._idle:
             with suppress(IndexError):
                 self._idle.pop().close()
@@ -260,7 +267,7 @@ class Database:
         deadline = time.monotonic() + PATIENCE
         while self._inside and time.monotonic() < deadline:
             time.sleep(0.0005)  # each of them takes some microseconds
-        self.close()
+        self._close_idle()
 
     def after_fork(self) -> None:
         self._forking.discard(threading.get_ident())

@@ -284,9 +284,8 @@ class HostTier(Tier):
 
     def _renewed(self) -> None:
         """Somebody has removed the file; this is another one."""
-        self._post.close()  # the socket may be gone as well
         with suppress(OSError):
-            self._post.open()
+            self._post.reopen()  # the socket may be gone as well
         self.cut_off()
         self._news = News(self, self._database)
 

@@ -46,6 +46,7 @@ class OfdLocks:
         # the same one, no lock is ever in the way of another.
         self._own = self._look = -1
         self._waits: set[int] = set()  # the descriptors of those who wait
+        self._closed = False
 
     def take(self, byte: int) -> None:
         """Hold a byte of one's own."""
@@ -91,6 +92,8 @@ class OfdLocks:
                 if os.path.samestat(os.stat(self._path), os.fstat(self._own)):
                     return
         self._close()
+        if self._closed:  # who is in the middle of a verb would leave these open
+            raise OSError("the tier is closed")
         self._own = os.open(self._path, _FLAGS, 0o600)
         self._look = os.open(self._path, _FLAGS, 0o600)
         for byte in self._held:
@@ -99,6 +102,7 @@ class OfdLocks:
     def close(self) -> None:
         """Let go of all."""
         with self._guard:
+            self._closed = True
             for byte in self._held:
                 # First: a child that is being made may have the descriptor for a moment more.
                 with suppress(OSError):

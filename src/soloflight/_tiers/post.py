@@ -34,7 +34,7 @@ class Post:
         self._socket: socket.socket | None = None
         self._near = -1  # the directory: a way to it that is short enough
         self._starting = threading.Lock()
-        self.is_open = False
+        self.is_open = self._closed = False
         if len(self._path(self._name, folder)) > LONGEST and sys.platform != "linux":
             raise ValueError(
                 f"{folder}: a path with fewer than {LONGEST - 20} bytes is needed here, "
@@ -52,7 +52,7 @@ class Post:
     def open(self) -> None:
         """Begin to listen. Raises OSError where that cannot be."""
         with self._starting:
-            if self.is_open:
+            if self.is_open or self._closed:
                 return
             mine = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
@@ -71,8 +71,12 @@ class Post:
     def mend(self) -> None:
         """Listen anew, where somebody has removed the socket."""
         if self.is_open and not os.path.exists(self._path(self._name)):
-            self.close()
-            self.open()
+            self.reopen()
+
+    def reopen(self) -> None:
+        with self._starting:
+            self._stop()
+        self.open()
 
     def tell(self) -> None:
         """Have all others look."""
@@ -90,18 +94,22 @@ class Post:
                     pass  # it has many that it has not read, or is gone
 
     def close(self) -> None:
-        """Stop, and leave nothing in the directory."""
+        """Stop for good, and leave nothing in the directory."""
         with self._starting:
-            mine, self._socket, self.is_open = self._socket, None, False
-            if mine is None:
-                return
-            path = self._path(self._name)
-            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as post:
-                post.setblocking(False)
-                post.sendto(STOP, path)  # its thread closes it; or, where that is full, at its end
-            with suppress(OSError):
-                os.unlink(path)
-            self._forget_folder()
+            self._closed = True  # who is in the middle of a verb may come to `open` after this
+            self._stop()
+
+    def _stop(self) -> None:
+        mine, self._socket, self.is_open = self._socket, None, False
+        if mine is None:
+            return
+        path = self._path(self._name)
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as post:
+            post.setblocking(False)
+            post.sendto(STOP, path)  # its thread closes it; or, where that is full, at its end
+        with suppress(OSError):
+            os.unlink(path)
+        self._forget_folder()
 
     def _forget_folder(self) -> None:
         if self._near >= 0:

@@ -174,6 +174,8 @@ class Tier(AnyTier):
 
     def down(self, error: object) -> Reply:
         """The store did not answer. It is said once, until it does."""
+        if self.closed:  # meanwhile: that is not an outage
+            return DOWN
         said, self._trouble = self._trouble, str(error) or type(error).__name__
         if not said:
             _locks.log_later(
