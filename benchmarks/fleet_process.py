@@ -15,7 +15,7 @@ from math import exp, inf, log
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from fleet_network import BROKEN, SILENCE, TIMEOUT, Until, Walk
+from fleet_network import BROKEN, SILENCE, TIMEOUT, Until, Walk, nap
 from soloflight._entries import caches
 from soloflight._entries.entry import Aging
 from soloflight._flights import serving
@@ -29,6 +29,7 @@ from soloflight._tiers.breaker import Breaker
 from soloflight._tiers.function import Shared
 from soloflight._tiers.keeper import AGAIN, Keeper
 from soloflight._tiers.leases import Lease
+from soloflight._tiers.owing import PAUSE
 from soloflight._tiers.tier import Bell, Tier
 from soloflight._tiers.verbs import DONE, DOWN, Reply
 
@@ -151,9 +152,24 @@ class FleetTier(Tier):
         self.of.fleet.judge.down(self.of, verb, d)
         return DOWN
 
+    def pay(self, d: bytes) -> bool:
+        """As the keeper does; it looks again later, as nobody may wait outside of a walk."""
+        return not self.turns.is_taken(d, self.of.events.now) and super().pay(d)
+
     async def _pay(self, d: bytes) -> bool:
-        debt = self.owed.get(d)
-        return debt is None or self.paid(debt, await self.aio.drop(*debt.terms()))
+        while (debt := self.owed.get(d)) is not None:
+            if (turn := self.turns.take(d)) is not None:
+                try:
+                    return self.paid(debt, await self.aio.drop(*debt.terms()))
+                finally:
+                    self.turns.end(d, turn)
+            events = self.of.events
+            since = events.now
+            while self.turns.is_taken(d, since):
+                await nap(events, PAUSE)
+            if self.trouble and self.owed.get(d) is debt:
+                return False
+        return True
 
     async def _listen(self, d: bytes) -> FleetBell:
         return FleetBell(self, d)

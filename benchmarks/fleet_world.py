@@ -16,8 +16,10 @@ from fleet_network import PUSH, Events, Network, Primary, nap
 from fleet_process import Process
 from soloflight._entries import policy as policies
 from soloflight._entries.policy import Policy
-from soloflight._tiers import fences, keeper, leases, talk
+from soloflight._tiers import fences, keeper, leases, owing, talk
 from soloflight._tiers.memory import Memory
+
+TIMED = fences, keeper, leases, owing, talk
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,7 @@ class Fleet:
     def _in_its_time(self) -> Iterator[None]:
         """The clocks and the dice of the library are ours."""
         patches: list[tuple[Any, str, Any]] = [
-            *((module, "monotonic", self.clock) for module in (talk, fences, leases, keeper)),
+            *((module, "monotonic", self.clock) for module in TIMED),
             (talk, "random", self.random.random),
             (policies, "random", self.dice),
         ]

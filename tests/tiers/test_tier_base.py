@@ -13,6 +13,7 @@ import pytest
 
 from conftest import Caller, Gate, until
 from soloflight import cached_singleflight
+from soloflight._tiers import owing
 from soloflight._tiers.keeper import AGAIN
 from soloflight._tiers.leases import Debt
 from soloflight._tiers.memory import MemoryTier
@@ -161,6 +162,71 @@ def test_what_cannot_be_paid_is_tried_again_and_not_at_once() -> None:
     until(lambda: len(tried) > 2)
     tier.owed.clear()
     assert tried[2] - tried[1] > AGAIN / 2
+
+
+class Slow(MemoryTier):
+    """A tier whose store takes its time to hear of a fence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = Gate()
+        self.told = 0
+        self.is_cut = False
+        at_once = self.drop
+
+        def drop(*what: Any) -> Reply:
+            self.told += 1
+            self.gate()
+            return self.down("cut off") if self.is_cut else at_once(*what)
+
+        self.drop = drop  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_debt_is_paid_by_one_of_those_who_ask(is_cut: bool) -> None:
+    tier = Slow()
+    tier.is_cut = is_cut
+    tier.owe(Debt("i", b"d"))
+    first = Caller(tier.pay, b"d")
+    tier.gate.arrived()
+
+    async def in_tasks() -> list[bool]:
+        return await asyncio.gather(*(tier.aio.pay(b"d") for _ in range(2)))
+
+    others = [Caller(tier.pay, b"d"), Caller(lambda: all(asyncio.run(in_tasks())))]
+    tier.keeper.wake()
+    tier.gate.open()
+    assert [each.result() for each in (first, *others)] == [not is_cut] * 3
+    assert tier.told == 1 or is_cut  # the keeper tries again, after a while
+    tier.owed.clear()
+
+
+def test_a_newer_debt_is_paid_after_the_older_one() -> None:
+    tier = Slow()
+    tier.owe(Debt("i", b"d"))
+    first = Caller(tier.pay, b"d")
+    tier.gate.arrived()
+    tier.owe(Debt("f", b"d"))
+    other = Caller(tier.pay, b"d")
+    tier.gate.open()
+    assert not first.result()  # of what it was told, not all
+    assert other.result()
+    assert tier.told == 2
+    assert not tier.owed
+
+
+def test_who_is_stopped_while_he_pays_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(owing, "PATIENCE", 0.01)
+    tier = MemoryTier()
+    tier.owe(Debt("i", b"d"))
+    stopped = tier.turns.take(b"d")
+    assert tier.pay(b"d")
+    again = tier.turns.take(b"d")
+    assert stopped and again
+    tier.turns.end(b"d", stopped)  # he goes on after all
+    assert tier.turns.take(b"d") is None
 
 
 def test_nothing_is_paid_before_it_is_known_of_which_generation_it_is() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Protocol
+
+from .owing import PAUSE
 
 
 class HasBells(Protocol):
@@ -83,8 +86,19 @@ class ForTasks:
 
     async def pay(self, d: bytes) -> bool:
         """As `Tier.pay`; whoever asks has seen to it that the tier is ready."""
-        debt = self._tier.owed.get(d)
-        return debt is None or self._tier.paid(debt, await self.drop(*debt.terms()))
+        tier = self._tier
+        while (debt := tier.owed.get(d)) is not None:
+            if (turn := tier.turns.take(d)) is not None:
+                try:
+                    return bool(tier.paid(debt, await self.drop(*debt.terms())))
+                finally:
+                    tier.turns.end(d, turn)
+            since = monotonic()
+            while tier.turns.is_taken(d, since):
+                await asyncio.sleep(PAUSE)
+            if tier.trouble and tier.owed.get(d) is debt:
+                return False
+        return True
 
     async def listen(self, d: bytes) -> LoopBell:
         return LoopBell(self._tier, d)

@@ -17,7 +17,7 @@ from .verbs import CLEARED, FORGOTTEN, INVALIDATED, PUT, REFRESHED
 
 
 class Fences:
-    """Each is owed to the store first, and made here second: see `tier`."""
+    """Each is owed to the store first, and made here second: see `owing`."""
 
     tier: Any
     table: FlightTable

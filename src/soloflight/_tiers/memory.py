@@ -35,7 +35,7 @@ from .verbs import (
     Reply,
 )
 
-LISTED = 256
+LISTED = 1024
 """Processes that are woken when a flight is over. Whoever else waits asks again by itself."""
 
 

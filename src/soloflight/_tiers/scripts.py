@@ -104,7 +104,7 @@ local busy = redis.call('PTTL', L) - tonumber(h[5] or retain)
 if h[1] == token then return reply('L', e, left, busy, h[4]) end
 if h[1] and busy > 0 then
   if mode == 'b' or (mode == 'l' and servable) then return reply('S', e, left, busy) end
-  if redis.call('HLEN', L) < 256 then redis.call('HSET', L, 'w:' .. process, 1) end
+  if redis.call('HLEN', L) < 1024 then redis.call('HSET', L, 'w:' .. process, 1) end
   return reply('W', h[1], 0, busy)
 end
 if h[2] and h[2] == waited then return reply('O', h[3]) end
@@ -117,7 +117,7 @@ redis.call('HDEL', L, 'ot', 'o')
 redis.call('PEXPIRE', L, lease + retain)
 return reply('L', e, left, tonumber(lease), h[4])
 """)
-# A client's second try has the lease already. Who waits beyond 256 processes looks now and then.
+# A client's second try has the lease already. Who waits beyond 1,024 processes looks now and then.
 
 STORE = _script("""
 local token, envelope, px, told, d = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]

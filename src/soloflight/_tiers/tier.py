@@ -1,9 +1,4 @@
-"""What a process has of a tier, whatever the store: who listens, what is owed, what it holds.
-
-A *fence* (``invalidate``, ``put``, ``clear``, ``forget``) is owed to the store before it is made
-here, and paid as soon as the store takes it. The other way round, a call between the two would take
-the old value from the store, and keep it. Until it is paid, the store is not trusted for that key:
-who asks pays first, who lands tells nothing.
+"""What a process has of a tier, whatever the store: who listens, and what it holds.
 
 The *keeper* is a thread that is there while there is something to do: it renews leases, gives back
 what was left behind, and pays what an event loop owes, or what could not be paid at once.
@@ -14,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 import time
 from collections.abc import Callable, Hashable
 from functools import partial
@@ -29,16 +23,15 @@ from .bells import Bell
 from .function import Shared
 from .keeper import Keeper
 from .kinds import AnyTier
-from .leases import Debt, Lease
-from .verbs import CLEARED, DOWN, FORGOTTEN, Reply
+from .leases import Lease
+from .owing import Owing
+from .verbs import CLEARED, DOWN, Reply
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 log = logging.getLogger("soloflight.tier")
 
-MOST_OWED = 10_000
-"""Fences of single keys."""
 SOON = 0.01
 """Seconds between two looks at whether all is paid."""
 
@@ -56,7 +49,7 @@ class Health(NamedTuple):
     """Leases of loads here."""
 
 
-class Tier(AnyTier):
+class Tier(Owing, AnyTier):
     """What processes share. `soloflight.tiers` has those that one gives to functions.
 
     A subclass has the `verbs` of its store, and those for event loops as `aio`.
@@ -81,16 +74,15 @@ class Tier(AnyTier):
         self.retain = positive(retain, "retain")
         self.max_load = positive(max_load, "max_load")
         self.closed = False
-        self._trouble = ""
+        self.trouble = ""  # why the store did not answer when it was last asked
         self.bells: dict[bytes, set[Bell]] = {}
         # Single operations only:
         self._functions: dict[bytes, ref[Shared]] = {}
         self._known: dict[bytes, tuple[ref[Shared], Hashable]] = {}
-        self.owed: dict[bytes, Debt] = {}
-        self._paying = threading.RLock()  # guards that no newer debt is taken for one that is paid
         self._numbers = count()
         self.process = os.urandom(8)
         """What begins each token of this process."""
+        self.owes_nothing()
         self.keeper = Keeper(self)
         address = id(self)
         _tiers[address] = ref(self, lambda _: _tiers.pop(address, None))
@@ -165,8 +157,7 @@ class Tier(AnyTier):
         """A child is another process: it has no lease, waits for nobody and owes nothing."""
         self.bells = {}
         self._known.clear()
-        self.owed.clear()
-        self._paying = threading.RLock()
+        self.owes_nothing()
         self._numbers, self.process = count(), os.urandom(8)
         self.keeper.forked()
 
@@ -176,7 +167,7 @@ class Tier(AnyTier):
         """The store did not answer. It is said once, until it does."""
         if self.closed:  # meanwhile: that is not an outage
             return DOWN
-        said, self._trouble = self._trouble, str(error) or type(error).__name__
+        said, self.trouble = self.trouble, str(error) or type(error).__name__
         if not said:
             _locks.log_later(
                 partial(log.warning, "%s does not answer, so loads do without: %s", self, error)
@@ -186,14 +177,14 @@ class Tier(AnyTier):
 
     def up(self) -> None:
         """It has answered."""
-        if self._trouble:
-            self._trouble = ""
+        if self.trouble:
+            self.trouble = ""
             _locks.log_later(partial(log.warning, "%s answers again", self))
             _locks.tell_all()
 
     def health(self) -> Health:
         """What is known here of the store. It is not asked."""
-        trouble = "it is closed" if self.closed else self._trouble
+        trouble = "it is closed" if self.closed else self.trouble
         return Health(not trouble, trouble, len(self.owed), self.keeper.leases())
 
     def flush(self, timeout: float | None = None) -> bool:
@@ -260,52 +251,6 @@ class Tier(AnyTier):
     def give_back(self, d: bytes, token: bytes) -> None:
         """Have a lease given back that its load has left, or may have been granted. At once."""
         self.keeper.give_back(d, token)
-
-    # What is owed
-
-    def owe(self, debt: Debt) -> None:
-        of = debt.of
-        if of is None or len(self.owed) < MOST_OWED:
-            with self._paying:
-                older = self.owed.get(debt.d)
-                if debt.kind == FORGOTTEN and older is not None:  # which leaves what is stored
-                    debt = debt._replace(
-                        kind=older.kind, envelope=older.envelope, until=older.until
-                    )
-                self.owed[debt.d] = debt
-            return
-        # So many are cheaper as one: all keys of the function are others from then on.
-        self.owed[of.f] = Debt(CLEARED, of.f, of=of)  # first this: the store is never trusted
-        of.table.clear()
-        for other in self.debts():
-            if other.of is of and other.kind != CLEARED:
-                self.owed.pop(other.d, None)
-
-    def debts(self) -> list[Debt]:
-        return list(self.owed.values())
-
-    def owes(self, d: bytes) -> bool:
-        """Whether the store is not to be trusted for a key."""
-        return d in self.owed
-
-    def pay(self, d: bytes) -> bool:
-        """Have the store take what is owed for a key; whether nothing is, any more."""
-        debt = self.owed.get(d)
-        if debt is None:
-            return True
-        if debt.of is not None and not self.is_ready(debt.f):
-            self.keeper.wake()  # its digest will be another one, once that is known
-            return False
-        return self.paid(debt, self.drop(*debt.terms()))
-
-    def paid(self, debt: Debt, reply: Reply) -> bool:
-        if reply is DOWN:
-            self.keeper.begin()  # not at once: it would do nothing else
-            return False
-        with self._paying:
-            if self.owed.get(debt.d) is debt:  # or there is a newer one
-                del self.owed[debt.d]
-        return debt.d not in self.owed
 
 
 def positive(value: object, what: str) -> float:
