@@ -374,13 +374,13 @@ def test_more_processes_than_a_lease_has_room_for_are_told_to_wait(client: Any) 
     stores = Stores(client, 0)
     led(stores, TOKENS[0])
     key = stores.processes[0].questions.read(D).keys[0].replace(b"v", b"l", 1)
-    for number in range(300):
+    for number in range(1050):
         questions = Questions(stores.namespace, LEASE, RETAIN)
         questions.process = b"many%04d" % number
         question = questions.ask(D, TOKENS[1], LOOK, b"", b"")
         words = len(question.keys), *question.keys, b"1", *question.args
         assert client.eval(question.script.text, *words)[0] == b"W"
-    assert client.hlen(key) == 256
+    assert client.hlen(key) == 1024
 
 
 def test_how_a_flight_ended_is_forgotten_with_the_next_lease(stores: Stores) -> None:
