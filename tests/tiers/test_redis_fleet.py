@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +12,7 @@ import pytest
 
 from contract import Contract
 from fleet import Fleet, opened, until
-from servers import NAMES, Server, free_port, needs_server
+from servers import NAMES, Server, needs_server
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -235,65 +230,3 @@ def test_what_sentinel_says_is_asked(fleet: Fleet, server: Server, is_async: boo
         assert [answer.values() for answer in answers] == [[1] * 4] * 2
         assert len(fleet.loads()) == 1
         assert "sentinel 'mine'" in workers[0].run("repr(tier)")
-
-
-# ---- a web server
-
-APP = """
-import os, time
-from soloflight import cached_singleflight
-from soloflight.tiers import RedisTier
-
-tier = RedisTier.from_url({url!r}, timeout=5)
-
-@cached_singleflight(ttl=60, tier=tier, name="page")
-def page(path: str) -> str:
-    with open({log!r}, "a") as log:
-        log.write(path + "\\n")
-    time.sleep(0.1)
-    return path
-
-page("/before")  # with --preload in the parent of all workers
-
-def app(environ, start_response):
-    body = (page(environ["PATH_INFO"]) + " " + str(os.getpid())).encode()
-    start_response("200 OK", [("Content-Length", str(len(body))), ("Connection", "close")])
-    return [body]
-"""
-
-
-@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["plain", "preload"])
-def test_under_gunicorn_each_page_is_loaded_once(
-    tmp_path: Path, server: Server, preload: list[str]
-) -> None:
-    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
-    log, port = tmp_path / "log", free_port()
-    (tmp_path / "web.py").write_text(APP.format(url=server.url, log=str(log)))
-    command = [sys.executable, "-m", "gunicorn", "-w", "4", "--threads", "4", *preload]
-    command += ["-b", f"127.0.0.1:{port}", "--log-level", "error", "web:app"]
-    process = subprocess.Popen(command, cwd=tmp_path)
-
-    def get(path: str) -> tuple[str, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        connection.request("GET", path)
-        path, pid = connection.getresponse().read().decode().split()
-        connection.close()
-        return path, pid
-
-    workers: set[str] = set()
-
-    def all_are_up() -> bool:
-        with contextlib.suppress(OSError):
-            workers.add(get("/before")[1])
-        return len(workers) == 4
-
-    try:
-        with ThreadPoolExecutor(16) as threads:
-            list(threads.map(until, [all_are_up] * 16))
-            for path in ("/a", "/b", "/c"):
-                found = list(threads.map(get, [path] * 48))
-                assert {got for got, _ in found} == {path}
-        assert sorted(log.read_text().split()) == ["/a", "/b", "/before", "/c"]
-    finally:
-        process.terminate()
-        assert process.wait(30) == 0

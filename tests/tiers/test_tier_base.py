@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -227,6 +229,29 @@ def test_who_is_stopped_while_he_pays_is_not_waited_for_for_ever(
     assert stopped and again
     tier.turns.end(b"d", stopped)  # he goes on after all
     assert tier.turns.take(b"d") is None
+
+
+def test_what_the_end_of_the_interpreter_interrupts_is_given_back() -> None:
+    program = """
+import sys
+from soloflight import cached_singleflight
+from soloflight.testing import MemoryTier
+
+tier = MemoryTier()
+tier.keeper.begin = lambda: None  # it does not get round to it
+give = tier.give
+tier.give = lambda *what: print("given") or give(*what)
+
+@cached_singleflight(ttl=60, tier=tier)
+def load(key):
+    sys.exit(0)
+
+load("k")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "given\n", "")
 
 
 def test_nothing_is_paid_before_it_is_known_of_which_generation_it_is() -> None:

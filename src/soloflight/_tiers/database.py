@@ -103,7 +103,9 @@ class Database:
         mark, connection = object(), None
         try:
             self._inside.add(mark)  # first this, then look: a fork does the two the other way round
-            if self._forking or self._closed:
+            if self._closed:
+                raise OSError("the tier is closed")
+            if self._forking:
                 raise Locked
             connection = self._take()
             return step(connection, *args)

@@ -102,7 +102,8 @@ class HostTier(Tier):
         for verb in _VERBS:
             setattr(self, verb, partial(self._say, verb))
         self.aio = HostOnLoop(self)
-        finalize(self, _leave, self._post, self._database, self._byte_locks)
+        leave = finalize(self, _leave, self._post, self._database, self._byte_locks)
+        leave.atexit = False  # then it is closed, which still needs them
 
     def __repr__(self) -> str:
         more = f", namespace={self.namespace!r}" if self.namespace else ""
@@ -328,7 +329,7 @@ class HostOnLoop(ForTasks):
 
 
 def _leave(post: Post, database: Database, byte_locks: ofd.Locks) -> None:
-    """What a tier leaves that is closed or dropped, or at the interpreter's end: nothing."""
+    """What a tier leaves that is closed or dropped: nothing."""
     post.close()
     database.close()
     byte_locks.close()

@@ -77,8 +77,9 @@ class Keeper:
         if thread is not None and thread is not threading.current_thread():
             thread.join(5.0)
         for token, (lease, *_) in list(self._leases.items()):
-            lease.over = True
-            self._left.append((lease.d, token, monotonic()))
+            if not lease.over:
+                lease.over = True
+                self._left.append((lease.d, token, monotonic()))
         self.step()
 
     def _run(self) -> None:

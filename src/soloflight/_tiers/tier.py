@@ -7,6 +7,7 @@ what was left behind, and pays what an event loop owes, or what could not be pai
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import time
@@ -282,3 +283,7 @@ if hasattr(os, "register_at_fork"):
         after_in_parent=partial(_each, "after_fork"),
         after_in_child=partial(_each, "forked"),
     )
+
+# By then all threads have ended that are waited for. What loads were interrupted by may be the end
+# itself, and the keeper may not have got round to what they left.
+atexit.register(_each, "close")

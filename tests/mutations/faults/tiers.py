@@ -298,4 +298,12 @@ FAULTS = [
         "8: a tier that was closed leaves a file open",
         "host_parts::what_is_in_the_middle_of_a_step_leaves_nothing_open",
     ),
+    Fault(
+        "a-tier-is-left-as-it-is-at-the-end",
+        "tier",
+        'atexit.register(_each, "close")',
+        'atexit.register(_each, "health")',
+        "8, whatever ends a load: others wait for the lease of a process that was told to end",
+        "tier_base::what_the_end_of_the_interpreter_interrupts_is_given_back",
+    ),
 ]
