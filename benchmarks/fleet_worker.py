@@ -79,7 +79,12 @@ def decorated(scheme: str, where: str, loader: Loader) -> Any:
     from soloflight import cached_singleflight
     from soloflight.tiers import HostTier, RedisTier
 
-    tier = HostTier(where) if scheme.startswith("host") else RedisTier.from_url(where)
+    # Thousands of tasks that ask at once wait for each other, and for a processor.
+    patience = {"timeout": 30, "lease": 30} if "-many-" in scheme else {}
+    if scheme.startswith("host"):
+        tier: Any = HostTier(where, **patience)
+    else:
+        tier = RedisTier.from_url(where, **patience)
     decorate = cached_singleflight(ttl=TTL, maxsize=100_000, tier=tier, name="load")
     if not scheme.endswith("-tasks"):
 

@@ -22,10 +22,13 @@ if sys.platform == "win32":
     pytest.skip("HostTier is not offered there", allow_module_level=True)
 
 from soloflight import cached_singleflight
+from soloflight._flights.flight import ticket
+from soloflight._runners import me
 from soloflight._tiers import database, host, ofd, rows, watch
 from soloflight._tiers.envelope import Envelope, pack
+from soloflight._tiers.leases import Lease
 from soloflight._tiers.memory import Memory, MemoryTier
-from soloflight._tiers.verbs import DOWN, Reply
+from soloflight._tiers.verbs import DONE, DOWN, FENCED, Reply
 from soloflight.tiers import HostTier
 
 
@@ -58,6 +61,13 @@ def loaded(tier: Any, load: Callable[[str], Any], **options: Any) -> Any:
         return load(key)
 
     return function
+
+
+def granted(tier: Any, d: bytes) -> Lease:
+    """A lease of a load that goes on."""
+    token = tier.token()
+    assert tier.ask(d, token, "l", b"", b"").kind == "L"
+    return Lease(d, token, ticket(d, "f", me.local.thread), b"", 60.0)
 
 
 # The model
@@ -133,6 +143,21 @@ def test_the_verbs_reply_as_the_model_does(
     steps = Steps(seed, [made() for _ in range(3)], host_clock)
     for _ in range(120):
         steps.step()
+
+
+def test_several_leases_are_renewed_at_once(
+    made: Callable[..., HostTier], host_clock: Clock
+) -> None:
+    tier = made()
+    leases = [granted(tier, d) for d in (b"a", b"b", b"c")]
+    host_clock.advance(2)
+    tier.give(b"b", leases[1].token)
+    renewed: Any = tier.renew_all(leases)
+    assert [reply.kind for reply in renewed] == [DONE, FENCED, DONE]
+    host_clock.advance(2)
+    assert tier.ask(b"a", tier.token(), "l", b"", b"").kind == "W"
+    tier.close()
+    assert tier.renew_all(leases) is DOWN
 
 
 # The file

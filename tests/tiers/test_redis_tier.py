@@ -20,8 +20,11 @@ import interpreters
 from conftest import Boom, Caller, Gate, in_child, in_loop, needs_fork, until, until_async
 from servers import NAMES, URL, Server, needs_server, redis
 from soloflight import cached_singleflight
+from soloflight._flights.flight import ticket
+from soloflight._runners import me
+from soloflight._tiers.leases import Lease
 from soloflight._tiers.redis import UNKNOWN
-from soloflight._tiers.verbs import DOWN
+from soloflight._tiers.verbs import DONE, DOWN, FENCED
 from soloflight.tiers import RedisTier
 
 pytestmark = needs_server
@@ -515,6 +518,27 @@ def test_a_server_that_hangs_costs_a_caller_two_timeouts_at_most(
     assert sum(one > 0.09 for one in took) <= 2
     until(lambda: load(len(tiers.loads)) and tier.health().is_up)
     assert logged("does not answer") == logged("answers again") == 1
+
+
+def test_several_leases_are_renewed_with_one_message(server: Server, tiers: Tiers) -> None:
+    tier = tiers.tier(server.url)
+    leases = []
+    for d in (b"a", b"b", b"c"):
+        token = tier.token()
+        assert tier.ask(d, token, "l", b"", b"").kind == "L"
+        leases.append(Lease(d, token, ticket(d, "f", me.local.thread), b"", 60.0))
+    tier.give(b"b", leases[1].token)
+    kinds = [DONE, FENCED, DONE]
+    renewed: Any = tier.renew_all  # what it returns is not DOWN
+    assert [reply.kind for reply in renewed(leases)] == kinds
+    with server.client() as client:
+        before = client.info("stats")["total_reads_processed"]
+        assert [reply.kind for reply in renewed(leases)] == kinds
+        assert client.info("stats")["total_reads_processed"] - before <= 2  # one is of this look
+        client.script_flush()
+    assert [reply.kind for reply in renewed(leases)] == kinds
+    server.kill()
+    assert tier.renew_all(leases) is DOWN
 
 
 def test_scripts_that_the_server_has_lost_are_sent_again(server: Server, tiers: Tiers) -> None:

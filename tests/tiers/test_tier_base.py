@@ -15,11 +15,13 @@ import pytest
 
 from conftest import Caller, Gate, until
 from soloflight import cached_singleflight
+from soloflight._flights.flight import ticket
+from soloflight._runners import me
 from soloflight._tiers import owing
 from soloflight._tiers.keeper import AGAIN
-from soloflight._tiers.leases import Debt
+from soloflight._tiers.leases import Debt, Lease
 from soloflight._tiers.memory import MemoryTier
-from soloflight._tiers.verbs import DOWN, Reply
+from soloflight._tiers.verbs import DONE, DOWN, FENCED, Reply
 
 
 class Cut(MemoryTier):
@@ -201,6 +203,28 @@ def test_a_debt_is_paid_by_one_of_those_who_ask(is_cut: bool) -> None:
     assert [each.result() for each in (first, *others)] == [not is_cut] * 3
     assert tier.told == 1 or is_cut  # the keeper tries again, after a while
     tier.owed.clear()
+
+
+def test_many_leases_are_renewed_with_few_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lease, "goes_on", lambda lease: True)
+    tier = MemoryTier(lease=1e-9)
+    tier.keeper.begin = lambda: None  # type: ignore[method-assign]
+    told: list[int] = []
+
+    def renew_all(leases: list[Lease]) -> list[Reply]:
+        told.append(len(leases))
+        return [Reply(FENCED if lease.d == b"7" else DONE) for lease in leases]
+
+    tier.renew_all = renew_all  # type: ignore[method-assign]
+    for number in range(250):
+        name = b"%d" % number
+        tier.keep(Lease(name, name, ticket(name, "f", me.local.thread), b"", 60.0))
+    tier.keeper.step()
+    assert told == [100, 100, 50]
+    assert tier.health().leases == 249
+    tier.renew_all = lambda leases: DOWN  # type: ignore[method-assign]
+    tier.keeper.step()
+    assert tier.health().leases == 249  # perhaps it is up again before they have ended
 
 
 def test_a_newer_debt_is_paid_after_the_older_one() -> None:

@@ -27,6 +27,7 @@ from .. import _durations, _locks
 from . import ofd, rows
 from .bells import ForTasks
 from .database import TROUBLE, Connection, Database, Full, Locked, clock
+from .leases import Lease
 from .news import News
 from .ofd import byte_of
 from .post import Post, weakly
@@ -99,7 +100,7 @@ class HostTier(Tier):
         self._news = News(self, self._database)
         self._resting = 0.0  # until then nobody asks; `monotonic`
         self._swept = clock()
-        for verb in _VERBS:
+        for verb in (*_VERBS, "renew_all"):
             setattr(self, verb, partial(self._say, verb))
         self.aio = HostOnLoop(self)
         leave = finalize(self, _leave, self._post, self._database, self._byte_locks)
@@ -233,6 +234,9 @@ class HostTier(Tier):
 
     def _renew(self, *what: bytes) -> Reply:
         return self._database.change(rows.renew, *what, self.lease, self.retain)
+
+    def _renew_all(self, leases: list[Lease]) -> Any:
+        return self._database.change(rows.renew_all, leases, self.lease, self.retain)
 
     def _drop(self, kind: str, d: bytes, envelope: bytes = b"", keep: float = 0.0) -> Reply:
         self._database.change(rows.drop, self.process, kind, d, envelope, keep)

@@ -14,6 +14,8 @@ from .verbs import DOWN, FENCED
 
 IDLE = 5.0
 """Seconds after which a keeper ends that has nothing to do."""
+AT_ONCE = 100
+"""Leases that are renewed with one message: where a loop is busy, each takes a thread long."""
 AGAIN = 0.2
 """Seconds after which it asks a store again that was down."""
 
@@ -112,6 +114,11 @@ class Keeper:
             if tier.give(d, token) is DOWN:
                 return True
             self._left.popleft()
+        self._renew(tier, now)
+        return bool(self._leases or self._left or tier.owed)
+
+    def _renew(self, tier: Any, now: float) -> None:
+        due = []
         for token, (lease, since, renewed) in list(self._leases.items()):
             if lease.over or now - since > lease.most:
                 self._leases.pop(token, None)
@@ -119,8 +126,13 @@ class Keeper:
                 self._leases.pop(token, None)
                 self._left.append((lease.d, token, now))
             elif now - renewed >= tier.lease / 3:
-                if tier.renew(lease.d, token).kind == FENCED:
-                    self._leases.pop(token, None)
+                due.append((lease, since))
+        for first in range(0, len(due), AT_ONCE):
+            some = due[first : first + AT_ONCE]
+            found = tier.renew_all([lease for lease, _ in some])
+            replies = [DOWN] * len(some) if found is DOWN else found
+            for (lease, since), reply in zip(some, replies, strict=True):
+                if reply.kind == FENCED:
+                    self._leases.pop(lease.token, None)
                 else:
-                    self._leases[token] = lease, since, now
-        return bool(self._leases or self._left or tier.owed)
+                    self._leases[lease.token] = lease, since, now

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .breaker import Breaker
 from .clients import Clients
-from .leases import Debt
+from .leases import Debt, Lease
 from .loops import Confused, OnLoops
 from .push import Listener
 from .scripts import VERBS, Question, Questions, reply
@@ -144,6 +144,39 @@ class RedisTier(Tier):
                 return found
             self.clients.hang_up(client)
         raise Confused
+
+    def renew_all(self, leases: list[Lease]) -> list[Reply] | Reply:
+        if len(leases) < 2 or self.clients.is_cluster:  # whose parts are asked one by one
+            return super().renew_all(leases)
+        if self.closed or not self.breaker.lets():
+            return DOWN
+        asked = monotonic()
+        try:
+            found = self._answers([self._questions.renew(lease.d, lease.token) for lease in leases])
+        except Exception as error:
+            return self.failed("renew", error, asked)
+        self.answered("renew")
+        return found
+
+    def _answers(self, questions: list[Question]) -> list[Reply]:
+        """What is answered to several, which are sent in one message."""
+        client, exceptions = self.client(), self.clients.redis.exceptions
+        numbers = [b"%d" % next(self._numbers_of_questions) for _ in questions]
+        with client.pipeline(transaction=False) as line:
+            for question, number in zip(questions, numbers, strict=True):
+                words = len(question.keys), *question.keys, number, *question.args
+                line.execute_command("EVALSHA", question.script.sha, *words)
+            answers = line.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, exceptions.NoScriptError):  # it is told with the first
+                return [self._answer(question) for question in questions]
+            if isinstance(answer, Exception):
+                raise answer
+        found = list(map(reply, answers, numbers))
+        if None in found:
+            self.clients.hang_up(client)
+            raise Confused
+        return [each for each in found if each is not None]
 
     def answered(self, verb: str) -> None:
         """The store has answered."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from . import leases
 from .database import Connection, clock
 from .envelope import windows
 from .verbs import (
@@ -216,6 +217,12 @@ def renew(db: Connection, d: bytes, token: bytes, lease: float, retain: float) -
         (now + lease, now + lease + retain, d, token, now),
     ).rowcount
     return Reply(DONE if there else FENCED)
+
+
+def renew_all(
+    db: Connection, all_of: list[leases.Lease], lease: float, retain: float
+) -> list[Reply]:
+    return [renew(db, each.d, each.token, lease, retain) for each in all_of]
 
 
 def drop(db: Connection, process: bytes, kind: str, d: bytes, envelope: bytes, keep: float) -> None:

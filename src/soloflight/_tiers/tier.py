@@ -249,6 +249,10 @@ class Tier(Owing, AnyTier):
         """Renew a lease until its load has ended."""
         self.keeper.keep(lease)
 
+    def renew_all(self, leases: list[Lease]) -> list[Reply] | Reply:
+        """Renew several, with one message where the store can: what is replied to each, or DOWN."""
+        return [self.renew(lease.d, lease.token) for lease in leases]
+
     def give_back(self, d: bytes, token: bytes) -> None:
         """Have a lease given back that its load has left, or may have been granted. At once."""
         self.keeper.give_back(d, token)
