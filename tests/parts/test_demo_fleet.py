@@ -34,8 +34,8 @@ from soloflight.demo._settings import Settings
 
 PATIENCE = 60.0
 SVG = "{http://www.w3.org/2000/svg}"
-SMALL = "demo", "--processes", "3", "--seconds", "0.9", "--ttl", "0.12"
-NO_TIER, HOST_TIER, REDIS_TIER = FLEET_SCHEMES
+SMALL = "demo", "--processes", "3", "--seconds", "0.75", "--ttl", "0.12"
+_, HOST_TIER, REDIS_TIER = FLEET_SCHEMES
 HERE = [scheme for scheme in FLEET_SCHEMES if _fleet.why_not(scheme) is None]
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is a HostTier on POSIX alone")
@@ -105,7 +105,7 @@ def killing(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_a_run_ends_well_and_says_so(whole: Run) -> None:
     assert whole.code == 0, whole.err
     titles = [scheme.title for scheme in FLEET_SCHEMES]
-    lines = [f"{n}/3 {title}, 0.9 s" for n, title in enumerate(titles, 1)]
+    lines = [f"{n}/3 {title}, 0.75 s" for n, title in enumerate(titles, 1)]
     assert whole.err.splitlines() == lines[: len(HERE)]
     kept = [f"{scheme.title}: exactly 1 call per expiry" for scheme in HERE if scheme.promises]
     assert whole.out.splitlines()[-len(kept) :] == kept
@@ -234,8 +234,9 @@ def test_without_a_server_the_scheme_is_left_out_and_it_is_said_why(
 ) -> None:
     monkeypatch.setattr(_fleet, "server", lambda: None)
     monkeypatch.setattr(_fleet, "find_spec", lambda name: name)
+    monkeypatch.setattr(_fleet, "run", lambda *_: killed_run(1.06, 2.2))
     monkeypatch.setattr(_measure, "FLEET_SCHEMES", (HOST_TIER, REDIS_TIER))
-    found = demo("--seconds", "0.6", draw=True)
+    found = demo("--seconds", "9", "--ttl", "1", draw=True)
     assert found.code == 0, found.err
     why = "RedisTier is left out: no valkey-server or redis-server was found"
     assert why in found.out.splitlines()
@@ -276,11 +277,12 @@ def test_what_breaks_down_is_one_line(
 def test_a_tier_that_does_not_keep_its_promise_is_exit_code_1(
     demo: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unshared = NO_TIER.__class__(NO_TIER.scene, "no tier", "broken", None, HOST_TIER.promises)
-    monkeypatch.setattr(_measure, "FLEET_SCHEMES", (unshared,))
-    found = demo("--seconds", "0.6")
+    monkeypatch.setattr(_fleet, "run", lambda *_: killed_run(1.06, 1.07, 2.2))
+    monkeypatch.setattr(_measure, "FLEET_SCHEMES", (HOST_TIER,))
+    found = demo("--seconds", "9", "--ttl", "1")
     assert found.code == 1
-    assert "no tier, broken: " in found.err
+    (line,) = (line for line in found.err.splitlines() if line.startswith("soloflight demo: "))
+    assert line.endswith("HostTier, processes: 3 calls to the origin for 2 expiries")
 
 
 # Nothing is left behind

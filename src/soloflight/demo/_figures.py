@@ -52,6 +52,8 @@ class Run:
     processes: int = 1
     killed: float | None = None
     """When a process was killed while it loaded."""
+    lost: int = 0
+    """Clients of that process: nobody knows what they saw."""
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -151,6 +153,7 @@ def evaluate(run: Run, settings: Settings) -> Figures:
     warming = run.log[: len(run.log) - len(calls)]
     expiries, before = (count_expiries(log, settings.ttl, unused) for log in (run.log, warming))
     failed_calls = sum(call.failed for call in calls)
+    clients = settings.clients - run.lost
     return Figures(
         interrupted=run.seconds < settings.seconds,
         seconds=run.seconds,
@@ -168,8 +171,8 @@ def evaluate(run: Run, settings: Settings) -> Figures:
         ),
         versions=len({read.version for read in run.answers}),
         waited=sum(made[read.version] > read.began for read in run.answers),
-        no_answer=sum(wait.ended - wait.began for wait in run.waits) / settings.clients,
-        in_error=sum(wait.ended - wait.failed for wait in run.waits) / settings.clients,
+        no_answer=sum(wait.ended - wait.began for wait in run.waits) / clients,
+        in_error=sum(wait.ended - wait.failed for wait in run.waits) / clients,
         oldest=max(
             (read.began + read.latency - made[read.version] for read in run.answers), default=0.0
         ),

@@ -203,8 +203,10 @@ def run(scheme: Scheme, settings: Settings, origin: Origin, ctrl_c: CtrlC, progr
         # Even if its answer was on the way: whether it came to anything, nobody can say.
         log = [call._replace(failed=kill.load_began <= call.arrival <= kill.moment) for call in log]
     found = seen(fleet.began, tallies, log, elapsed)
-    killed = None if kill is None else kill.moment - fleet.began
-    return replace(found, processes=settings.processes, killed=killed)
+    found = replace(found, processes=settings.processes)
+    if kill is None:
+        return found
+    return replace(found, killed=kill.moment - fleet.began, lost=settings.threads)
 
 
 @contextmanager

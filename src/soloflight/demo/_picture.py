@@ -26,7 +26,7 @@ from ._figures import in_progress, shares
 from ._measure import LeftOut, Result
 from ._report import by_scene, conditions, duration, interruption, title
 from ._schemes import Scene
-from ._settings import Settings
+from ._settings import LEASE, Settings
 
 INK, MUTED, FAILED = "#22303c", "#5d6a76", "#c8322f"
 COLOURS = {
@@ -56,6 +56,7 @@ WHAT_ONE_SEES = {
         " them."
     ),
 }
+IN_RED = (f"In red: the call whose process was killed (a lease of RedisTier lasts {LEASE:g} s)",)
 STYLE: Any = {
     # Measured with the first one, which comes with matplotlib; a viewer may have to take others.
     "font.family": ["DejaVu Sans", "sans-serif"],
@@ -138,8 +139,7 @@ def _figure(results: Sequence[Result], settings: Settings, left_out: Sequence[Le
         load = settings
         if scene is Scene.FLEET:
             load = settings.fleet
-            red = ["In red: the call whose process was killed"] if settings.kill_leader else []
-            if more := "; ".join([*red, *map(str, left_out)]):
+            if more := "; ".join([*IN_RED[: settings.kill_leader], *map(str, left_out)]):
                 _say(part, height, 0.8, more, 10)
         _draw_scene(part, height, scene, rows, load)
     return figure
@@ -242,10 +242,11 @@ def _draw_waits(column: Sequence[Axes], rows: Sequence[Result], settings: Settin
     for axes, result in zip(column, rows, strict=True):
         edges = [n * width for n in range(math.ceil(_end(result) / width) + 1)]
         waits = result.run.waits
+        clients = settings.clients - result.run.lost
         without = [(wait.began, wait.ended) for wait in waits]
         in_error = [(wait.failed, wait.ended) for wait in waits]
         for stretches, colour in (without, COLOURS[result.scheme.name]), (in_error, FAILED):
-            heights = [round(share, 2) for share in shares(stretches, settings.clients, edges)]
+            heights = [round(share, 2) for share in shares(stretches, clients, edges)]
             changes = [n for n, height in enumerate(heights) if n == 0 or height != heights[n - 1]]
             moments = [edges[n] for n in changes]
             _fill(axes, [*moments, edges[-1]], [heights[n] for n in changes], colour)

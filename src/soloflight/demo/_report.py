@@ -21,11 +21,11 @@ from .. import __version__
 from ._figures import Figures
 from ._measure import LeftOut, Result, planned
 from ._schemes import FLEET_MEANINGS, Scene, glossary
-from ._settings import Settings
+from ._settings import LEASE, Settings
 
-KILLED = """
+KILLED = f"""
 killed: calls whose process was killed; what its clients saw is lost with it
-another led: how long after that the next call came"""
+another led: how long after that the next call came; RedisTier has a lease of {LEASE:g} s"""
 
 
 def by_scene(results: Sequence[Result]) -> list[tuple[Scene, list[Result]]]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+LEASE = 1.0
+"""Seconds until another process loads where the one that did has died, with `RedisTier`: that is to
+be seen within a run. (With `HostTier` it is noticed at once, whatever the lease.)"""
+
 
 @dataclass(frozen=True)
 class Settings:

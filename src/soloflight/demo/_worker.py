@@ -26,13 +26,10 @@ from soloflight.exceptions import RemoteLoadError
 from ._load import Answer, Clients
 from ._origin import Origin
 from ._schemes import fetch
-from ._settings import Settings
+from ._settings import LEASE, Settings
 
 TICK = 0.2
 """Seconds between two words on how many answers there are."""
-LEASE = 1.0
-"""Seconds until another process loads where the one that did has died: that is to be seen in the
-few seconds of a run. (With `HostTier` it is seen at once, whatever the lease.)"""
 TIMEOUT = 1.0
 """Seconds for which a store may be silent: on a busy machine some are."""
 
