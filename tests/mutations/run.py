@@ -56,6 +56,7 @@ HARMLESS = {
     "test_architecture.py",
     "test_demo.py",
     "test_demo_figures.py",
+    "test_demo_fleet.py",
     "test_demo_origin.py",
     "test_develop.py",
     "test_frameworks.py",

@@ -310,5 +310,5 @@ def test_a_scheme_is_held_to_its_promises(
 def test_failed_requests_have_a_row_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     run = _figures.Run(3.0, (), (), (), 0)
     result = Result(_schemes.SCHEMES[0], run, dataclasses.replace(SOUND, failed=12))
-    _report.print_tables([result], Settings())
+    _report.print_tables([result], Settings(), ())
     assert re.search(r"^errors +12", capsys.readouterr().out, re.MULTILINE)

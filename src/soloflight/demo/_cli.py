@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ._ctrl_c import catching_ctrl_c
-from ._schemes import glossary
+from ._schemes import FLEET_MEANINGS, glossary
 from ._settings import Settings
 
 if TYPE_CHECKING:
-    from ._measure import Result
+    from ._measure import LeftOut, Result
 
 DEFAULT = Settings()
 
@@ -42,7 +42,8 @@ class Parser(argparse.ArgumentParser):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `soloflight demo`, and what its schemes are."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"schemes:\n{glossary()}"
+    fleet = glossary(FLEET_MEANINGS)
+    parser.epilog = f"schemes:\n{glossary()}\n\nand those of --processes:\n{fleet}"
 
     def add(
         option: str, metavar: str, parse: Callable[[str], object], default: object, meaning: str
@@ -56,6 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--out", "FILE", _picture_path, Path("stampede.svg"), "the picture, SVG or PNG")
     add("--json", "FILE", Path, None, "all figures, and the origin's log behind them")
     add("--port", "P", _whole(0, 65535), 0, "the origin's port; 0 is any free one")
+    add("--processes", "N", _whole(2, 64), None, "the fleet as well: so many processes")
+    killing = "kill one of them, with each tier, while it loads"
+    parser.add_argument("--kill-leader", action="store_true", help=killing)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -64,7 +68,13 @@ def run(options: argparse.Namespace) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # there is no µ in ASCII
     try:
-        settings = Settings(options.clients, options.seconds, options.ttl)
+        if options.kill_leader and options.processes is None:
+            raise Refused("--kill-leader needs --processes: one of those is killed")
+        settings = Settings(
+            *(options.clients, options.seconds, options.ttl),
+            processes=options.processes or 0,
+            kill_leader=options.kill_leader,
+        )
         _check(settings, options.out, options.json)
         return _run(settings, options.port, options.out, options.json)
     except Refused as problem:
@@ -102,24 +112,29 @@ def _check_writable(option: str, path: Path) -> None:
 
 
 def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> int:
-    from ._measure import measure
-    from ._origin import OriginError
+    from ._measure import Result, measure
+    from ._origin import ChildError
     from ._picture import draw
     from ._report import print_tables, write_json
 
     results: list[Result] = []
+    left_out: list[LeftOut] = []
     problems: list[str] = []
     with _quiet(), catching_ctrl_c() as ctrl_c:
         try:
-            results.extend(measure(settings, port, ctrl_c))
-        except OriginError as error:
+            for found in measure(settings, port, ctrl_c):
+                if isinstance(found, Result):
+                    results.append(found)
+                else:
+                    left_out.append(found)
+        except ChildError as error:
             problems.append(str(error))
         if results:
-            print_tables(results, settings)
+            print_tables(results, settings, left_out)
             for path, write in ((figures, write_json), (picture, draw)):
                 if path is not None:
                     try:
-                        write(path, results, settings)
+                        write(path, results, settings, left_out)
                         print(f"{path} written")
                     except OSError as error:
                         problems.append(f"cannot write {path}: {error.strerror}")

@@ -7,6 +7,10 @@ progress replaces the value, unless no client got to see its answer later on. Al
 have been spared, had everybody shared that one. So "exactly 1 call per expiry" says that no call
 arrived before its predecessor had ended and its value had lived out its whole ttl.
 
+For a fleet of processes the value is that of all of them together: no call ahead of its expiry
+replaces it, as in a fleet without a tier each process calls for itself alone. A call whose process
+was killed meanwhile has failed: its answer has reached nobody.
+
 A client *waited* for a reload if its answer did not exist yet when it wanted one. It is *without
 an answer* from when it wants one until it gets one, through all errors in between: numbers of
 requests would not tell, since who waits for seconds asks but once, and so fails but once.
@@ -19,7 +23,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ._load import Clients, Failure, Read, Tally
+from ._load import Failure, Read, Tally
 from ._origin import Call
 from ._settings import Settings
 
@@ -45,6 +49,11 @@ class Run:
     failures: tuple[Failure, ...]
     turned_away: int
     waits: tuple[Wait, ...] = ()
+    processes: int = 1
+    killed: float | None = None
+    """When a process was killed while it loaded."""
+    lost: int = 0
+    """Clients of that process: nobody knows what they saw."""
 
     @property
     def calls(self) -> tuple[Call, ...]:
@@ -52,10 +61,8 @@ class Run:
         return tuple(call for call in self.log if call.arrival >= 0)
 
 
-def seen(clients: Clients, log: Sequence[Call], seconds: float) -> Run:
-    """What was seen of clients that ran for so long, with the origin's log of it."""
-    zero = clients.began
-    tallies = clients.tallies
+def seen(zero: float, tallies: Sequence[Tally], log: Sequence[Call], seconds: float) -> Run:
+    """What clients saw that began then and ran for so long, with the origin's log of it."""
     return Run(
         seconds,
         tuple(
@@ -132,6 +139,8 @@ class Figures:
     latency_max: float
     saturated: float
     """The longest time without a free place at the origin."""
+    takeover: float | None
+    """How long after a process was killed the next call came."""
 
 
 def evaluate(run: Run, settings: Settings) -> Figures:
@@ -140,10 +149,11 @@ def evaluate(run: Run, settings: Settings) -> Figures:
     latencies = sorted(read.latency for read in run.answers)
     made = {call.version: call.end for call in run.log}
     used = {read.version for read in run.answers if read.began >= made[read.version]}
-    unused = made.keys() - used
-    warmed = len(run.log) - len(calls)
-    expiries = count_expiries(run.log, settings.ttl, unused) - warmed
+    unused = made.keys() - used if run.processes == 1 else made.keys()
+    warming = run.log[: len(run.log) - len(calls)]
+    expiries, before = (count_expiries(log, settings.ttl, unused) for log in (run.log, warming))
     failed_calls = sum(call.failed for call in calls)
+    clients = settings.clients - run.lost
     return Figures(
         interrupted=run.seconds < settings.seconds,
         seconds=run.seconds,
@@ -155,12 +165,14 @@ def evaluate(run: Run, settings: Settings) -> Figures:
         failed_calls=failed_calls,
         too_soon=count_too_soon(calls, *settings.retry_after),
         at_once=max((number for _, number in in_progress(calls)), default=0),
-        expiries=expiries,
-        calls_per_expiry=(len(calls) - failed_calls) / expiries if expiries else None,
+        expiries=expiries - before,
+        calls_per_expiry=(
+            (len(calls) - failed_calls) / (expiries - before) if expiries > before else None
+        ),
         versions=len({read.version for read in run.answers}),
         waited=sum(made[read.version] > read.began for read in run.answers),
-        no_answer=sum(wait.ended - wait.began for wait in run.waits) / settings.clients,
-        in_error=sum(wait.ended - wait.failed for wait in run.waits) / settings.clients,
+        no_answer=sum(wait.ended - wait.began for wait in run.waits) / clients,
+        in_error=sum(wait.ended - wait.failed for wait in run.waits) / clients,
         oldest=max(
             (read.began + read.latency - made[read.version] for read in run.answers), default=0.0
         ),
@@ -168,7 +180,14 @@ def evaluate(run: Run, settings: Settings) -> Figures:
         latency_p99=percentile(latencies, 99),
         latency_max=percentile(latencies, 100),
         saturated=longest_saturation(calls, settings.capacity),
+        takeover=_takeover(calls, run.killed),
     )
+
+
+def _takeover(calls: Sequence[Call], killed: float | None) -> float | None:
+    if killed is None:
+        return None
+    return next((call.arrival - killed for call in calls if call.arrival > killed), None)
 
 
 def count_expiries(calls: Sequence[Call], ttl: float, unused: Container[int] = ()) -> int:

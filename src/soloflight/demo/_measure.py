@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from . import _fleet
 from ._ctrl_c import CtrlC
 from ._figures import Figures, Run, evaluate, seen
 from ._load import Clients
 from ._origin import Origin, running_origin
 from ._progress import Live, live
-from ._schemes import SCHEMES, Scene, Scheme
+from ._schemes import FLEET_SCHEMES, SCHEMES, Scene, Scheme
 from ._settings import Settings
 
 TICK = 0.2
@@ -34,26 +35,52 @@ class Result:
                     yield f"{self.scheme.title}: {complaint}"
 
 
-def measure(settings: Settings, port: int, ctrl_c: CtrlC) -> Iterator[Result]:
+@dataclass(frozen=True)
+class LeftOut:
+    """A scheme that cannot be run here."""
+
+    scheme: Scheme
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.scheme.name} is left out: {self.why}"
+
+
+def planned(settings: Settings) -> tuple[Scheme, ...]:
+    """The schemes that are to be run."""
+    return SCHEMES + FLEET_SCHEMES if settings.processes else SCHEMES
+
+
+def measure(settings: Settings, port: int, ctrl_c: CtrlC) -> Iterator[Result | LeftOut]:
     """The result of each scheme as soon as there is one; Ctrl-C makes the current one the last.
 
     Clients get the answers that they are waiting for in any case. A scheme that was interrupted
-    before its first answer has no result. Raises `OriginError`.
+    before its first answer has no result. Raises `ChildError`.
     """
-    with live(len(SCHEMES)) as progress:
-        for scheme in SCHEMES:
+    schemes = planned(settings)
+    with live(len(schemes)) as progress:
+        for scheme in schemes:
+            if (why := _fleet.why_not(scheme)) is not None:
+                yield LeftOut(scheme, why)
+                continue
             # An origin for each: what one scheme left under way cannot get into the next one's log.
             with running_origin(port, settings.capacity, settings.cost) as origin:
                 if ctrl_c.pressed:
                     return
-                run = _run(scheme, settings, origin, ctrl_c, progress)
+                if scheme.scene is Scene.FLEET:
+                    load = settings.fleet
+                    run = _fleet.run(scheme, load, origin, ctrl_c, progress)
+                else:
+                    load = settings
+                    run = _run(scheme, load, origin, ctrl_c, progress)
             if run.answers:
-                yield Result(scheme, run, evaluate(run, settings))
+                yield Result(scheme, run, evaluate(run, load))
 
 
 def _run(scheme: Scheme, settings: Settings, origin: Origin, ctrl_c: CtrlC, progress: Live) -> Run:
     progress.begin(scheme.title, settings.seconds)
     clients = Clients(settings)
+    assert scheme.start is not None
     scheme.start(clients, origin, settings)
     try:
         if scheme.scene is Scene.OUTAGE:
@@ -64,4 +91,4 @@ def _run(scheme: Scheme, settings: Settings, origin: Origin, ctrl_c: CtrlC, prog
     finally:
         clients.stop()
     progress.update(elapsed, clients.answers, *origin.progress())
-    return seen(clients, origin.calls(), elapsed)
+    return seen(clients.began, clients.tallies, origin.calls(), elapsed)

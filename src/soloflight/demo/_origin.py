@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler
@@ -45,8 +45,12 @@ class Call(NamedTuple):
     failed: bool
 
 
-class OriginError(Exception):
-    """The origin could not be started, or went away; the message says why in one line."""
+class ChildError(Exception):
+    """A process of the demo could not be started, or went away; the message is one line."""
+
+
+class OriginError(ChildError):
+    """That process is the origin."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,25 @@ class Origin:
 @contextmanager
 def running_origin(port: int, capacity: int, cost: float) -> Iterator[Origin]:
     """An origin for the length of a `with` block; port 0 is any free port. Raises `OriginError`."""
+    with child(__file__, str(port), str(capacity), str(cost)) as process:
+        hello = first_words(process)
+        if "error" in hello:
+            raise OriginError(f"cannot start the origin on {HOST}:{port}: {hello['error']}")
+        yield Origin(hello["port"])
+
+
+def first_words(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a process says when it is ready; "error" is in it where it cannot be."""
+    assert process.stdout is not None
+    hello: dict[str, Any] = json.loads(process.stdout.readline() or '{"error": "it ended at once"}')
+    return hello
+
+
+@contextmanager
+def child(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """A Python process for a `with` block, one that ends when its standard input closes."""
     process = subprocess.Popen(
-        [sys.executable, __file__, str(port), str(capacity), str(cost)],
+        [sys.executable, *command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -90,14 +111,11 @@ def running_origin(port: int, capacity: int, cost: float) -> Iterator[Origin]:
     )
     with process:
         try:
-            assert process.stdout is not None
-            hello = json.loads(process.stdout.readline() or '{"error": "it ended at once"}')
-            if "error" in hello:
-                raise OriginError(f"cannot start the origin on {HOST}:{port}: {hello['error']}")
-            yield Origin(hello["port"])
+            yield process
         finally:
             assert process.stdin is not None
-            process.stdin.close()
+            with suppress(OSError):  # it was killed, and has not read all
+                process.stdin.close()
             try:
                 process.wait(timeout=5)
             except subprocess.TimeoutExpired:

@@ -23,10 +23,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FixedLocator, PercentFormatter
 
 from ._figures import in_progress, shares
-from ._measure import Result
+from ._measure import LeftOut, Result
 from ._report import by_scene, conditions, duration, interruption, title
 from ._schemes import Scene
-from ._settings import Settings
+from ._settings import LEASE, Settings
 
 INK, MUTED, FAILED = "#22303c", "#5d6a76", "#c8322f"
 COLOURS = {
@@ -36,6 +36,9 @@ COLOURS = {
     "stale while revalidate": "#3a5fa8",
     "early refresh": "#7a4fa3",
     "stale if error": "#3a5fa8",
+    "no tier": "#d9822b",
+    "HostTier": "#1f7a8c",
+    "RedisTier": "#3a5fa8",
 }
 TITLE: Any = {"loc": "left", "fontsize": 9, "color": MUTED}
 HEADING = "What a hot key costs its origin, and its clients"
@@ -48,7 +51,12 @@ WHAT_ONE_SEES = {
         "Shaded: the origin answers 503. In red, left: calls that failed; right: clients that got"
         " an error and no answer since."
     ),
+    Scene.FLEET: (
+        "Left: calls of all processes together (square-root scale). Right: clients that wait for"
+        " them."
+    ),
 }
+IN_RED = (f"In red: the call whose process was killed (a lease of RedisTier lasts {LEASE:g} s)",)
 STYLE: Any = {
     # Measured with the first one, which comes with matplotlib; a viewer may have to take others.
     "font.family": ["DejaVu Sans", "sans-serif"],
@@ -79,26 +87,31 @@ STEPS = 150
 """How many moments of a run are told apart: more would not be seen."""
 
 
-def draw(path: Path, results: Sequence[Result], settings: Settings) -> None:
+def draw(
+    path: Path, results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]
+) -> None:
     """Write the picture as SVG or PNG, whichever `path` ends in. Raises `OSError`."""
     kind = path.suffix.lower().removeprefix(".")
     image = BytesIO()
     with rc_context(STYLE):
-        figure = _figure(results, settings)
+        figure = _figure(results, settings, left_out)
         metadata: Any = {"Date": None, "Title": HEADING} if kind == "svg" else {}
         figure.savefig(image, format=kind, dpi=150, metadata=metadata)
     content = image.getvalue()
-    path.write_bytes(_described(content, results, settings) if kind == "svg" else content)
+    path.write_bytes(_described(content, results, settings, left_out) if kind == "svg" else content)
 
 
-def _described(svg: bytes, results: Sequence[Result], settings: Settings) -> bytes:
+def _described(
+    svg: bytes, results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]
+) -> bytes:
     """The same with what it shows in words, for those who have it read out."""
     sentences = [conditions(settings)]
-    if (cut_short := interruption(results)) is not None:
+    if (cut_short := interruption(results, settings, left_out)) is not None:
         sentences.append(cut_short)
     for scene, rows in by_scene(results):
         sentences.append(title(scene, settings))
         sentences += (f"{row.scheme.title}: {'; '.join(_in_figures(row))}" for row in rows)
+    sentences += map(str, left_out)
     text = escape(". ".join([*sentences, ""]).strip())
     described = f'<title id="title">{HEADING}</title>\n <desc id="desc">{text}</desc>'
     head = '<svg role="img" aria-labelledby="title" aria-describedby="desc" '
@@ -106,22 +119,29 @@ def _described(svg: bytes, results: Sequence[Result], settings: Settings) -> byt
     return svg.replace(f"<title>{HEADING}</title>".encode(), described.encode(), 1)
 
 
-def _figure(results: Sequence[Result], settings: Settings) -> Figure:
+def _figure(results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]) -> Figure:
     scenes = by_scene(results)
-    cut_short = interruption(results)
+    cut_short = interruption(results, settings, left_out)
     head_height = HEAD if cut_short is None else HEAD + 0.25
     heights = [head_height, *(ABOVE + len(rows) * (ROW + GAP) - GAP + BELOW for _, rows in scenes)]
     figure = Figure(figsize=(WIDTH, sum(heights)), facecolor="white")
     head, *parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flat
     _say(head, head_height, 0.42, HEADING, 17, weight="bold")
-    same = f"{conditions(settings)}; the same for each scheme"
+    same = conditions(settings)
+    if not settings.processes:
+        same += "; the same for each scheme"
     _say(head, head_height, 0.68, same, 10, color=MUTED)
     if cut_short is not None:
         _say(head, head_height, 0.93, cut_short, 10, color=FAILED, weight="bold")
     for part, height, (scene, rows) in zip(parts, heights[1:], scenes, strict=True):
         _say(part, height, 0.35, title(scene, settings), 14, weight="bold")
         _say(part, height, 0.6, WHAT_ONE_SEES[scene], 10)
-        _draw_scene(part, height, scene, rows, settings)
+        load = settings
+        if scene is Scene.FLEET:
+            load = settings.fleet
+            if more := "; ".join([*IN_RED[: settings.kill_leader], *map(str, left_out)]):
+                _say(part, height, 0.8, more, 10)
+        _draw_scene(part, height, scene, rows, load)
     return figure
 
 
@@ -176,10 +196,13 @@ def _name(axes: Axes, result: Result) -> None:
 def _in_figures(result: Result) -> Iterator[str]:
     figures = result.figures
     full = f"full for {duration(figures.saturated)}" if figures.saturated else "never full"
-    if result.scheme.scene is Scene.EXPIRY:
+    if result.scheme.scene is not Scene.OUTAGE:
         yield f"{figures.calls:,} calls, {figures.expiries} expiries; {full}"
     else:
         yield f"{figures.calls:,} calls, {figures.failed_calls:,} of them failed; {full}"
+    if figures.takeover is not None:
+        yield f"another led after {duration(figures.takeover)}; oldest {duration(figures.oldest)}"
+        return
     yield f"no answer for {duration(figures.no_answer)} (mean); oldest {duration(figures.oldest)}"
 
 
@@ -196,9 +219,11 @@ def _draw_calls(column: Sequence[Axes], rows: Sequence[Result], settings: Settin
     first.set_title("calls at the origin; dashed: its capacity", **TITLE)
     # Not linear: a single call is to be seen beside a stampede.
     first.set_yscale("function", functions=(lambda n: abs(n) ** 0.5, lambda root: root**2))
-    first.set_ylim(0, 1.1 * max(settings.clients, settings.capacity))
-    most = [settings.clients] if settings.clients >= 2 * settings.capacity else []
-    first.yaxis.set_major_locator(FixedLocator([settings.capacity, *most]))
+    # A process has one call in progress at a time.
+    most = settings.clients if rows[0].run.processes == 1 else settings.processes
+    first.set_ylim(0, 1.1 * max(most, settings.capacity))
+    marks = [most] if most >= 2 * settings.capacity else []
+    first.yaxis.set_major_locator(FixedLocator([settings.capacity, *marks]))
     first.yaxis.set_major_formatter("{x:.0f}")
 
 
@@ -217,10 +242,11 @@ def _draw_waits(column: Sequence[Axes], rows: Sequence[Result], settings: Settin
     for axes, result in zip(column, rows, strict=True):
         edges = [n * width for n in range(math.ceil(_end(result) / width) + 1)]
         waits = result.run.waits
+        clients = settings.clients - result.run.lost
         without = [(wait.began, wait.ended) for wait in waits]
         in_error = [(wait.failed, wait.ended) for wait in waits]
         for stretches, colour in (without, COLOURS[result.scheme.name]), (in_error, FAILED):
-            heights = [round(share, 2) for share in shares(stretches, settings.clients, edges)]
+            heights = [round(share, 2) for share in shares(stretches, clients, edges)]
             changes = [n for n, height in enumerate(heights) if n == 0 or height != heights[n - 1]]
             moments = [edges[n] for n in changes]
             _fill(axes, [*moments, edges[-1]], [heights[n] for n in changes], colour)

@@ -19,9 +19,13 @@ from rich.text import Text
 
 from .. import __version__
 from ._figures import Figures
-from ._measure import Result
-from ._schemes import SCHEMES, Scene, glossary
-from ._settings import Settings
+from ._measure import LeftOut, Result, planned
+from ._schemes import FLEET_MEANINGS, Scene, glossary
+from ._settings import LEASE, Settings
+
+KILLED = f"""
+killed: calls whose process was killed; what its clients saw is lost with it
+another led: how long after that the next call came; RedisTier has a lease of {LEASE:g} s"""
 
 
 def by_scene(results: Sequence[Result]) -> list[tuple[Scene, list[Result]]]:
@@ -34,6 +38,10 @@ def title(scene: Scene, settings: Settings) -> str:
     """What happens in a scene."""
     if scene is Scene.EXPIRY:
         return f"One hot key with a ttl of {settings.ttl:g} s"
+    if scene is Scene.FLEET:
+        each = f"{settings.processes} processes of {settings.threads} clients each"
+        killed = "; with a tier one is killed while it loads" if settings.kill_leader else ""
+        return f"The same hot key, {each}{killed}"
     begin, end = settings.outage
     return f"The same, and for {end - begin:.3g} s the origin fails"
 
@@ -46,19 +54,24 @@ def conditions(settings: Settings) -> str:
     )
 
 
-def interruption(results: Sequence[Result]) -> str | None:
+def interruption(
+    results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]
+) -> str | None:
     """What is missing, where the run did not get to its end."""
-    last, missing = results[-1], len(SCHEMES) - len(results)
+    last, every = results[-1], len(planned(settings))
+    missing = every - len(results) - len(left_out)
     if last.figures.interrupted:
         where = f"{last.scheme.title}: interrupted after {last.figures.seconds:.3g} s"
     elif missing:
         where = f"interrupted after {last.scheme.title}"
     else:
         return None
-    return f"{where}; {missing} of {len(SCHEMES)} schemes are missing" if missing else where
+    return f"{where}; {missing} of {every} schemes are missing" if missing else where
 
 
-def print_tables(results: Sequence[Result], settings: Settings) -> None:
+def print_tables(
+    results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]
+) -> None:
     """The figures of each scene side by side, one column for each scheme."""
     console = Console(highlight=False)
     console.print()
@@ -66,16 +79,21 @@ def print_tables(results: Sequence[Result], settings: Settings) -> None:
     for scene, group in by_scene(results):
         console.print(f"\n[bold]{title(scene, settings)}[/]\n")
         console.print(_table(scene, group))
-    if (cut_short := interruption(results)) is not None:
+    for each in left_out:
+        console.print(f"\n{each}", markup=False, soft_wrap=True)
+    if (cut_short := interruption(results, settings, left_out)) is not None:
         console.print(f"\n[bold red]{cut_short}[/]")
+    fleet = f"{glossary(FLEET_MEANINGS)}\n" if settings.processes else ""
     console.print(
         f"\n[dim]{glossary()}\n"
-        "From singleflight on it is @cached_singleflight, with the option so named.\n\n"
+        "From singleflight on it is @cached_singleflight, with the option so named.\n"
+        f"{fleet}\n"
         "no answer: how long a client that wanted one had none, on average\n"
         "in error: how much of that came after an error\n"
         "oldest: the age of the oldest answer\n"
         "origin full: the longest time without a free place\n"
-        "too soon: calls that came at once after a failed one, not held off[/]\n",
+        "too soon: calls that came at once after a failed one, not held off"
+        f"{KILLED if settings.kill_leader else ''}[/]\n",
         soft_wrap=True,
     )
 
@@ -102,9 +120,12 @@ def _rows(scene: Scene, figures: Sequence[Figures]) -> Iterator[tuple[str, list[
     yield row("no answer", lambda each: duration(each.no_answer))
     if scene is Scene.OUTAGE:
         yield row("in error", lambda each: _good(_or_never(each.in_error), not each.failed))
-    if scene is Scene.EXPIRY and any(each.failed for each in figures):
+    if scene is not Scene.OUTAGE and any(each.failed for each in figures):
         yield row("errors", lambda each: _good(f"{each.failed:,}", not each.failed))
     yield row("origin calls", lambda each: f"{each.calls:,}")
+    if any(each.takeover is not None for each in figures):
+        yield row("killed", lambda each: f"{each.failed_calls:,}")
+        yield row("another led", lambda each: _after(each.takeover))
     if scene is Scene.OUTAGE:
         yield row("calls failed", lambda each: f"{each.failed_calls:,}")
         yield row("too soon", lambda each: _good(f"{each.too_soon:,}", not each.too_soon))
@@ -121,7 +142,11 @@ def _rows(scene: Scene, figures: Sequence[Figures]) -> Iterator[tuple[str, list[
 def _calls_per_expiry(figures: Figures) -> str | Text:
     if figures.calls_per_expiry is None:
         return "-"
-    return _good(f"{figures.calls_per_expiry:.3g}", figures.calls == figures.expiries)
+    return _good(f"{figures.calls_per_expiry:.3g}", figures.calls_per_expiry == 1)
+
+
+def _after(seconds: float | None) -> str:
+    return "-" if seconds is None else duration(seconds)
 
 
 def _or_never(seconds: float) -> str:
@@ -140,7 +165,9 @@ def duration(seconds: float) -> str:
     return f"{seconds:.2f} s"
 
 
-def write_json(path: Path, results: Sequence[Result], settings: Settings) -> None:
+def write_json(
+    path: Path, results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]
+) -> None:
     """All figures, what they were measured on and with, and the origin's log behind them."""
     content = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -152,7 +179,8 @@ def write_json(path: Path, results: Sequence[Result], settings: Settings) -> Non
             "outage": settings.outage,
             "retry_after": settings.retry_after,
         },
-        "interruption": interruption(results),
+        "interruption": interruption(results, settings, left_out),
+        "left_out": {each.scheme.name: each.why for each in left_out},
         "schemes": [
             {
                 "scene": result.scheme.scene.value,

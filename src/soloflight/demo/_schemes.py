@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
@@ -40,21 +40,24 @@ class Scene(Enum):
     """It keeps expiring."""
     OUTAGE = "outage"
     """It keeps expiring, and for some time the origin fails."""
+    FLEET = "fleet"
+    """It keeps expiring, for several processes."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A named way to read in a scene, for threads or for tasks, and what it promises."""
+    """A named way to read in a scene, and by whom it is read; and what it promises."""
 
     scene: Scene
     name: str
     kind: str
-    start: Callable[[Clients, Origin, Settings], None]
+    start: Callable[[Clients, Origin, Settings], None] | None
+    """Sets clients on it; None: processes do that (`_worker`)."""
     promises: tuple[Promise, ...] = ()
 
     @property
     def meaning(self) -> str:
-        return MEANINGS[self.name]
+        return {**MEANINGS, **FLEET_MEANINGS}[self.name]
 
     @property
     def title(self) -> str:
@@ -76,13 +79,18 @@ MEANINGS = {
     "stale if error": "where a reload fails, all get the old value; the next try is held off",
 }
 """What each of them does: `--help`, the printed tables and the picture say so."""
+FLEET_MEANINGS = {
+    "no tier": "@cached_singleflight in each process: every one of them calls the origin",
+    "HostTier": "one process calls the origin, all get its answer through a directory",
+    "RedisTier": "one process calls the origin, all get its answer through a Redis or Valkey",
+}
 
 
-def glossary() -> str:
-    """What the schemes are, for a terminal of 80 columns."""
+def glossary(meanings: Mapping[str, str] = MEANINGS) -> str:
+    """What schemes are, for a terminal of 80 columns."""
     return "\n".join(
         fill(f"{name:<22} {meaning}", 80, initial_indent="  ", subsequent_indent=" " * 25)
-        for name, meaning in MEANINGS.items()
+        for name, meaning in meanings.items()
     )
 
 
@@ -212,7 +220,7 @@ def stale_if_error_async(clients: Clients, origin: Origin, settings: Settings) -
     clients.start_tasks(read)
 
 
-EXPIRY, OUTAGE = Scene.EXPIRY, Scene.OUTAGE
+EXPIRY, OUTAGE, FLEET = Scene.EXPIRY, Scene.OUTAGE, Scene.FLEET
 SCHEMES = (
     Scheme(EXPIRY, "no protection", "threads", no_protection),
     Scheme(EXPIRY, "limit and retry", "threads", limit_and_retry),
@@ -227,4 +235,9 @@ SCHEMES = (
     Scheme(OUTAGE, "singleflight", "threads", singleflight, (ONE_CALL_AT_A_TIME,)),
     Scheme(OUTAGE, "stale if error", "threads", stale_if_error, (ALL_ANSWERED, HELD_OFF)),
     Scheme(OUTAGE, "stale if error", "asyncio", stale_if_error_async, (ALL_ANSWERED, HELD_OFF)),
+)
+FLEET_SCHEMES = (
+    Scheme(FLEET, "no tier", "processes", None),
+    Scheme(FLEET, "HostTier", "processes", None, (ONE_CALL_PER_EXPIRY,)),
+    Scheme(FLEET, "RedisTier", "processes", None, (ONE_CALL_PER_EXPIRY,)),
 )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+LEASE = 1.0
+"""Seconds until another process loads where the one that did has died, with `RedisTier`: that is to
+be seen within a run. (With `HostTier` it is noticed at once, whatever the lease.)"""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,18 @@ class Settings:
     """How long a client waits between two reads, on average."""
     retry: float = 0.050
     """After how long a client that was turned away tries again: as long as a call takes."""
+
+    processes: int = 0
+    """Of the fleet, each with a cache of its own; 0: there is none."""
+    threads: int = 4
+    """Clients of each of them."""
+    kill_leader: bool = False
+    """Whether a process of the fleet is killed while it loads what all wait for."""
+
+    @property
+    def fleet(self) -> Settings:
+        """The same, for the clients of the fleet."""
+        return replace(self, clients=self.processes * self.threads)
 
     @property
     def outage(self) -> tuple[float, float]:
