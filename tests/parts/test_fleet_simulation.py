@@ -120,7 +120,7 @@ WRONG = [
         id="a-lease-is-left-behind",
     ),
     pytest.param(
-        Keeper, "step", [("now - renewed >= tier.lease / 3", "False")],
+        Keeper, "_renew", [("now - renewed >= tier.lease / 3", "False")],
         FAULT["loads of 3.2 leases"], "1", id="leases-are-not-renewed",
     ),
     pytest.param(
