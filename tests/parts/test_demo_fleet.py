@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -25,7 +26,7 @@ from conftest import until
 from soloflight.__main__ import main
 from soloflight.demo import _fleet, _measure, _picture, _schemes, _store
 from soloflight.demo._figures import Run as Seen
-from soloflight.demo._figures import evaluate
+from soloflight.demo._figures import Wait, evaluate
 from soloflight.demo._load import Read
 from soloflight.demo._origin import HOST, Call, Origin, OriginError
 from soloflight.demo._promises import ONE_CALL_PER_EXPIRY
@@ -194,6 +195,12 @@ def test_a_killed_leader_may_cost_one_more_call_and_no_more() -> None:
     assert ONE_CALL_PER_EXPIRY.complaint(two_more, settings) is not None
 
 
+def test_clients_of_a_killed_process_do_not_count_as_answered() -> None:
+    waited = (Wait(1.0, 2.0, 2.0),) * 4
+    run = dataclasses.replace(killed_run(1.06), waits=waited, lost=4)
+    assert evaluate(run, Settings(clients=8)).no_answer == 1.0
+
+
 def test_a_call_of_each_process_is_too_many_however_far_apart() -> None:
     log = [Call(t, t, t + 0.1, n, False) for n, t in enumerate((-0.1, 1.0, 1.3, 1.6, 2.2), 1)]
     reads = tuple(Read(call.end, 0.0, call.version) for call in log)
@@ -292,10 +299,16 @@ def test_a_tier_that_does_not_keep_its_promise_is_exit_code_1(
 def test_no_process_and_no_folder_outlives_the_demo(tmp_path: Path, number: signal.Signals) -> None:
     scheme = FLEET_SCHEMES.index(HERE[-1])
     (tmp_path / "tmp").mkdir()
+    pid = tmp_path / "pid"
+    server = tmp_path / "server"  # tells which process it is
+    server.write_text(f'#!/bin/sh\necho $$ > "{pid}"\nexec "{_fleet.server()}" "$@"\n')
+    server.chmod(0o700)
     with socket.create_server((HOST, 0)) as free:
         port = free.getsockname()[1]
     code = (
-        "import sys; from soloflight.demo import _measure; from soloflight.__main__ import main\n"
+        "import sys; from soloflight.demo import _fleet, _measure\n"
+        "from soloflight.__main__ import main\n"
+        f"_fleet.server = lambda: {str(server)!r}\n"
         f"_measure.SCHEMES, _measure.FLEET_SCHEMES = (), _measure.FLEET_SCHEMES[{scheme}:]\n"
         f"sys.exit(main([*{SMALL}, '--seconds', '60', '--port', '{port}', '--out', 'p.png']))"
     )
@@ -320,4 +333,7 @@ def test_no_process_and_no_folder_outlives_the_demo(tmp_path: Path, number: sign
     # It ends when nobody has these pipes any more: each worker, and what the tier stands on, did.
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == (130 if number == signal.SIGINT else -number), err
-    assert not list((tmp_path / "tmp").glob("soloflight-*"))  # and the server ends before those
+    assert not list((tmp_path / "tmp").glob("soloflight-*"))
+    if HERE[-1] is REDIS_TIER:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
