@@ -205,6 +205,28 @@ def test_a_debt_is_paid_by_one_of_those_who_ask(is_cut: bool) -> None:
     tier.owed.clear()
 
 
+def test_a_fence_in_the_middle_of_paying_does_not_wait_for_itself() -> None:
+    tier = MemoryTier()
+    tier.keeper.begin = lambda: None  # type: ignore[method-assign]
+    drop, within = tier.drop, []
+
+    def drop_later(*what: Any) -> Reply:
+        if not within:  # as a destructor would
+            tier.owe(Debt("f", b"d"))
+            within.append(tier.pay(b"d"))
+        reply: Reply = drop(*what)
+        return reply
+
+    tier.drop = drop_later  # type: ignore[assignment]
+    tier.owe(Debt("i", b"d"))
+    began = time.monotonic()
+    assert not tier.pay(b"d")
+    assert within == [False]
+    assert time.monotonic() - began < owing.PATIENCE
+    tier.keeper.step()
+    assert not tier.owed
+
+
 def test_many_leases_are_renewed_with_few_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lease, "goes_on", lambda lease: True)
     tier = MemoryTier(lease=1e-9)
@@ -247,7 +269,7 @@ def test_who_is_stopped_while_he_pays_is_not_waited_for_for_ever(
     monkeypatch.setattr(owing, "PATIENCE", 0.01)
     tier = MemoryTier()
     tier.owe(Debt("i", b"d"))
-    stopped = tier.turns.take(b"d")
+    stopped = Caller(tier.turns.take, b"d").result()
     assert tier.pay(b"d")
     again = tier.turns.take(b"d")
     assert stopped and again

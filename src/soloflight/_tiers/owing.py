@@ -24,20 +24,32 @@ PATIENCE = 1.0
 """Seconds for which one waits for him: his event loop may have been stopped in the middle."""
 
 
+class Turn:
+    """That of one caller."""
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+
+
 class Turns:
     """What the store is told a second time would end the lease of who began to load in between."""
 
     def __init__(self) -> None:
-        self._taken: dict[bytes, object] = {}  # single operations only
+        self._taken: dict[bytes, Turn] = {}  # single operations only
 
-    def take(self, d: bytes) -> object | None:
+    def take(self, d: bytes) -> Turn | None:
         """The turn for a key, to be given to `end`; None: it is somebody else's."""
-        mine = object()
+        mine = Turn()
         return mine if self._taken.setdefault(d, mine) is mine else None
 
-    def end(self, d: bytes, turn: object) -> None:
+    def end(self, d: bytes, turn: Turn) -> None:
         if self._taken.get(d) is turn:  # else it took too long
             self._taken.pop(d, None)
+
+    def is_of_this_thread(self, d: bytes) -> bool:
+        """A destructor is in the middle of it, or a task of this loop: one would wait in vain."""
+        turn = self._taken.get(d)
+        return turn is not None and turn.thread == threading.get_ident()
 
     def is_taken(self, d: bytes, since: float) -> bool:
         """Whether it is somebody's still; one waits since then, as `monotonic` has it."""
@@ -98,6 +110,9 @@ class Owing:
                     return self.paid(debt, self.drop(*debt.terms()))
                 finally:
                     self.turns.end(d, turn)
+            if self.turns.is_of_this_thread(d):
+                self.keeper.wake()
+                return False
             since = monotonic()
             while self.turns.is_taken(d, since):
                 sleep(PAUSE)
