@@ -21,10 +21,13 @@ from soloflight import (
     Entry,
     FlightInfo,
     Group,
+    RemoteLoadError,
     Stats,
     cached_singleflight,
     singleflight,
 )
+from soloflight.testing import MemoryTier
+from soloflight.tiers import Codec, HostTier, PickleCodec, RedisTier
 
 if sys.version_info >= (3, 11):
     from typing import Self, assert_type
@@ -396,3 +399,54 @@ async def groups_return_what_the_function_returns() -> None:
     await group.do_async("k", cached, 1)  # error
     text: str = group.do("k", len, "abc")  # error
     print(text)
+
+
+# Tiers
+
+
+class Upper:
+    """A codec of one's own."""
+
+    name = "upper"
+
+    def encode(self, value: Any) -> bytes:
+        return str(value).upper().encode()
+
+    def decode(self, payload: bytes) -> Any:
+        return payload.decode()
+
+
+host = HostTier("/run/app", namespace="app", lease=3, max_bytes=2**20)
+fleet = RedisTier.from_url("redis://localhost/0", timeout=0.1, namespace="app")
+own: Codec = Upper()
+
+
+@cached_singleflight(ttl=30, tier=host, codec=own, version="2")
+def shared(user_id: int) -> str:
+    return "u"
+
+
+@cached_singleflight(ttl=30, tier=fleet, codec="json", version="b")
+async def shared_later(user_id: int) -> str:
+    return "u"
+
+
+cached_singleflight(ttl=30, tier=MemoryTier(), codec=PickleCodec(key=b"k" * 32))
+cached_singleflight(ttl=30, tier="redis://localhost")  # error
+cached_singleflight(ttl=30, tier=fleet, codec=1)  # error
+
+assert_type(shared(1), str)
+cached_singleflight(ttl=30, tier=fleet, version=2)  # error
+assert_type(host.health().is_up, bool)
+assert_type(fleet.flush(timeout=1), bool)
+
+
+def waited_for(error: RemoteLoadError) -> None:
+    assert_type(error.type_name, str)
+
+
+async def ends() -> None:
+    assert_type(await shared_later(1), str)
+    async with RedisTier.from_url("redis://localhost") as tier:
+        assert_type(tier, RedisTier)
+        assert_type(await tier.aflush(1), bool)
