@@ -63,6 +63,10 @@ def hit_early(rival: Rival, stack: ExitStack) -> Block | None:
     return rival.early and blocks.repeated("f(1)", fresh(rival.early))
 
 
+def hit_with_tier(rival: Rival, stack: ExitStack) -> Block | None:
+    return rival.tier and blocks.repeated("f(1)", fresh(rival.tier))
+
+
 def hit_drawing(rival: Rival, stack: ExitStack) -> Block | None:
     def load(x: int, y: int = 0) -> int:
         time.sleep(SLOW)
@@ -169,6 +173,7 @@ CASES = (
         {"cachebox": 0.52, "moka-py": 0.55, "cachetools lock=": 0.15},
     ),
     Case("hit-early", "hit with early_refresh", hit_early, {"our plain hit": 1.15}),
+    Case("hit-tier", "hit of a function with a tier", hit_with_tier, {"our plain hit": 1.03}),
     Case("hit-drawing", "the same while each hit draws", hit_drawing, {"our plain hit": 4.0}),
     Case(
         "hit-stale",

@@ -41,6 +41,8 @@ class Rival:
     """A function of which one call refreshes before its value expires."""
     drawing: Decorate | None = None
     """The same while each hit draws, for a load that takes `SLOW`."""
+    tier: Decorate | None = None
+    """A function that shares its loads with other processes."""
     stale: Decorate | None = None
     """A function whose value is stale after `SHORT`, and served while one call reloads it."""
 
@@ -58,6 +60,7 @@ def repository(decorate: Decorate, **attributes: Any) -> Any:
 
 def soloflight() -> Rival:
     from soloflight import cached_singleflight
+    from soloflight.testing import MemoryTier
 
     def decorate(loader: Any) -> Any:
         return cached_singleflight(ttl=TTL, maxsize=MAXSIZE)(loader)
@@ -71,6 +74,7 @@ def soloflight() -> Rival:
         coroutine=decorate,
         coroutine_herd=decorate,
         early=cached_singleflight(ttl=TTL, maxsize=MAXSIZE, early_refresh=1.0),
+        tier=cached_singleflight(ttl=TTL, maxsize=MAXSIZE, tier=MemoryTier(), codec="json"),
         # So that it draws from the beginning, and draws as much as that once in e ** 25 times.
         drawing=cached_singleflight(ttl=TTL, maxsize=MAXSIZE, early_refresh=TTL / SLOW / 25),
         stale=cached_singleflight(ttl=SHORT, maxsize=MAXSIZE, stale_while_revalidate=TTL),
@@ -82,7 +86,7 @@ def soloflight_plain() -> Rival:
     from soloflight import cached_singleflight
 
     decorate = cached_singleflight(ttl=TTL, maxsize=MAXSIZE)
-    return Rival("our plain hit", early=decorate, drawing=decorate, stale=decorate)
+    return Rival("our plain hit", early=decorate, drawing=decorate, stale=decorate, tier=decorate)
 
 
 def functools() -> Rival:
