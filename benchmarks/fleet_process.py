@@ -152,21 +152,17 @@ class FleetTier(Tier):
         self.of.fleet.judge.down(self.of, verb, d)
         return DOWN
 
-    def pay(self, d: bytes) -> bool:
-        """As the keeper does; it looks again later, as nobody may wait outside of a walk."""
-        return not self.turns.is_taken(d, self.of.events.now) and super().pay(d)
-
     async def _pay(self, d: bytes) -> bool:
         while (debt := self.owed.get(d)) is not None:
             if (turn := self.turns.take(d)) is not None:
                 try:
+                    if self.owed.get(d) is not debt:
+                        continue
                     return self.paid(debt, await self.aio.drop(*debt.terms()))
                 finally:
                     self.turns.end(d, turn)
-            events = self.of.events
-            since = events.now
-            while self.turns.is_taken(d, since):
-                await nap(events, PAUSE)
+            while self.turns.is_taken(d):
+                await nap(self.of.events, PAUSE)
             if self.trouble and self.owed.get(d) is debt:
                 return False
         return True

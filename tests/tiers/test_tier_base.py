@@ -6,10 +6,12 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -18,6 +20,7 @@ from soloflight import cached_singleflight
 from soloflight._flights.flight import ticket
 from soloflight._runners import me
 from soloflight._tiers import owing
+from soloflight._tiers import tier as tier_room
 from soloflight._tiers.keeper import AGAIN
 from soloflight._tiers.leases import Debt, Lease
 from soloflight._tiers.memory import MemoryTier
@@ -203,6 +206,63 @@ def test_a_debt_is_paid_by_one_of_those_who_ask(is_cut: bool) -> None:
     assert [each.result() for each in (first, *others)] == [not is_cut] * 3
     assert tier.told == 1 or is_cut  # the keeper tries again, after a while
     tier.owed.clear()
+
+
+def test_what_somebody_has_paid_before_ones_turn_is_not_paid_again() -> None:
+    tier = Slow()
+    tier.gate.open()
+    tier.owe(Debt("i", b"d"))
+    take = tier.turns.take
+
+    def take_late(d: bytes) -> Any:
+        tier.turns.take = take  # type: ignore[method-assign]
+        assert tier.pay(d)  # somebody else
+        return take(d)
+
+    tier.turns.take = take_late  # type: ignore[method-assign]
+    assert tier.pay(b"d")
+    assert tier.told == 1
+
+
+def test_what_a_child_has_inherited_is_not_paid_at_its_end() -> None:
+    tier = Slow()
+    tier.gate.open()
+    tier.keeper.begin = lambda: None  # type: ignore[method-assign]
+    tier.owe(Debt("i", b"its parent's", inherited=True))
+    tier.owe(Debt("i", b"its own"))
+    tier.close()
+    assert tier.told == 1
+    tier.owe(Debt("i", b"d"))
+    assert not tier.owed  # nobody asks it any more
+    assert tier.flush(0)
+
+
+def test_where_no_thread_can_be_started_nobody_gets_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    tier = Cut()
+    load = cached_singleflight(ttl=60, tier=tier, name="load")(lambda key: key)
+    tier.is_cut = True
+    load.invalidate("k")
+    assert load("k") == "k"
+    tier.is_cut = False
+    assert tier.flush(0)
+    tier.close()
+
+
+def test_a_tier_that_cannot_be_closed_does_not_keep_others_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, other = MemoryTier(), MemoryTier()
+    monkeypatch.setattr(tier_room, "_tiers", {1: ref(first), 2: ref(other)})
+    first.keeper.end = lambda: 1 / 0  # type: ignore[method-assign, assignment]
+    tier_room._end()
+    assert first.closed
+    assert other.closed
 
 
 def test_a_fence_in_the_middle_of_paying_does_not_wait_for_itself() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from time import monotonic
 from typing import Any, Protocol
 
 from .owing import PAUSE
@@ -90,11 +89,12 @@ class ForTasks:
         while (debt := tier.owed.get(d)) is not None:
             if (turn := tier.turns.take(d)) is not None:
                 try:
+                    if tier.owed.get(d) is not debt:
+                        continue
                     return bool(tier.paid(debt, await self.drop(*debt.terms())))
                 finally:
                     tier.turns.end(d, turn)
-            since = monotonic()
-            while tier.turns.is_taken(d, since):
+            while tier.turns.is_taken(d):
                 await asyncio.sleep(PAUSE)
             if tier.trouble and tier.owed.get(d) is debt:
                 return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from contextlib import suppress
+from math import inf
 from sys import is_finalizing
 from time import monotonic
 from typing import Any
@@ -16,6 +18,8 @@ IDLE = 5.0
 """Seconds after which a keeper ends that has nothing to do."""
 AT_ONCE = 100
 """Leases that are renewed with one message: where a loop is busy, each takes a thread long."""
+ENDING = 2.0
+"""Seconds that the end takes at most, for each of its two steps."""
 AGAIN = 0.2
 """Seconds after which it asks a store again that was down."""
 
@@ -31,7 +35,8 @@ class Keeper:
         self._wake = threading.Event()
         self._thread: Any = None
         self._starting = threading.Lock()
-        self._ended = False
+        self._ended = tier.closed
+        self._until = inf  # no longer than that, as the process ends
 
     def keep(self, lease: Lease) -> None:
         now = monotonic()
@@ -54,10 +59,13 @@ class Keeper:
         if (thread is None or not thread.is_alive()) and not (self._ended or is_finalizing()):
             with self._starting:
                 if self._thread is thread:
-                    self._thread = threading.Thread(
-                        target=self._run, name="soloflight keeper", daemon=True
-                    )
-                    self._thread.start()
+                    # At the end of the interpreter, and where there are too many, none can start.
+                    with suppress(RuntimeError):
+                        new = threading.Thread(
+                            target=self._run, name="soloflight keeper", daemon=True
+                        )
+                        new.start()
+                        self._thread = new
 
     def leases(self) -> int:
         """How many loads here have one."""
@@ -73,15 +81,18 @@ class Keeper:
 
     def end(self) -> None:
         """Give back all that it renews, and end. What cannot be told then is not."""
-        self._ended = True
+        self._ended, self._until = True, monotonic() + ENDING
         self._wake.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(5.0)
+            thread.join(ENDING)
         for token, (lease, *_) in list(self._leases.items()):
             if not lease.over:
                 lease.over = True
                 self._left.append((lease.d, token, monotonic()))
+        for debt in self._tier.debts():
+            if debt.inherited:  # it was not trusted here, and others may have loaded since
+                self._tier.owed.pop(debt.d, None)
         self.step()
 
     def _run(self) -> None:
@@ -107,13 +118,20 @@ class Keeper:
         while self._left and now - self._left[0][2] > tier.lease:
             self._left.popleft()  # it was down for so long that they have ended
         for debt in tier.debts():
+            if tier.turns.is_taken(debt.d):
+                continue  # somebody pays it: leases must not wait for that
+            if monotonic() > self._until:
+                return True
             if not (tier.is_ready(debt.f) or tier.ready(debt.f)) or not tier.pay(debt.d):
                 return True  # it is down: the rest waits, as nobody trusts it before that is paid
         while self._left:
-            d, token, _ = self._left[0]
-            if tier.give(d, token) is DOWN:
+            try:
+                item = self._left.popleft()
+            except IndexError:  # two do this, at the end
+                break
+            if monotonic() > self._until or tier.give(*item[:2]) is DOWN:
+                self._left.appendleft(item)
                 return True
-            self._left.popleft()
         self._renew(tier, now)
         return bool(self._leases or self._left or tier.owed)
 

@@ -20,6 +20,7 @@ class Debt(NamedTuple):
     until: float = 0.0  # a value that was put is kept until then, as `monotonic` has it
     key: Hashable = None
     of: Any = None  # whose key it is: a `Shared`
+    inherited: bool = False  # by a forked child, whose parent pays as well
 
     @property
     def f(self) -> bytes:

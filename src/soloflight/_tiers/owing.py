@@ -28,7 +28,7 @@ class Turn:
     """That of one caller."""
 
     def __init__(self) -> None:
-        self.thread = threading.get_ident()
+        self.thread, self.since = threading.get_ident(), monotonic()
 
 
 class Turns:
@@ -51,10 +51,11 @@ class Turns:
         turn = self._taken.get(d)
         return turn is not None and turn.thread == threading.get_ident()
 
-    def is_taken(self, d: bytes, since: float) -> bool:
-        """Whether it is somebody's still; one waits since then, as `monotonic` has it."""
-        if monotonic() - since >= PATIENCE:
-            self._taken.pop(d, None)
+    def is_taken(self, d: bytes) -> bool:
+        """Whether it is somebody's still."""
+        turn = self._taken.get(d)
+        if turn is not None and monotonic() - turn.since >= PATIENCE:
+            self.end(d, turn)
         return d in self._taken
 
 
@@ -64,6 +65,7 @@ class Owing:
     keeper: Any
     is_ready: Callable[[bytes], bool]
     drop: Callable[..., Reply]
+    closed: bool
     trouble: str
 
     def owes_nothing(self) -> None:
@@ -72,6 +74,8 @@ class Owing:
         self.turns = Turns()
 
     def owe(self, debt: Debt) -> None:
+        if self.closed:
+            return  # nobody asks the store any more
         of = debt.of
         if of is None or len(self.owed) < MOST_OWED:
             with self._paying:
@@ -107,14 +111,15 @@ class Owing:
                 return False
             if (turn := self.turns.take(d)) is not None:
                 try:
+                    if self.owed.get(d) is not debt:
+                        continue  # somebody has paid it before this turn
                     return self.paid(debt, self.drop(*debt.terms()))
                 finally:
                     self.turns.end(d, turn)
             if self.turns.is_of_this_thread(d):
                 self.keeper.wake()
                 return False
-            since = monotonic()
-            while self.turns.is_taken(d, since):
+            while self.turns.is_taken(d):
                 sleep(PAUSE)
             if self.trouble and self.owed.get(d) is debt:
                 return False  # as he has found

@@ -64,6 +64,9 @@ class Post:
                     target=_listen, args=(mine, self._look), name="soloflight news", daemon=True
                 ).start()
                 self.is_open = True
+            except RuntimeError as error:  # no thread can be started, as in `Keeper.begin`
+                mine.close()
+                raise OSError(str(error)) from error
             except BaseException:
                 mine.close()
                 raise

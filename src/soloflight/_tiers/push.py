@@ -84,10 +84,12 @@ class Listener:
         if self._thread is None and not (self._ended.is_set() or is_finalizing()):
             with self._starting:
                 if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name="soloflight listener", daemon=True
-                    )
-                    self._thread.start()
+                    with suppress(RuntimeError):  # as in `Keeper.begin`
+                        new = threading.Thread(
+                            target=self._run, name="soloflight listener", daemon=True
+                        )
+                        new.start()
+                        self._thread = new
 
     def hurry(self) -> None:
         """The store answers others: try again soon."""

@@ -106,7 +106,8 @@ class RedisTier(Tier):
         self.cut_off()  # nobody has listened for this process so far
         for debt in owed:
             # Its parent pays as well. A value may be replaced by a newer one between the two.
-            self.owe(debt._replace(kind=INVALIDATED) if debt.kind == PUT else debt)
+            kind = INVALIDATED if debt.kind == PUT else debt.kind
+            self.owe(debt._replace(kind=kind, inherited=True))
 
     def channels(self) -> tuple[bytes, bytes]:
         """What it listens to: wake-ups, and news."""
@@ -219,6 +220,8 @@ class RedisTier(Tier):
         return f in self._learned
 
     def ready(self, f: bytes) -> bool:
+        if self.closed:
+            return False
         self.listener.begun()
         return self.is_ready(f) or self.learn(f, self._known_generation(f)) is not DOWN
 

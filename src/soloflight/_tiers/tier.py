@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from math import inf
@@ -212,8 +213,11 @@ class Tier(Owing, AnyTier):
     def close(self) -> None:
         """Give back all leases, and end what listens. Functions go on, each process for itself."""
         if not self.closed:
-            self.keeper.end()
-            self.closed = True
+            try:
+                self.keeper.end()
+            finally:
+                self.closed = True
+                self.owed.clear()
 
     async def aclose(self) -> None:
         """The same in a task."""
@@ -288,6 +292,14 @@ if hasattr(os, "register_at_fork"):
         after_in_child=partial(_each, "forked"),
     )
 
+
+def _end() -> None:
+    for alive in list(_tiers.values()):
+        if (tier := alive()) is not None:
+            with suppress(Exception):  # the others have something to give back as well
+                tier.close()
+
+
 # By then all threads have ended that are waited for. What loads were interrupted by may be the end
 # itself, and the keeper may not have got round to what they left.
-atexit.register(_each, "close")
+atexit.register(_end)

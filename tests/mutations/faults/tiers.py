@@ -285,7 +285,7 @@ FAULTS = [
     Fault(
         "who-is-stopped-while-he-pays-has-the-turn-for-ever",
         "owing.Turns.is_taken",
-        "if monotonic() - since >= PATIENCE:",
+        "if turn is not None and monotonic() - turn.since >= PATIENCE:",
         "if False:",
         "1: whoever asks waits for a loop that was stopped",
         "tier_base::who_is_stopped_while_he_pays_is_not_waited_for_for_ever",
@@ -301,8 +301,8 @@ FAULTS = [
     Fault(
         "a-tier-is-left-as-it-is-at-the-end",
         "tier",
-        'atexit.register(_each, "close")',
-        'atexit.register(_each, "health")',
+        "atexit.register(_end)",
+        "atexit.register(int)",
         "8, whatever ends a load: others wait for the lease of a process that was told to end",
         "tier_base::what_the_end_of_the_interpreter_interrupts_is_given_back",
     ),
