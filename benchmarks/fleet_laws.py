@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NEWS = 0.05
 """Seconds after which others have heard of a fence, at the most."""
+LONG = 0.1
+"""Seconds from which on it is looked at what a call has waited for."""
 SHOWN = 5
 """Breaches that are told."""
 
@@ -107,7 +109,7 @@ class Judge:
         """A process was told that the store is down."""
         self._down_at[process.number] = self.fleet.events.now
         key = self.fleet.key_of.get(d)
-        if key is not None and verb in ("store", "renew", "give"):
+        if key is not None and verb in ("store", "renew"):
             self.event(key, "lease left behind")
 
     # The store
@@ -184,7 +186,7 @@ class Judge:
         self._seen(process, key, load, began)
         if load.ended > began and load.by is not process:
             self.wakes.append(now - load.ended)
-        if now - began > fleet.scenario.patience:
+        if now - began > LONG:
             self._lost(process, key, began, now)
 
     def _seen(self, process: Process, key: int, load: OneLoad, at: float) -> None:
@@ -199,16 +201,17 @@ class Judge:
 
     def _lost(self, process: Process, key: int, began: float, now: float) -> None:
         """The part of a call in which no load of its key was under way."""
-        lost, at = 0.0, began
-        for load in self.of_key[key]:
+        lost, at, died = 0.0, began, 0
+        for load in self.of_key[key][-500:]:
             ended = min(load.ended, now)
+            died += not load.by.alive and began <= ended + self.fleet.lease
             if ended > at and load.begun < now:
                 lost += max(0.0, load.begun - at)
                 at = ended
         lost += now - at
         lost = min(lost, now - max(began, process.stopped_until))
         self.most_lost = max(self.most_lost, lost)
-        if lost > self.fleet.scenario.patience:
+        if lost > self.fleet.scenario.patience * max(1, died):  # each has left its lease behind
             self.breach("3", f"a caller of {process} has lost {lost:.3f} s")
 
     def audit(self, key: int) -> None:

@@ -70,7 +70,7 @@ are simulated. A message takes 0.1 ms and 0.15 ms more on average, and now and t
 primary does one thing at a time, {SCRIPT * 1e6:.0f} µs for a script, {PUSH * 1e6:.0f} µs for each
 process that it tells something, {CONNECT * 1e6:.0f} µs for one that connects (measured with
 Redis 7.0 on loopback); who is not answered within {TIMEOUT:g} s goes on without. Loads take 100 to
-200 ms, and a lease lasts 3 s.
+200 ms, and a lease lasts 3 s. All of a fleet begin at the same time, with nothing.
 
 In every run the promises are checked: how many loads there are, what may be stored and seen, how
 long callers wait, and that nothing is left behind.
@@ -83,7 +83,8 @@ SIZE = """\
 
 One hot key, which each process is asked for 50 times a second; ttl 5 s. *Woken*: from the end of a
 load to the end of a call that has waited for it in another process (the middle one, 99 of 100, the
-last). Without a tier there would be as many loads per expiry as there are processes.
+last); where stale values are served, or refreshed early, that is at the very beginning alone.
+Without a tier there would be as many loads per expiry as there are processes.
 """
 
 WHERE = """\
@@ -97,8 +98,9 @@ the primary is in the table. Three limits show:
 
 {table}
 - **{most:,.0f} questions within {timeout:g} s.** Where more processes than that ask for one key at
-  the same time, some hear nothing in time: they load for themselves, without a lease, and ask no
-  more for a moment. Nobody gets an error, but there is more than one load per expiry.
+  the same time, as those of a cold fleet do, some hear nothing in time: they load for themselves,
+  without a lease, and ask no more for a moment. Nobody gets an error, but there are thousands of
+  loads: see 15,000 processes above.
 - **News go to every process**, at {push:.0f} µs each: one `invalidate()` costs the primary
   {news:.0f} ms where there are 10,000, and beyond {late:,.0f} not all hear of it within 50 ms.
 
@@ -113,9 +115,10 @@ WRONG = """\
 
 {processes} processes, one hot key, ttl 2 s, 30 seconds; {runs} runs of each, a third of them plain,
 with `stale_while_revalidate=1`, and with `early_refresh=1`. *Events* are those for which one more
-load is allowed: a process that dies or stands still while it leads or waits, a lease whose end the
-store has not heard. *Without a lease*: loads of processes that got no answer from the store.
-*Lost*: the longest that a caller has waited with no load under way.
+load is allowed: a process that dies or stands still while it leads or waits, a store that did not
+answer who led. *Without a lease*: loads of processes that got no answer from the store.
+*Lost*: the longest that a caller has waited with no load under way; where leaders die in a row,
+until each of their leases has ended.
 """
 
 NOTES = """\
@@ -270,7 +273,7 @@ def _woken(axes: Any, lines: Lines) -> None:
 
 
 def _busy(axes: Any, lines: Lines) -> None:
-    axes.set_title("the primary, ms per expiry; dotted: the longest queue", loc="left",
+    axes.set_title("the primary, ms per expiry; dotted: its queue", loc="left",
                    fontsize=10, weight="bold")  # fmt: skip
     for i, groups in enumerate(lines.values()):
         xs = [group.processes for group in groups]

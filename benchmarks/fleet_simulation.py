@@ -28,7 +28,7 @@ from fleet_page import Group, summary, write
 from fleet_world import Fleet, Outcome, Scenario
 from soloflight._tiers import memory
 
-PROCESSES = 10, 100, 1_000, 10_000, 15_000
+PROCESSES = 10, 100, 200, 300, 1_000, 3_000, 10_000, 15_000
 SEEDS = 20
 SOME = 50
 """Processes where something goes wrong."""
@@ -87,7 +87,8 @@ def play(scenario: Scenario, seeds: Iterable[int]) -> list[Outcome]:
 def grown(scenario: Scenario, processes: int) -> Scenario:
     """The same with so many processes, and what is promised of these."""
     # Who is not woken asks again after half a second; and they queue.
-    patience = 0.1 if processes < 250 else 0.75 + processes * 50e-6
+    few = scenario.keys == 1 and processes < 250
+    patience = 0.1 if few else 0.75 + processes * 50e-6
     if processes >= LONG_QUEUE:
         patience = ENDED
     seconds = scenario.seconds if processes < 5_000 else 7.0

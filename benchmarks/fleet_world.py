@@ -143,6 +143,9 @@ class Fleet:
     def kill(self, process: Process) -> None:
         if process.alive:
             self._concerns(process, "died")
+            for load in self.judge.loads[-500:]:
+                if load.by is process:
+                    load.ended = min(load.ended, self.events.now)
             process.die()
             self.primary.memory.processes.remove(process)
             self.events.after(self.random.uniform(0.1, 1), self.start)
