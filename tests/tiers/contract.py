@@ -59,7 +59,8 @@ class Contract:
         """Start workers, with options of their function, and of their tier."""
 
         def start(number: int, options: str = "ttl=60", **of_tier: object) -> list[Worker]:
-            words = "".join(f", {name}={value!r}" for name, value in of_tier.items())
+            patient = {"timeout": 5.0, **of_tier}  # the machine may be busy
+            words = "".join(f", {name}={value!r}" for name, value in patient.items())
             made = tier[:-1] + words + ")"
             return fleet.start(number, made, options, is_async=is_async)
 

@@ -141,7 +141,7 @@ class TestHostTier(Contract):
             connection.close()
 
     def test_a_locked_file_is_no_error(self, fleet: Fleet, start: Any, locked: Any) -> None:
-        first, second = start(2)
+        first, second = start(2, timeout=0.25)
         assert first.call().values() == [0]
         with_it = locked()
         fleet.tell(1)
