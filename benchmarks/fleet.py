@@ -75,32 +75,19 @@ class Server:
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
         self.url = f"redis://127.0.0.1:{port}/0"
-        self._process = subprocess.Popen(
-            [
-                binary,
-                "--port",
-                str(port),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        command = [binary, "--port", str(port), "--bind", "127.0.0.1"]
+        command += ["--save", "", "--appendonly", "no"]
+        nothing = subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdout=nothing, stderr=nothing)
         self._client = redis.Redis.from_url(self.url)
         until = time.monotonic() + 10
         while not self._answers():
             if time.monotonic() > until:
                 raise SystemExit("the server does not start")
             time.sleep(0.02)
-        self.name = (
-            self._info("server_name", "redis")
-            + " "
-            + str(self._info("valkey_version", self._info("redis_version")))
-        )
+        found = self._client.info("server")
+        version = found.get("valkey_version") or found["redis_version"]
+        self.name = f"{found.get('server_name', 'redis')} {version}"
 
     def _answers(self) -> bool:
         import redis
@@ -110,19 +97,16 @@ class Server:
         except redis.ConnectionError:
             return False
 
-    def _info(self, name: str, otherwise: Any = 0) -> Any:
-        return self._client.info("all").get(name, otherwise)
-
     def reads(self) -> int:
         """Messages that it has got."""
-        return int(self._info("total_reads_processed"))
+        return int(self._client.info("stats")["total_reads_processed"])
 
     def cpu(self) -> float:
         info = self._client.info("cpu")
         return float(info["used_cpu_user"] + info["used_cpu_sys"])
 
     def peak(self) -> int:
-        return int(self._info("used_memory_peak"))
+        return int(self._client.info("memory")["used_memory_peak"])
 
     def end(self) -> None:
         self._client.close()

@@ -25,11 +25,11 @@ from soloflight._outcome import Error
 from soloflight._runners import Load, Thread
 from soloflight._sources import tiered
 from soloflight._sources.direct import direct_async
+from soloflight._tiers.bells import ForTasks
 from soloflight._tiers.breaker import Breaker
 from soloflight._tiers.function import Shared
 from soloflight._tiers.keeper import AGAIN, Keeper
 from soloflight._tiers.leases import Lease
-from soloflight._tiers.owing import PAUSE
 from soloflight._tiers.tier import Bell, Tier
 from soloflight._tiers.verbs import DONE, DOWN, Reply
 
@@ -109,7 +109,9 @@ class FleetTier(Tier):
         self.process = process.number.to_bytes(8, "big")
         self.keeper = FleetKeeper(self)
         self.breaker = Breaker(2 * TIMEOUT, fleet.clock)
-        self.aio = SimpleNamespace(pay=self._pay, listen=self._listen, wait=self._wait)
+        self.aio: Any = ForTasks(self)
+        self.aio.listen, self.aio.wait = self._listen, self._wait
+        self.aio.sleep = partial(nap, fleet.events)
         memory, line = fleet.primary.memory, process
         for verb in VERBS:
             call = getattr(memory, verb)
@@ -151,21 +153,6 @@ class FleetTier(Tier):
     def _is_down(self, verb: str, d: bytes) -> Reply:
         self.of.fleet.judge.down(self.of, verb, d)
         return DOWN
-
-    async def _pay(self, d: bytes) -> bool:
-        while (debt := self.owed.get(d)) is not None:
-            if (turn := self.turns.take(d)) is not None:
-                try:
-                    if self.owed.get(d) is not debt:
-                        continue
-                    return self.paid(debt, await self.aio.drop(*debt.terms()))
-                finally:
-                    self.turns.end(d, turn)
-            while self.turns.is_taken(d):
-                await nap(self.of.events, PAUSE)
-            if self.trouble and self.owed.get(d) is debt:
-                return False
-        return True
 
     async def _listen(self, d: bytes) -> FleetBell:
         return FleetBell(self, d)

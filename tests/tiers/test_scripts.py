@@ -93,7 +93,7 @@ class Stores:
         self.questions += 1
         question = getattr(process.questions, verb)(*what)
         number = b"%d" % self.questions
-        words = len(question.keys), *question.keys, number, *question.args
+        words = question.words(number)
         answer = reply(self.client.eval(question.script.text, *words), number)
         of_process = (process,) if verb in ("ask", "drop") else ()
         expected = getattr(self.model, verb)(*of_process, *what)
@@ -326,9 +326,7 @@ def test_what_is_no_envelope_is_not_there(client: Any) -> None:
         for verb, kind in (("read", DONE), ("ask", LEAD)):
             what = (d,) if verb == "read" else (d, TOKENS[1], LOOK, b"", b"")
             question = getattr(questions, verb)(*what)
-            answer = client.eval(
-                question.script.text, len(question.keys), *question.keys, b"1", *question.args
-            )
+            answer = client.eval(question.script.text, *question.words(b"1"))
             found = reply(answer, b"1")
             assert found is not None and (found.kind, found.body) == (kind, b"")
 
@@ -378,7 +376,7 @@ def test_more_processes_than_a_lease_has_room_for_are_told_to_wait(client: Any) 
         questions = Questions(stores.namespace, LEASE, RETAIN)
         questions.process = b"many%04d" % number
         question = questions.ask(D, TOKENS[1], LOOK, b"", b"")
-        words = len(question.keys), *question.keys, b"1", *question.args
+        words = question.words(b"1")
         assert client.eval(question.script.text, *words)[0] == b"W"
     assert client.hlen(key) == 1024
 

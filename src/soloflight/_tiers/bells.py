@@ -79,6 +79,7 @@ class ForTasks:
     """What tasks have of every tier; its verbs are awaited."""
 
     drop: Any
+    sleep = staticmethod(asyncio.sleep)
 
     def __init__(self, tier: Any) -> None:
         self._tier = tier
@@ -95,7 +96,7 @@ class ForTasks:
                 finally:
                     tier.turns.end(d, turn)
             while tier.turns.is_taken(d):
-                await asyncio.sleep(PAUSE)
+                await self.sleep(PAUSE)
             if tier.trouble and tier.owed.get(d) is debt:
                 return False
         return True

@@ -94,7 +94,7 @@ class OnLoops(ForTasks):
         tier = self._tier
         for _ in "12":
             number = b"%d" % next(tier._numbers_of_questions)
-            words = len(question.keys), *question.keys, number, *question.args
+            words = question.words(number)
             try:
                 answer = await client.execute_command("EVALSHA", question.script.sha, *words)
             except tier.clients.redis.exceptions.NoScriptError:

@@ -135,7 +135,7 @@ class RedisTier(Tier):
         client = self.client()
         for _ in "12":
             number = b"%d" % next(self._numbers_of_questions)
-            words = len(question.keys), *question.keys, number, *question.args
+            words = question.words(number)
             try:
                 answer = client.execute_command("EVALSHA", question.script.sha, *words)
             except self.clients.redis.exceptions.NoScriptError:
@@ -165,8 +165,7 @@ class RedisTier(Tier):
         numbers = [b"%d" % next(self._numbers_of_questions) for _ in questions]
         with client.pipeline(transaction=False) as line:
             for question, number in zip(questions, numbers, strict=True):
-                words = len(question.keys), *question.keys, number, *question.args
-                line.execute_command("EVALSHA", question.script.sha, *words)
+                line.execute_command("EVALSHA", question.script.sha, *question.words(number))
             answers = line.execute(raise_on_error=False)
         for answer in answers:
             if isinstance(answer, exceptions.NoScriptError):  # it is told with the first

@@ -212,6 +212,10 @@ class Question(NamedTuple):
     keys: tuple[bytes, ...]
     args: tuple[Any, ...]
 
+    def words(self, number: bytes) -> tuple[Any, ...]:
+        """What follows the script in its command; `number` is the question's, see `reply`."""
+        return len(self.keys), *self.keys, number, *self.args
+
 
 class Questions:
     """The verbs as questions, by their names, of one process."""
