@@ -51,6 +51,8 @@ class ManualClock:
     def advance(self, by: float | timedelta) -> None:
         """Let some time pass: seconds, or a ``timedelta``. It goes forward only."""
         step = seconds(by, "what a clock is advanced by")
+        if step < 0:
+            raise ValueError(f"a clock goes forward only, not by {step:g} s")
         with self._lock:
             self._now += step
 
