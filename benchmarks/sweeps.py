@@ -424,8 +424,8 @@ DROPPED = (
     "after so many others that nothing of it is in the processor's caches any more."
 )
 LOCKED = (
-    "Each store takes the lock of the cache. Where Python takes the interpreter from the thread that "
-    "has it, the others wait."
+    "Each store takes the lock of the cache. Where Python takes the interpreter from the thread "
+    "that has it, the others wait."
 )
 
 PANELS = (

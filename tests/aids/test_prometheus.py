@@ -187,12 +187,10 @@ def test_who_has_no_client_is_told_what_to_install() -> None:
     assert "install soloflight[prometheus]" in done.stdout
 
 
-DASHBOARD = json.loads((ROOT / "docs/grafana.json").read_text(encoding="utf-8"))
-
-
 def queries() -> list[str]:
-    variables = [one["query"]["query"] for one in DASHBOARD["templating"]["list"][1:]]
-    targets = [target for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    dashboard = json.loads((ROOT / "docs/grafana.json").read_text(encoding="utf-8"))
+    variables = [one["query"]["query"] for one in dashboard["templating"]["list"][1:]]
+    targets = [target for panel in dashboard["panels"] for target in panel["targets"]]
     return [*variables, *(target["expr"] for target in targets)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import sys
 import threading
@@ -248,7 +249,6 @@ def test_it_leaves_wrappers_as_they_were(world: World) -> None:
 
 
 def test_a_generator_may_leave_it_in_another_context() -> None:
-    import contextvars
 
     def block() -> Any:
         with bypass():
@@ -265,3 +265,19 @@ def test_a_generator_may_leave_it_in_another_context() -> None:
     with pytest.raises(StopIteration):
         next(generator)
     assert load() is first
+
+
+def test_a_context_of_a_block_that_was_left_hits() -> None:
+    """Also while somebody else bypasses."""
+
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    first = load()
+    with bypass():
+        context = contextvars.copy_context()
+        assert context.run(load) is not first
+    with bypass():
+        assert load() is not first
+        assert context.run(load) is first

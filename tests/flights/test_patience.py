@@ -9,7 +9,7 @@ import pytest
 
 from both_worlds import Threads, World, counted, landed
 from conftest import Clock, Gate, herd, until, waiters
-from soloflight import _clock, WaitTimeout, cached_singleflight
+from soloflight import WaitTimeout, _clock, cached_singleflight
 from soloflight._worlds import threads
 
 
