@@ -69,7 +69,9 @@ def test_patience_ends_by_it(world: World) -> None:
     load = world.cached(origin, ttl=30, wait_timeout=3600)
     gate = origin.hold()
     with testing.time() as clock:
-        leader, *others = world.aboard(3, load)
+        leader = world.start(load)
+        gate.arrived()
+        others = world.aboard(2, load)
         clock.advance(3599)
         assert waiters(load) == (3 if world.name == "tasks" else 2)
         clock.advance(1)
