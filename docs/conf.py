@@ -19,7 +19,7 @@ copyright = author
 )
 version = release
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "pages", "signatures"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "pages", "signatures"]
 exclude_patterns = ["_build", "examples"]
 nitpicky = False  # of what is not documented here, Python's own types say, links are text
 
@@ -32,9 +32,8 @@ default_role = "py:obj"
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
-napoleon_google_docstring = True
-napoleon_numpy_docstring = False
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 maximum_signature_line_length = 80
 
 # The looks
