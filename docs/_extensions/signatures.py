@@ -1,8 +1,8 @@
 """What the reference needs besides autodoc.
 
 Signatures as a reader wants them: without what is there for type checkers and for messages. And
-docstrings with ``Args:`` and ``Raises:``; those of attributes have none, but may have a colon, which
-Sphinx's own extension for this would take for the end of a type.
+docstrings with ``Args:`` and ``Raises:``; those of attributes have none, but may have a colon,
+which Sphinx's own extension for this would take for the end of a type.
 """
 
 from __future__ import annotations

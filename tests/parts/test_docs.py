@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from functools import partial
@@ -67,3 +68,39 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "load_user" in (site / "index.html").read_text("utf-8")
+
+
+GUARANTEES = DOCS / "guarantees.md"
+PROMISES = re.split(r"^## ", GUARANTEES.read_text("utf-8"), flags=re.MULTILINE)[1:]
+SHOWN_BY = re.findall(
+    r"^- `(tests/[\w/]+\.py)::(\w+)`$", GUARANTEES.read_text("utf-8"), re.MULTILINE
+)
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.partition("\n")[0])
+def test_a_promise_has_tests_that_show_it(promise: str) -> None:
+    assert "<summary>Shown by</summary>\n\n- `tests/" in promise
+
+
+@pytest.mark.parametrize(("file", "name"), SHOWN_BY)
+def test_a_test_that_is_said_to_show_a_promise_is_there(file: str, name: str) -> None:
+    source = (ROOT / file).read_text("utf-8")
+    assert re.search(rf"^(async )?def {name}\(", source, re.MULTILINE)
+
+
+def test_the_promises_are_numbered_as_the_tests_number_them() -> None:
+    table = (DOCS / "develop.md").read_text("utf-8").partition("\n## The laws\n")[2]
+    numbers = {int(number) for number in re.findall(r"\| (\d+) \|", table.partition("\n## ")[0])}
+    told = [int(n) for n in re.findall(r"^(\d+)\. ", "\n".join(PROMISES), re.MULTILINE)]
+    assert told == sorted(numbers) == list(range(1, 19))
+
+
+def test_the_pictures_of_the_pattern_are_those_that_are_described() -> None:
+    sys.path.append(str(DOCS / "_extensions"))
+    import lanes
+
+    drawn = lanes.pictures()
+    assert len(drawn) > 5
+    for path, picture in drawn.items():
+        assert path.read_text("utf-8") == picture
+        assert f"]({path.name})" in (DOCS / "pattern.md").read_text("utf-8")
