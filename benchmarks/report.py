@@ -136,9 +136,9 @@ def gated_first(figures: Iterable[Figure]) -> list[Figure]:
 PAGE = """\
 # Benchmarks
 
-Made by `python -m tox run -e benchmark -- --markdown docs/benchmarks.md`. What a call costs, beside
-what one would pick instead: below 1, we are faster. In brackets are the limits that we set ourselves,
-with what missed them. How it is measured, and what to make of it:
+Made by `python -m tox run -e benchmark -- --markdown docs/benchmarks.md`. What a call costs,
+beside what one would pick instead: below 1, we are faster. In brackets are the limits that we set
+ourselves, with what missed them. How it is measured, and what to make of it:
 [What is measured, and how](evidence.md#how-fast).
 
 """

@@ -19,7 +19,7 @@ copyright = author
 )
 version = release
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "pages", "signatures"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "pages", "mermaid", "signatures"]
 exclude_patterns = ["_build", "examples"]
 nitpicky = False  # of what is not documented here, Python's own types say, links are text
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1]
@@ -122,7 +123,7 @@ def draw(picture: Picture) -> str:
 
 def _together(calls: list[tuple[float, float]]) -> bool:
     """Whether calls are in progress at the same time."""
-    return any(later[0] < earlier[1] for earlier, later in zip(calls, calls[1:], strict=False))
+    return any(later[0] < earlier[1] for earlier, later in pairwise(calls))
 
 
 def pictures() -> dict[Path, str]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from pygments.lexers.special import TextLexer
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
@@ -77,5 +76,4 @@ class LinksOutside(SphinxTransform):
 def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", add_toctrees)
     app.add_transform(LinksOutside)
-    app.add_lexer("mermaid", TextLexer)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
