@@ -15,6 +15,7 @@ def run_examples(page: Path, **changes: str) -> int:
     text = page.read_text(encoding="utf-8")
     namespace: dict[str, object] = {"__name__": "__main__"}
     blocks = list(re.finditer(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE))
+    assert len(blocks) == text.count("```python"), "one is indented, or does not end"
     for block in blocks:
         source = "\n" * text.count("\n", 0, block.start(1)) + block[1]
         for written, here in changes.items():
