@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,22 +56,58 @@ def test_what_a_page_shows_of_other_files_is_there(name: str) -> None:
     assert [file for file in included(page) if not (page.parent / file).is_file()] == []
 
 
-def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+def build(docs: Path, site: Path) -> tuple[int, str]:
+    """Build a site; the exit code, and the warnings, which are errors."""
     for needed in ("sphinx", "furo", "myst_parser", "msgspec", "redis"):
         if find_spec(needed) is None:
-            pytest.skip(
-                f"what builds it, and all that the reference tells of: there is no {needed}"
-            )
+            pytest.skip(f"there is no {needed}, and the site is built with it, or tells of it")
     paths = f"import sys; sys.path[:0] = {[str(Path(soloflight.__file__).parents[1])]!r}"
-    trees, site = tmp_path / "trees", tmp_path / "site"
-    arguments = ["-qW", "--keep-going", "-d", str(trees), str(DOCS), str(site)]
-    build = f"from sphinx.cmd.build import main; sys.exit(main({arguments!r}))"
+    arguments = ["-qW", "--keep-going", "-d", f"{site}-trees", str(docs), str(site)]
+    built = f"from sphinx.cmd.build import main; sys.exit(main({arguments!r}))"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"{paths}; {build}"],
+        [sys.executable, "-W", "ignore", "-c", f"{paths}; {built}"],
         capture_output=True, text=True, encoding="utf-8", timeout=300,
     )  # fmt: skip
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "load_user" in (site / "index.html").read_text("utf-8")
+    return done.returncode, done.stderr
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    assert build(DOCS, tmp_path / "site") == (0, "")
+    assert "load_user" in (tmp_path / "site/index.html").read_text("utf-8")
+
+
+def test_a_dead_link_is_an_error_and_one_to_the_sources_is_not(tmp_path: Path) -> None:
+    for folder in ("_extensions", "_static"):
+        shutil.copytree(DOCS / folder, tmp_path / "docs" / folder)
+    shutil.copy(DOCS / "conf.py", tmp_path / "docs")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for file in ("README.md", "setup.py", "tests/README.md"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    dead = ["none.md", "index.md#none", "../none.md", "../none.py", "#none"]
+    alive = ["page.md", "page.md#it", "../README.md", "../README.md#it", "../setup.py", "../tests/"]
+    written = "# It\n\n- [Another](page.md)\n\n" + " ".join(f"[x]({link})" for link in alive)
+    (tmp_path / "docs/index.md").write_text(written, encoding="utf-8")
+    (tmp_path / "docs/page.md").write_text("# It\n", encoding="utf-8")
+    assert build(tmp_path / "docs", tmp_path / "site") == (0, "")
+    assert len(list(tmp_path.glob("site/_downloads/*/*"))) == 2
+
+    written += "".join(f"\n\n[x]({link})" for link in dead)
+    (tmp_path / "docs/index.md").write_text(written, encoding="utf-8")
+    code, warnings = build(tmp_path / "docs", tmp_path / "site")
+    assert code != 0
+    lines = [int(line) for line in re.findall(r"index\.md:(\d+): WARNING", warnings)]
+    assert lines == [7 + 2 * n for n in range(len(dead))]
+
+
+@pytest.mark.parametrize("module", ["soloflight", "soloflight.tiers", "soloflight.testing"])
+def test_every_public_name_is_in_the_reference(module: str) -> None:
+    reference = (DOCS / "reference.md").read_text("utf-8")
+    told = set()
+    for part in reference.split("currentmodule:: ")[1:]:
+        if part.partition("\n")[0] == module:
+            told |= set(re.findall(r"(?m)^\.\. auto\w+:: (\w+)$", part))
+    assert set(import_module(module).__all__) - told == set()
 
 
 GUARANTEES = (DOCS / "guarantees.md").read_text("utf-8")
