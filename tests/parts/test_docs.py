@@ -129,14 +129,3 @@ def test_the_promises_are_numbered_as_the_tests_number_them() -> None:
     numbers = {int(number) for number in re.findall(r"\| (\d+) \|", table.partition("\n## ")[0])}
     told = [int(n) for n in re.findall(r"^(\d+)\. ", "\n".join(PROMISES), re.MULTILINE)]
     assert told == sorted(numbers) == list(range(1, 19))
-
-
-def test_the_pictures_of_the_pattern_are_those_that_are_described() -> None:
-    sys.path.append(str(DOCS / "_extensions"))
-    import lanes
-
-    drawn = lanes.pictures()
-    assert len(drawn) > 5
-    for path, picture in drawn.items():
-        assert path.read_text("utf-8") == picture
-        assert f"]({path.name})" in (DOCS / "pattern.md").read_text("utf-8")
