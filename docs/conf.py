@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "_extensions"))
+import soloflight
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "soloflight"
 author = "The soloflight developers"
 copyright = author
-(release,) = re.findall(
-    r'^version = "(.+)"$',
-    (HERE.parent / "pyproject.toml").read_text(encoding="utf-8"),
-    re.MULTILINE,
-)
+release = soloflight.__version__
 version = release
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "pages", "mermaid", "signatures"]

@@ -17,7 +17,17 @@ from sphinx.pycode import ModuleAnalyzer
 
 import soloflight
 
-NOBODY_CALLS = {"CachedFunction", "Function", "BoundCachedFunction", "BoundFunction", "Stats"}
+NOBODY_CALLS = {
+    "AsyncHold",
+    "BoundCachedFunction",
+    "BoundFunction",
+    "CachedFunction",
+    "Function",
+    "Hold",
+    "Registered",
+    "Stampede",
+    "Stats",
+}
 
 
 def tidy(
