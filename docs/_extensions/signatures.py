@@ -7,6 +7,7 @@ which Sphinx's own extension for this would take for the end of a type.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from typing import Any
@@ -22,6 +23,7 @@ NOBODY_CALLS = {
     "BoundCachedFunction",
     "BoundFunction",
     "CachedFunction",
+    "Codec",
     "Function",
     "Hold",
     "Registered",
@@ -42,7 +44,13 @@ def tidy(
     signature = signature.replace("(loader=None, /, *, ", "(*, ")
     signature = signature.replace("(self, /, ", "(").replace("(/, ", "(")
     signature = re.sub(r"=UNSET\b", "=...", signature)
-    return signature, returned
+    return re.sub(r"(\w+)=[A-Z]+\b", lambda given: _number(obj, given), signature), returned
+
+
+def _number(obj: Any, given: re.Match[str]) -> str:
+    """A default as a number where it is one, and not the name of a constant of ours."""
+    default = inspect.signature(obj).parameters[given[1]].default
+    return f"{given[1]}={default}" if isinstance(default, (int, float)) else given[0]
 
 
 def sections(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
