@@ -7,7 +7,6 @@ which Sphinx's own extension for this would take for the end of a type.
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from typing import Any
@@ -44,13 +43,13 @@ def tidy(
     signature = signature.replace("(loader=None, /, *, ", "(*, ")
     signature = signature.replace("(self, /, ", "(").replace("(/, ", "(")
     signature = re.sub(r"=UNSET\b", "=...", signature)
-    return re.sub(r"(\w+)=[A-Z]+\b", lambda given: _number(obj, given), signature), returned
+    return re.sub(r"=([A-Z]+)\b", lambda given: _number(obj, given), signature), returned
 
 
 def _number(obj: Any, given: re.Match[str]) -> str:
     """A default as a number where it is one, and not the name of a constant of ours."""
-    default = inspect.signature(obj).parameters[given[1]].default
-    return f"{given[1]}={default}" if isinstance(default, (int, float)) else given[0]
+    default = getattr(obj, "__globals__", {}).get(given[1])
+    return f"={default}" if isinstance(default, (int, float)) else given[0]
 
 
 def sections(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
