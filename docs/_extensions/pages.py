@@ -57,10 +57,10 @@ class LinksOutside(SphinxTransform):
                 found = (folder / f"{target}.md").resolve()
             else:
                 found = (here / target).resolve()
-            if not target or found.is_relative_to(folder) or not found.exists():
-                continue
-            if found.is_dir():
+            if target and found.is_dir():
                 node.replace_self(node.children)
+                continue
+            if not target or found.is_relative_to(folder) or not found.exists():
                 continue
             copy = addnodes.download_reference(
                 reftarget="/" + Path(os.path.relpath(found, folder)).as_posix(),

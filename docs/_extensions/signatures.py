@@ -7,6 +7,7 @@ which Sphinx's own extension for this would take for the end of a type.
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from typing import Any
@@ -48,7 +49,7 @@ def tidy(
 
 def _number(obj: Any, given: re.Match[str]) -> str:
     """A default as a number where it is one, and not the name of a constant of ours."""
-    default = getattr(obj, "__globals__", {}).get(given[1])
+    default = getattr(inspect.unwrap(obj), "__globals__", {}).get(given[1])
     return f"={default}" if isinstance(default, (int, float)) else given[0]
 
 

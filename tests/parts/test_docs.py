@@ -84,7 +84,8 @@ def test_a_dead_link_is_an_error_and_one_to_the_sources_is_not(tmp_path: Path) -
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).touch()
     dead = ["none.md", "index.md#none", "../none.md", "../none.py", "#none"]
-    alive = ["page.md", "page.md#it", "../README.md", "../README.md#it", "../setup.py", "../tests/"]
+    alive = ["page.md", "page.md#it", "../README.md", "../README.md#it", "../setup.py"]
+    alive += ["../tests/", "../tests", "_static"]  # folders
     written = "# It\n\n- [Another](page.md)\n\n" + " ".join(f"[x]({link})" for link in alive)
     (tmp_path / "docs/index.md").write_text(written, encoding="utf-8")
     (tmp_path / "docs/page.md").write_text("# It\n", encoding="utf-8")
