@@ -27,7 +27,6 @@ def rename_user(user_id: int, name: str) -> None:
     load_user.invalidate(user_id)  # here, at once; everywhere else PostgreSQL tells, at commit
 
 
-# [listen]
 def listen() -> None:
     while True:
         try:

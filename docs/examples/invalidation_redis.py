@@ -30,7 +30,6 @@ def rename_user(user_id: int, name: str) -> None:
     messages.publish("users", user_id)  # everywhere else, soon
 
 
-# [listen]
 def listen() -> None:
     while True:
         try:

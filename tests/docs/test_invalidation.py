@@ -6,6 +6,7 @@ them sees within the patience of a test, it has heard of.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -22,7 +23,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from conftest import PATIENCE, until
+from conftest import PATIENCE, Caller, until
+from soloflight import cached_singleflight
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs/examples"
@@ -252,6 +254,30 @@ def test_what_is_rolled_back_is_not_told(postgres: OnPostgres) -> None:
         postgres.run("SELECT pg_notify('users', '2')")
         until(lambda: not reader.has(2))
         assert reader.has(1)
+
+
+def test_a_thread_that_listens_fences_what_a_task_loads() -> None:
+    table = {1: "Ann"}
+
+    async def main() -> None:
+        has_read, may_land = asyncio.Event(), asyncio.Event()
+
+        @cached_singleflight(ttl=300)
+        async def load_user(user_id: int) -> str:
+            name = table[user_id]
+            has_read.set()
+            await may_land.wait()
+            return name
+
+        reader = asyncio.create_task(load_user(1))
+        await has_read.wait()
+        table[1] = "Bea"
+        assert Caller(load_user.invalidate, 1).result()
+        may_land.set()
+        assert await reader == "Ann"
+        assert await load_user(1) == "Bea"
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
