@@ -101,7 +101,7 @@ class Side:
 
     @property
     def is_async(self) -> bool:
-        return inspect.iscoroutinefunction(self["load_user"])
+        return inspect.iscoroutinefunction(inspect.unwrap(self["load_user"]))
 
     async def load(self, *args: Any, **kwargs: Any) -> Any:
         """One call; of a plain function on a thread."""
@@ -326,7 +326,7 @@ def test_callers_who_miss_at_one_moment(section: str) -> None:
 def test_a_load_that_fails(section: str) -> None:
     async def question(section: str, side: Side, says: Says) -> None:
         side.origin.error = Boom()
-        assert await side.herd(says.herd) == [side.origin.error] * CALLERS
+        assert [type(error) for error in await side.herd(says.herd)] == [Boom] * CALLERS
         assert len(side.origin.loads) == says.failing
         side.origin.error = side.origin.gate = None
         assert (await side.load(1))["id"] == 1  # and is not kept
@@ -371,6 +371,24 @@ def test_an_async_def_under_what_is_for_threads(section: str) -> None:
         with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
             await of_theirs(1)
         assert await of_ours(1) is await of_ours(1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("section", ["aiocache", "cashews"])
+def test_a_plain_def_under_what_is_for_tasks(section: str) -> None:
+    theirs, _ = both(section)
+
+    def load(user_id: int) -> int:
+        return user_id
+
+    decorator = theirs["cached_stampede" if section == "aiocache" else "cache"](ttl=30)
+    assert cached_singleflight(ttl=30)(load)(1) == 1
+
+    async def main() -> None:
+        with pytest.raises(TypeError, match="await"):
+            await decorator(load)(1)
+        await at_the_end(theirs)
 
     run(main())
 
@@ -726,16 +744,17 @@ def test_dogpile_methods() -> None:
     theirs, ours = both("dogpile.cache")
     users, others = theirs["Users"](), theirs["Users"]()
 
-    class Orders:
-        @theirs["region"].cache_on_arguments()
-        def get(self, order_id: int) -> str:
-            raise AssertionError("it is never called")
-
-    Orders.get.__module__ = "__main__"
     user = users.get(1)
     assert others.get(1) is user
     users.get.invalidate(1)
     assert users.get(1) is user  # the 1 stood for self
+
+    def get(self: Any, order_id: int) -> str:
+        return "an order"
+
+    get.__module__ = "__main__"  # as Users.get
+    orders = type("Orders", (), {"get": theirs["region"].cache_on_arguments()(get)})()
+    assert orders.get(1) is user
     users.get.invalidate(users, 1)
     assert users.get(1) is not user
 
