@@ -1,4 +1,4 @@
-"""FastAPI, and SQLAlchemy with asyncio: the loader stands in the module and opens its own session."""
+"""FastAPI, and SQLAlchemy with asyncio: a loader opens a session of its own."""
 
 import logging
 from dataclasses import dataclass

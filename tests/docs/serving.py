@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from meeting import PATIENCE, until
+from meeting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -35,9 +35,12 @@ class Database:
         self._do("CREATE TABLE products (id INTEGER PRIMARY KEY, name TEXT NOT NULL)")
         self._do("INSERT INTO products VALUES (1, 'lamp')")
 
-    def _do(self, statement: str) -> None:
+    def rename(self, name: str) -> None:
+        self._do("UPDATE products SET name = ? WHERE id = 1", name)
+
+    def _do(self, statement: str, *values: object) -> None:
         with self._opened() as connection:
-            connection.execute(statement)
+            connection.execute(statement, values)
 
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
@@ -61,27 +64,31 @@ class Served:
         self._output = output
         self._port = port
 
-    def ask(self, how: str, path: str) -> Any:
+    def ask(
+        self, how: str, path: str, status: int = 200, sent: Callable[[], object] = lambda: None
+    ) -> Any:
         """The answer, read as JSON."""
         assert self._process.poll() is None, self.written()
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
         with contextlib.closing(connection):
             connection.request(how, path)
+            sent()
             answer = connection.getresponse()
             body = answer.read()
-        assert answer.status == 200, (answer.status, body, self.written())
+        assert answer.status == status, (answer.status, body, self.written())
         return json.loads(body) if body else None
 
     def get(self, path: str) -> Any:
         return self.ask("GET", path)
 
-    def herd(self, path: str, number: int, meanwhile: Callable[[], object]) -> list[Any]:
-        """So many clients ask at the same time; what each of them got."""
+    def herd(
+        self, path: str, number: int, meanwhile: Callable[[], object] = lambda: None
+    ) -> list[Any]:
+        """So many clients ask; something happens when all have; what each of them got."""
         together = threading.Barrier(number + 1)
 
         def client(_: int) -> Any:
-            together.wait(PATIENCE)
-            return self.get(path)
+            return self.ask("GET", path, sent=lambda: together.wait(PATIENCE))
 
         with ThreadPoolExecutor(number) as clients:
             answers = [clients.submit(client, i) for i in range(number)]

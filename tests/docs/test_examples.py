@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from meeting import until
-from serving import Database, Served, serve
+from conftest import PATIENCE, until
+from serving import EXAMPLES, Database, Served, run, serve
 
+if sys.platform == "win32":
+    pytest.skip("its servers cannot be given a socket", allow_module_level=True)
+
+sys.path.append(str(Path(__file__).parents[1] / "tiers"))
 NAMES = ["desk", "chair", "shelf", "table"]
+LOADS = "product 1 is loaded"
 
 
 @pytest.fixture
@@ -17,13 +27,20 @@ def database(tmp_path: Path) -> Database:
     return Database(tmp_path)
 
 
+def needs(*packages: str) -> None:
+    for package in packages:
+        pytest.importorskip(package, reason=f"{package} is not installed")
+
+
+# What the servers of one process do: they count who waits, so all are seen to.
+
+
 def expiries_are_loads(app: Served, database: Database, clients: int) -> None:
-    """A rename is an expiry; then all clients ask while the database is held, and one load waits."""
+    """A rename is an expiry. Then all clients wait for a load, which waits for the database."""
     assert app.get("/products/1") == {"id": 1, "name": "lamp"}
     for n, name in enumerate(NAMES, start=1):
         app.ask("PUT", f"/products/1?name={name}")
         joined = app.get("/stats")["joined"]
-
         with database.held() as let_go:
 
             def when_all_are_aboard(joined: int = joined) -> None:
@@ -32,24 +49,166 @@ def expiries_are_loads(app: Served, database: Database, clients: int) -> None:
 
             answers = app.herd("/products/1", clients, when_all_are_aboard)
         assert answers == [{"id": 1, "name": name}] * clients
-        assert app.says("product 1 is loaded") == n + 1
+        assert app.says(LOADS) == 1 + n
 
 
 def test_fastapi(tmp_path: Path, database: Database) -> None:
+    needs("uvicorn", "fastapi", "sqlalchemy", "aiosqlite")
     with serve("uvicorn", tmp_path, "fastapi_shop:app") as app:
         expiries_are_loads(app, database, 100)
+        assert [app.ask("GET", "/products/2", 404) for _ in range(3)] == [
+            {"detail": "Not Found"}
+        ] * 3
+        assert app.says("product 2 is loaded") == 1
 
 
 def test_flask(tmp_path: Path, database: Database) -> None:
+    needs("gunicorn", "flask", "sqlalchemy")
     with serve("gunicorn", tmp_path, "flask_shop:app", "--threads", "40") as app:
         expiries_are_loads(app, database, 32)
 
 
-def test_django_wsgi(tmp_path: Path, database: Database) -> None:
-    with serve("gunicorn", tmp_path, "django_shop:wsgi", "--threads", "40") as app:
+@pytest.mark.parametrize(
+    ("server", "options"),
+    [("gunicorn", ["django_shop:wsgi", "--threads", "40"]), ("uvicorn", ["django_shop:asgi"])],
+    ids=["wsgi", "asgi"],
+)
+def test_django(tmp_path: Path, database: Database, server: str, options: list[str]) -> None:
+    needs(server, "django")
+    with serve(server, tmp_path, *options) as app:
         expiries_are_loads(app, database, 32)
 
 
-def test_django_asgi(tmp_path: Path, database: Database) -> None:
-    with serve("uvicorn", tmp_path, "django_shop:asgi") as app:
-        expiries_are_loads(app, database, 32)
+# Where a request has an event loop of its own.
+
+TTL = 0.5
+ABANDONED = "a refresh was abandoned"
+
+
+def a_load_for_each_expiry(app: Served, clients: int) -> None:
+    """Many clients go on asking, over several expiries."""
+    already = app.says(LOADS)
+
+    def ask(_: int) -> None:
+        while app.says(LOADS) < already + 4:
+            assert app.get("/products/1") == {"id": 1, "name": "lamp"}
+
+    with ThreadPoolExecutor(clients) as threads:
+        list(threads.map(ask, range(clients)))
+    begun = [
+        datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
+        for line in app.written().splitlines()
+        if LOADS in line
+    ]
+    # Nobody loads what has not expired, and nobody loads it beside another.
+    apart = [later - earlier for earlier, later in pairwise(begun[already:])]
+    assert min(apart) >= TTL - 0.01, apart
+
+
+def test_flask_with_an_event_loop_for_each_request(tmp_path: Path, database: Database) -> None:
+    needs("gunicorn", "flask", "asgiref", "aiosqlite")
+    with serve("gunicorn", tmp_path, "flask_async_shop:app", "--threads", "40") as app:
+        until(lambda: app.get("/products/1") and app.says(ABANDONED))
+        a_load_for_each_expiry(app, 16)
+        assert app.says(ABANDONED) == 1
+
+
+DJANGO_LOOPS = """
+from asgiref.sync import async_to_sync
+from django_shop import *
+
+logging.getLogger().handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+
+@cached_singleflight(ttl=0.5, stale_while_revalidate=60)
+async def load_later(product_id: int) -> dict:
+    log.info("product %s is loaded", product_id)
+    return await Product.objects.values("id", "name").aget(pk=product_id)
+
+def show(request: HttpRequest, product_id: int) -> JsonResponse:
+    return JsonResponse(async_to_sync(load_later)(product_id))
+
+urlpatterns[0] = path("products/<int:product_id>", show)
+"""
+
+
+@pytest.mark.parametrize(
+    ("server", "options"),
+    [("gunicorn", ["loops:wsgi", "--threads", "40"]), ("uvicorn", ["loops:asgi"])],
+    ids=["wsgi", "asgi"],
+)
+def test_django_with_async_to_sync(
+    tmp_path: Path, database: Database, server: str, options: list[str]
+) -> None:
+    """Under WSGI each call has an event loop of its own; under ASGI it is the server's."""
+    needs(server, "django")
+    (tmp_path / "loops.py").write_text(DJANGO_LOOPS)
+    with serve(server, tmp_path, *options) as app:
+        if server == "gunicorn":
+            until(lambda: app.get("/products/1") and app.says(ABANDONED))
+        a_load_for_each_expiry(app, 16)
+        assert app.says(ABANDONED) == (server == "gunicorn")
+
+
+# In many processes.
+
+SHARED = "names are loaded"
+WORKERS = {
+    "threads": ["--threads", "8"],
+    "preload": ["--threads", "8", "--preload"],
+    "gevent": ["--worker-class", "gevent"],
+    "gevent-preload": ["--worker-class", "gevent", "--preload", "--config", "{gevent_conf}"],
+}
+
+
+@pytest.mark.parametrize("options", WORKERS.values(), ids=WORKERS)
+def test_gunicorn_workers(tmp_path: Path, database: Database, options: list[str]) -> None:
+    needs("gunicorn", "flask", "msgspec", *({"gevent"} & {*options}))
+    options = [word.format(gevent_conf=EXAMPLES / "gunicorn_gevent_conf.py") for word in options]
+    with serve("gunicorn", tmp_path, "gunicorn_shop:app", "--workers", "4", *options) as app:
+        processes: set[int] = set()
+
+        def all_are_up() -> bool:
+            processes.update(answer["process"] for answer in app.herd("/names", 16))
+            return len(processes) == 4
+
+        until(all_are_up)
+        for n, name in enumerate(NAMES, start=2):
+            database.rename(name)
+            app.ask("DELETE", "/names")
+            with database.held() as let_go:
+
+                def when_a_load_has_begun(n: int = n) -> None:
+                    until(lambda: app.says(SHARED) >= n)
+                    let_go()
+
+                answers = app.herd("/names", 32, when_a_load_has_begun)
+            assert [answer["names"] for answer in answers] == [{"1": name}] * 32
+            assert app.says(SHARED) == n
+
+
+def test_celery(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    needs("celery", "redis", "msgspec")
+    servers = importlib.import_module("servers")
+    if not servers.BINARIES:
+        pytest.skip("there is no Valkey or Redis")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    with servers.Server() as broker:
+        monkeypatch.setenv("SHOP_BROKER", broker.url)
+        celery_shop = importlib.import_module("celery_shop")
+
+        command = ["-A", "celery_shop", "worker", "--concurrency", "4", "--hostname", "w@shop"]
+        with run(tmp_path, "celery", *command, "--loglevel", "INFO", "--without-mingle") as worker:
+            inspect = celery_shop.app.control.inspect(["w@shop"], timeout=PATIENCE)
+            for n, name in enumerate(NAMES, start=1):
+                celery_shop.rename.delay(1, name).get(PATIENCE)
+                with database.held() as let_go:
+                    tasks = [celery_shop.label.delay(1) for _ in range(16)]
+                    until(lambda: len(inspect.active()["w@shop"]) == 4)
+                    let_go()
+                    assert [task.get(PATIENCE) for task in tasks] == [f"{name} (no. 1)"] * 16
+                assert worker.says(SHARED) == n
+            celery_shop.load_names.invalidate()  # here, in another process
+            assert celery_shop.label.delay(1).get(PATIENCE) == "table (no. 1)"
+            assert worker.says(SHARED) == len(NAMES) + 1
+    celery_shop.tier.close()
