@@ -7,7 +7,7 @@ import django
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
-from django.db import models, transaction
+from django.db import close_old_connections, models, transaction
 from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.views import View
@@ -30,8 +30,9 @@ class Product(models.Model):
 
 @cached_singleflight(ttl=300, stale_while_revalidate=60)
 def load_product(product_id: int) -> dict:
+    close_old_connections()  # a refresh has a thread of its own, in which no request does that
     log.info("product %s is loaded", product_id)
-    return Product.objects.values("id", "name").get(pk=product_id)  # a dict
+    return Product.objects.values("id", "name").get(pk=product_id)  # plain data, no queryset
 
 
 class ProductView(View):

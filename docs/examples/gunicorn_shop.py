@@ -34,7 +34,3 @@ def names() -> dict[str, object]:
 def drop() -> str:
     load_names.invalidate()  # in all processes
     return ""
-
-
-if "PRELOAD" in os.environ:
-    load_names()
