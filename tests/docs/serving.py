@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -122,8 +123,9 @@ def run(folder: Path, *command: str, port: int = 0, **how: Any) -> Iterator[Serv
         )
     try:
         yield Served(process, output, port)
-        process.terminate()
+        process.send_signal(signal.SIGINT)
         process.wait(PATIENCE)
+        assert "Traceback" not in output.read_text(), output.read_text()
     finally:
         if process.poll() is None:
             process.kill()

