@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import pairwise
@@ -50,6 +51,7 @@ def expiries_are_loads(app: Served, database: Database, clients: int) -> None:
             answers = app.herd("/products/1", clients, when_all_are_aboard)
         assert answers == [{"id": 1, "name": name}] * clients
         assert app.says(LOADS) == 1 + n
+    assert app.says("Traceback") == 0
 
 
 def test_fastapi(tmp_path: Path, database: Database) -> None:
@@ -89,12 +91,12 @@ def a_load_for_each_expiry(app: Served, clients: int) -> None:
     """Many clients go on asking, over several expiries."""
     already = app.says(LOADS)
 
-    def ask(_: int) -> None:
-        while app.says(LOADS) < already + 3:
-            assert app.get("/products/1") == {"id": 1, "name": "lamp"}
+    def ask() -> bool:
+        assert app.get("/products/1") == {"id": 1, "name": "lamp"}
+        return app.says(LOADS) >= already + 3
 
     with ThreadPoolExecutor(clients) as threads:
-        list(threads.map(ask, range(clients)))
+        list(threads.map(until, [ask] * clients))
     begun = [
         datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp()
         for line in app.written().splitlines()
@@ -114,39 +116,66 @@ def test_flask_with_an_event_loop_for_each_request(tmp_path: Path, database: Dat
 
 
 DJANGO_LOOPS = """
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django_shop import *
 
 logging.getLogger().handlers[0].setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+cached = cached_singleflight(ttl=0.5, stale_while_revalidate=60)
 
-@cached_singleflight(ttl=0.5, stale_while_revalidate=60)
-async def load_later(product_id: int) -> dict:
+@cached
+def load(product_id: int) -> dict:
+    return load_product.__wrapped__(product_id)
+
+@cached
+async def load_async(product_id: int) -> dict:
     log.info("product %s is loaded", product_id)
     return await Product.objects.values("id", "name").aget(pk=product_id)
 
-def show(request: HttpRequest, product_id: int) -> JsonResponse:
-    return JsonResponse(async_to_sync(load_later)(product_id))
+async def show_async(request: HttpRequest, product_id: int) -> JsonResponse:
+    return JsonResponse(await sync_to_async(load)(product_id))
 
-urlpatterns[0] = path("products/<int:product_id>", show)
+def show(request: HttpRequest, product_id: int) -> JsonResponse:
+    return JsonResponse(async_to_sync(load_async)(product_id))
+
+urlpatterns[:] = [path("products/<int:product_id>", {view})]
 """
 
 
-@pytest.mark.parametrize(
-    ("server", "options"),
-    [("gunicorn", ["loops:wsgi", "--threads", "40"]), ("uvicorn", ["loops:asgi"])],
-    ids=["wsgi", "asgi"],
-)
-def test_django_with_async_to_sync(
-    tmp_path: Path, database: Database, server: str, options: list[str]
+@pytest.fixture
+def loops(tmp_path: Path, database: Database) -> Callable[[str], None]:
+    def written(view: str) -> None:
+        (tmp_path / "loops.py").write_text(DJANGO_LOOPS.replace("{view}", view))
+
+    return written
+
+
+def test_django_with_an_event_loop_for_each_call(
+    tmp_path: Path, loops: Callable[[str], None]
 ) -> None:
-    """Under WSGI each call has an event loop of its own; under ASGI it is the server's."""
-    needs(server, "django")
-    (tmp_path / "loops.py").write_text(DJANGO_LOOPS)
-    with serve(server, tmp_path, *options) as app:
-        if server == "gunicorn":
-            until(lambda: app.get("/products/1") and app.says(ABANDONED))
+    needs("gunicorn", "django")
+    loops("show")
+    with serve("gunicorn", tmp_path, "loops:wsgi", "--threads", "40") as app:
+        until(lambda: app.get("/products/1") and app.says(ABANDONED))
         a_load_for_each_expiry(app, 16)
-        assert app.says(ABANDONED) == (server == "gunicorn")
+        assert app.says(ABANDONED) == 1
+
+
+def test_django_with_async_to_sync_under_asgi(tmp_path: Path, loops: Callable[[str], None]) -> None:
+    """A refresh gets what the thread of a request was to do for its loop."""
+    needs("uvicorn", "django")
+    loops("show")
+    with serve("uvicorn", tmp_path, "loops:asgi") as app:
+        until(lambda: app.get("/products/1") and app.says("a reload failed"))
+        assert app.says("CurrentThreadExecutor already quit or is broken")
+        assert app.get("/products/1") == {"id": 1, "name": "lamp"}
+
+
+def test_django_with_async_views(tmp_path: Path, loops: Callable[[str], None]) -> None:
+    needs("uvicorn", "django")
+    loops("show_async")
+    with serve("uvicorn", tmp_path, "loops:asgi") as app:
+        a_load_for_each_expiry(app, 16)
+        assert app.says(ABANDONED) == app.says("a reload failed") == 0
 
 
 # In many processes.
@@ -183,6 +212,7 @@ def test_gunicorn_workers(tmp_path: Path, database: Database, options: list[str]
                 answers = app.herd("/names", 32, when_a_load_has_begun)
             assert [answer["names"] for answer in answers] == [{"1": name}] * 32
             assert app.says(SHARED) == n
+        assert app.says("Traceback") == 0
 
 
 def test_celery(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,4 +240,5 @@ def test_celery(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPa
             celery_shop.load_names.invalidate()  # here, in another process
             assert celery_shop.label.delay(1).get(PATIENCE) == "table (no. 1)"
             assert worker.says(SHARED) == len(NAMES) + 1
+            assert worker.says("Traceback") == 0
     celery_shop.tier.close()
