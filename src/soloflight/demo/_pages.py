@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ def write(folder: Path, results: Sequence[Result], settings: Settings) -> Iterat
     herd.write_text(_chart.herd(results[0], results[1], settings), encoding="utf-8")
     yield herd
     content = described(results, settings, ())
+    content["machine"]["platform"] = (
+        f"{platform.system()} {platform.machine()}"  # as a page says it
+    )
+    content["parameters"]["hang"] = settings.hang
     for step, scheme in enumerate(content["schemes"]):
         del scheme["origin_log"]  # long, and drawn
         scheme["code"] = in_code(settings, step)

@@ -47,8 +47,8 @@ def title(scene: Scene, settings: Settings) -> str:
     if scene is Scene.DAY:
         hangs, well = settings.hang
         return (
-            f"A bad day: a ttl of {settings.ttl:g} s; from {begin:.3g} to {end:.3g} s the origin"
-            f" fails, from {hangs:.3g} to {well:.3g} s it hangs"
+            f"A bad day: ttl {settings.ttl:g} s; the origin fails from {begin:.3g} to {end:.3g} s"
+            f" and hangs from {hangs:.3g} to {well:.3g} s"
         )
     return f"The same, and for {end - begin:.3g} s the origin fails"
 
@@ -93,7 +93,7 @@ def print_tables(
     fleet = f"{glossary(FLEET_MEANINGS)}\n" if settings.processes else ""
     with_option = "with the option so named."
     if settings.day:
-        with_option = "with these options and those before."
+        with_option = "with all options so far."
     console.print(
         f"\n[dim]{glossary(DAY_MEANINGS) if settings.day else glossary()}\n"
         f"From singleflight on it is @cached_singleflight, {with_option}\n"
