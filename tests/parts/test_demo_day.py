@@ -201,7 +201,7 @@ def test_a_chart_can_be_read_in_the_dark_on_a_phone_and_out_loud(day: Run, name:
     assert (ground.get("class"), ground.get("height")) == ("ground", chart.root.get("height"))
     width, _ = chart.size
     (size,) = re.findall(r"text \{ font: (\d+)px", chart.text)
-    assert int(size) * 360 / width > 8  # on the screen of a phone
+    assert int(size) * 360 / width > 10  # on the screen of a phone
     label, described = (
         next(each.text for each in chart.root if each.get("id") == chart.root.get(f"aria-{role}"))
         for role in ("labelledby", "describedby")

@@ -19,9 +19,9 @@ from ._origin import Call
 from ._settings import Settings
 
 STYLE = """\
-text { font: 13px "DejaVu Sans", Verdana, sans-serif; fill: #22303c }
-.ground { fill: #ffffff } .title { font-weight: bold; font-size: 14px } .muted { fill: #56636f }
-.big { font-weight: bold; font-size: 40px }
+text { font: SIZEpx "DejaVu Sans", Verdana, sans-serif; fill: #22303c }
+.ground { fill: #ffffff } .title { font-weight: bold } .muted { fill: #56636f }
+.big { font-weight: bold; font-size: 46px }
 .end { text-anchor: end } .middle { text-anchor: middle }
 .line { stroke: #d5dade; fill: none } .limit { stroke: #56636f; stroke-dasharray: 4 3 }
 .zone { fill: #c8322f; opacity: 0.1 } .zoned { fill: #b02a27 }
@@ -63,7 +63,7 @@ class Panel(NamedTuple):
         for value, text in marks:
             y = self.y(value)
             yield f'<path class="line" d="M{self.left:g} {y:.1f}H{right:g}"/>'
-            yield _text(self.left - 6, y + 4.5, text, "end")
+            yield _text(self.left - 6, y + 5, text, "end")
         yield f'<path class="line" d="M{self.left:g} {self.top:g}V{bottom:g}H{right:g}"/>'
 
     def fill(self, steps: Sequence[tuple[float, float]], kind: str) -> Iterator[str]:
@@ -136,22 +136,24 @@ def herd(without: Result, protected: Result, settings: Settings) -> str:
     lines: list[str] = []
     words: list[str] = []
     morning = settings.outage[0]
-    for left, result, title in ((46, without, "without"), (326, protected, "with soloflight")):
+    for left, result, title in ((52, without, "without"), (334, protected, "with soloflight")):
         calls = per_expiry(result, settings)
-        panel = Panel(left, 78, 220, 120, morning, 1.1 * settings.clients)
+        beside = left + 14 + 30 * len(calls)
+        panel = Panel(left, 96, 212, 120, morning, 1.1 * settings.clients)
         lines += [
-            _text(left, 26, title, "title"),
-            _text(left, 66, calls, "big"),
-            _text(left + 14 + 26 * len(calls), 48, "calls" if calls != "1" else "call", "muted"),
-            _text(left + 14 + 26 * len(calls), 65, "per expiry", "muted"),
+            _text(left, 28, title, "title"),
+            _text(left, 76, calls, "big"),
+            _text(beside, 56, "call" if calls == "1" else "calls", "muted"),
+            _text(beside, 76, "per expiry", "muted"),
             *panel.frame([(0, "0"), _most(settings)]),
             *_calls(panel, result.run.calls),
             *_seconds(panel, math.ceil(morning / 3)),
         ]
         words.append(f"{title}: {calls} per expiry")
-    lines.append(_text(280, 236, "calls in progress at the origin, over seconds", "muted middle"))
+    lines.append(_text(280, 266, "calls in progress at the origin, over seconds", "muted middle"))
     heading = "What a hot key costs its origin each time it expires"
-    return _svg(560, 248, heading, f"{settings.clients} clients. {'; '.join(words)}.", lines)
+    words = [f"{settings.clients} clients", *words]
+    return _svg(560, 280, heading, f"{'. '.join(words)}.", lines, letters=17)
 
 
 def per_expiry(result: Result, settings: Settings) -> str:
@@ -191,7 +193,7 @@ def _without(panel: Panel, result: Result, settings: Settings) -> Iterator[str]:
 def _seconds(panel: Panel, each: int) -> Iterator[str]:
     bottom = panel.top + panel.height
     for second in range(0, math.floor(panel.seconds) + 1, each):
-        yield _text(panel.x(second), bottom + 18, f"{second}", "middle")
+        yield _text(panel.x(second), bottom + 20, f"{second}", "middle")
 
 
 def _most(settings: Settings) -> tuple[float, str]:
@@ -215,15 +217,19 @@ def _text(x: float, y: float, text: str, kind: str = "") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(text)}</text>'
 
 
-def _svg(width: int, height: int, title: str, words: str, lines: Sequence[str]) -> str:
+def _svg(
+    width: int, height: int, title: str, words: str, lines: Sequence[str], letters: int = 13
+) -> str:
+    """`letters`: how high they are, as all is scaled down on a phone."""
     inside = "\n".join(lines)
+    style = STYLE.replace("SIZE", f"{letters}")
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="title" \
 aria-describedby="desc" width="{width}" height="{height}" viewBox="0 0 {width} {height}">
 <title id="title">{escape(title)}</title>
 <desc id="desc">{escape(words)}</desc>
 <style>
-{STYLE}
+{style}
 </style>
 <rect class="ground" width="{width}" height="{height}" rx="6"/>
 {inside}
