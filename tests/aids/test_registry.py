@@ -17,7 +17,6 @@ from soloflight import Group, bypass, cached_singleflight, clear_all, registry, 
 from soloflight._outcome import GIL
 from soloflight.testing import MemoryTier
 
-
 COLLECTS = GIL or sys.version_info >= (3, 14)
 """Without its lock, 3.13 keeps classes for ever."""
 

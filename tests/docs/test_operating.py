@@ -96,8 +96,6 @@ ROOMS = [Room(path) for path in sorted(SOURCE.rglob("*.py"))]
 
 SEEN_ELSEWHERE = {
     ("_locks", "text"): "what was given to `tell`",
-    ("function", "why"): "`Coder.prepare`, of `codec`",
-    ("function", "str(refused)"): "`NotShared`, of `codec`",
 }
 """Texts that are no constants where they are logged."""
 
@@ -114,12 +112,7 @@ def records() -> list[Record]:
                     f"what is logged in {where}? This test cannot see it"
                 )
             found += [made(logger, how, text) for text in texts]
-    (codec,) = [room for room in ROOMS if room.name == "codec"]
-    for node in ast.walk(codec.tree):
-        if isinstance(node, ast.Call) and Room._name(node.func) == "NotShared":
-            found += [made("soloflight", "tell_once", text) for text in codec.texts(node.args[0])]
-    why = codec.texts(ast.Name("why"))
-    return found + [made("soloflight", "tell_once", text) for text in why]
+    return found
 
 
 def made(logger: str, how: str, text: str) -> Record:
@@ -244,3 +237,14 @@ def test_without_a_configuration_python_prints_them(
     failing.down.add("a")
     failing("a")
     assert capsys.readouterr().err.startswith("load['a']: a reload failed\n")
+
+
+def test_every_metric_is_on_the_page() -> None:
+    prometheus = pytest.importorskip("soloflight.contrib.prometheus")
+    shown = set(re.findall(r"`(soloflight_\w+)`", PAGE.read_text(encoding="utf-8")))
+    made = {
+        sample
+        for family in prometheus.Collector().describe()
+        for sample in [family.name + ("_total" if family.type == "counter" else "")]
+    }
+    assert shown == made
