@@ -178,10 +178,14 @@ def test_a_tier_elsewhere_keeps_its_own_time_and_that_is_said(tmp_path: Any) -> 
 
         assert load("k") == 1
         with testing.time() as clock:
-            with pytest.warns(UserWarning, match="only the copies in this process age: load share"):
-                clock.advance(20)
+            clock.advance(20)  # nobody calls it
+        said = "only the copies in this process have aged: load share a tier"
+        with pytest.warns(UserWarning, match=said), testing.time() as clock:
             assert load("k") == 1
-            clock.advance(1)  # it is said once
+            clock.advance(20)
+            assert load("k") == 1
+        with testing.time():
+            assert load("k") == 1  # no time passes
 
 
 def test_a_clock_goes_forward() -> None:

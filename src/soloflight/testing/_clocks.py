@@ -72,7 +72,7 @@ def time(*functions: Any) -> Iterator[ManualClock]:
 
     On leaving, the time jumps back, so what these functions have cached is dropped. A tier keeps
     its own time: with a `MemoryTier`, this one; with any other, only the copies of this process
-    age, and a warning says so.
+    age, and a warning says so where such a function was called in the block.
 
     >>> from soloflight import cached_singleflight, testing
     >>> @cached_singleflight(ttl=30)
@@ -94,7 +94,10 @@ def time(*functions: Any) -> Iterator[ManualClock]:
         yield clock
     finally:
         _clock.now, _clock.ring_at, _clock.look_again = _real, _ring_at, inf
-        _have_all_go_by(_real, clock)
+        try:
+            clock.tell()
+        finally:
+            _have_all_go_by(_real, clock)
 
 
 _real, _ring_at = _clock.now, _clock.ring_at
@@ -105,17 +108,19 @@ class _Shared(ManualClock):
 
     def __init__(self, start: float) -> None:
         super().__init__(start)
-        self._warned = False
+        self._start = start
+        self._calls = {table: _calls(table) for table in _elsewhere(_real)}
 
-    def advance(self, by: float | timedelta) -> None:
-        super().advance(by)
-        others = sorted(t.name for t in _tables(self) if _tier(t) and not _memory(t))
-        if others and not self._warned:
-            self._warned = True
+    def tell(self) -> None:
+        """Warn of tiers that have another time, where functions with one were called."""
+        called = [
+            table.name for table in _elsewhere(self) if _calls(table) != self._calls.get(table)
+        ]
+        if called and self() != self._start:
             warn(
-                f"only the copies in this process age: {', '.join(others)} share a tier that has "
-                "its own time",
-                stacklevel=2,
+                f"only the copies in this process have aged: {', '.join(sorted(called))} share a "
+                "tier that has its own time",
+                stacklevel=4,
             )
 
     def ring_at(
@@ -174,6 +179,16 @@ def _have_all_go_by(timer: Callable[[], float], before: Callable[[], float]) -> 
             clear(table)
             if memory is not None:
                 memory.empty()
+
+
+def _elsewhere(timer: Callable[[], float]) -> list[FlightTable]:
+    """Those of them whose tier has a time of its own."""
+    return [table for table in _tables(timer) if _tier(table) and not _memory(table)]
+
+
+def _calls(table: FlightTable) -> int:
+    ledger = table.ledger
+    return ledger.hits.total() + ledger.misses.total()
 
 
 def _tier(table: FlightTable) -> Any:
