@@ -56,7 +56,8 @@ except ImportError as error:
     assert "install soloflight[prometheus]" in str(error)
 (plugin,) = importlib.metadata.entry_points(group="pytest11", name="pytest_soloflight")
 assert importlib.util.find_spec(plugin.value)
-said = subprocess.run([sys.executable, "-m", "soloflight", "--help"], capture_output=True, text=True)
+command = [sys.executable, "-m", "soloflight", "--help"]
+said = subprocess.run(command, capture_output=True, text=True)
 assert said.returncode == 0 and "demo" in said.stdout, said
 """
 
@@ -76,9 +77,7 @@ def holds(archive: Path) -> set[str]:
 
 
 def tracked() -> set[str]:
-    said = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    said = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(said.stdout.splitlines())
 
 

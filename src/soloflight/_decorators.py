@@ -7,6 +7,7 @@ from concurrent.futures import Executor
 from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
+from weakref import ref
 
 from ._calls import bypasses, keys, loaders
 from ._calls import unknown as _unknown
@@ -16,6 +17,7 @@ from ._calls.options import Options
 from ._calls.template import Spec
 from ._entries import caches
 from ._entries.shelf import Shelf
+from ._flights.clocks import catch_up
 from ._flights.table import FlightTable
 from ._given import UNSET
 from ._shown import shown
@@ -290,7 +292,10 @@ def _decorate(options: Options, loader: Any) -> Any:
     if options.key is not None:
         _check_key(options.key, core, kind)
     function = decorated(core, kind)
+    # Last: whoever finds it there finds all of it. Only then is seen what has changed meanwhile.
+    table.owner = ref(function if core.function is None else core.function)
     bypasses.join(core)
+    catch_up(table)
     return function
 
 

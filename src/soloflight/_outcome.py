@@ -210,9 +210,12 @@ def _unpickled(cls: Any, args: tuple[Any, ...], state: dict[str, Any]) -> Error:
 MAKERS["Error"] = _unpickled
 
 
+_TESTING = f"{__package__}.testing"
+
+
 def _is_ours(traceback: TracebackType) -> bool:
     package = traceback.tb_frame.f_globals.get("__package__")
-    return package == __package__ or str(package).startswith(f"{__package__}._")
+    return package == __package__ or str(package).startswith((f"{__package__}._", _TESTING))
 
 
 def without_us(exception: Exception) -> Error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
-from ._calls.surface import Clearable
 from ._flights.flight import FlightInfo
 from ._flights.stats import Stats
 from ._flights.table import FlightTable
@@ -63,6 +62,6 @@ def clear_all() -> None:
 
     With a tier that holds for all its processes, as with ``clear`` itself.
     """
-    for owner, _ in owners():
-        if isinstance(owner, Clearable):
-            owner.clear()
+    for owner, table in owners():
+        if table.shelf is not None:
+            owner._core.fences.clear()

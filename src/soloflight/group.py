@@ -12,6 +12,7 @@ from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
 from weakref import ref
 
+from ._flights.clocks import catch_up
 from ._flights.flight import FlightInfo, call_of
 from ._flights.table import FlightTable
 from ._shown import shown
@@ -43,6 +44,7 @@ class Group:
             raise TypeError(f"name must be a str, not {shown(name)}")
         self._table = FlightTable(str.__str__(name))  # not that of an enum, say
         self._table.owner = ref(self)
+        catch_up(self._table)
 
     def do(self, key: Hashable, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``fn(*args, **kwargs)``, or join the flight of `key`; the value, or the exception.

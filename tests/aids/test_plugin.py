@@ -102,7 +102,7 @@ LEAVES = """
 
 def test_who_leaves_a_load_behind_fails(run: Run) -> None:
     result = run(LEAVES)
-    assert "loads are still in progress: service.load of 'k'" in result.stdout
+    assert "loads are still in progress: service.load['k']" in result.stdout
     assert "2 passed, 1 error" in result.stdout, result.stdout
     assert "ERROR test_it.py::test_leaves" in result.stdout
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from both_worlds import World
-from conftest import Boom, Caller, Gate, in_loop, until_gone
+from conftest import Boom, Caller, Gate, in_child, in_loop, needs_fork, until_gone
 from soloflight import Group, bypass, cached_singleflight, clear_all, registry, singleflight
+from soloflight._calls import bypasses
 from soloflight._outcome import GIL
 from soloflight.testing import MemoryTier
 
@@ -283,3 +284,112 @@ def test_a_context_of_a_block_that_was_left_hits() -> None:
     with bypass():
         assert load() is not first
         assert context.run(load) is first
+
+
+def test_what_is_being_decorated_is_not_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever goes through all functions finds whole ones."""
+    before = sys.getswitchinterval()
+    stop = threading.Event()
+
+    def decorate() -> None:
+        while not stop.is_set():
+            cached_singleflight(ttl=30)(lambda: None)
+
+    threads = [Caller(decorate) for _ in range(3)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(300):
+            clear_all()
+            registry()
+            with bypass():
+                pass
+    finally:
+        sys.setswitchinterval(before)
+        stop.set()
+        for thread in threads:
+            thread.result()
+
+
+def test_what_was_put_over_its_clear_is_not_called() -> None:
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    first = load()
+    load.clear = lambda: None
+    clear_all()
+    assert load() is not first
+
+
+def test_a_block_inside_of_another_may_end_first() -> None:
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    first = load()
+    with bypass():
+        with bypass():
+            context = contextvars.copy_context()
+        assert context.run(load) is not first
+    assert context.run(load) is first
+
+
+def test_blocks_may_end_in_any_order() -> None:
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    first = load()
+    one, other = bypass(), bypass()
+    one.__enter__()
+    other.__enter__()
+    one.__exit__()
+    assert load() is not first
+    other.__exit__()
+    assert load() is first
+
+
+def test_it_is_for_one_block_and_no_decorator() -> None:
+    block = bypass()
+    with block:
+        pass
+    with pytest.raises(RuntimeError, match=r"write `with bypass\(\):` each time"):
+        block.__enter__()
+    with pytest.raises(TypeError, match="not callable"):
+
+        @bypass()  # type: ignore[operator]
+        async def load() -> None: ...
+
+
+@needs_fork
+def test_a_child_bypasses_where_it_does_itself(gate: Gate) -> None:
+    """Not as another thread of its parent's did, nor does it wait for one."""
+
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    first = load()
+
+    def other() -> None:
+        with bypass(), bypasses._lock:
+            gate()
+
+    thread = Caller(other)
+    gate.arrived()
+
+    def alone() -> bool:
+        with bypass():
+            again = load()
+        return load() is first and again is not first and not load._core.is_diverted
+
+    in_child(alone)
+    gate.open()
+    thread.result()
+
+    def within() -> bool:
+        return load() is not first
+
+    with bypass():
+        in_child(within)
+    assert load() is first

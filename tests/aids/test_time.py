@@ -11,8 +11,10 @@ import pytest
 from cachetools import TTLCache
 
 from both_worlds import World
-from conftest import Caller, Gate, in_loop, until, waiters
-from soloflight import Group, WaitTimeout, cached_singleflight, testing
+from conftest import Boom, Caller, Gate, in_loop, until, waiters
+from soloflight import Group, WaitTimeout, cached_singleflight, singleflight, testing
+from soloflight._clock import clock as clock_of_all
+from soloflight._flights.clocks import catch_up, go_by
 from soloflight.testing import ManualClock, MemoryTier
 
 
@@ -179,7 +181,7 @@ def test_a_tier_elsewhere_keeps_its_own_time_and_that_is_said(tmp_path: Any) -> 
         assert load("k") == 1
         with testing.time() as clock:
             clock.advance(20)  # nobody calls it
-        said = "only the copies in this process have aged: load share a tier"
+        said = "load: a tier that is not in memory has a time of its own"
         with pytest.warns(UserWarning, match=said), testing.time() as clock:
             assert load("k") == 1
             clock.advance(20)
@@ -193,7 +195,7 @@ def test_a_clock_goes_forward() -> None:
     clock.advance(2.5)
     assert clock() == 7.5
     assert repr(clock) == "ManualClock(7.5)"
-    with pytest.raises(ValueError, match="a clock goes forward only, not by -1 s"):
+    with pytest.raises(ValueError, match="and not for ever: not by -1 s"):
         clock.advance(-1)
     with pytest.raises(TypeError, match="start must be a number, not 'now'"):
         ManualClock("now")  # type: ignore[arg-type]
@@ -264,3 +266,106 @@ def _at(library: str, then: datetime) -> Any:
     import time_machine
 
     return time_machine.travel(then, tick=False)
+
+
+def test_what_is_frozen_outside_is_moved_inside() -> None:
+    freezegun = pytest.importorskip("freezegun")
+
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    with freezegun.freeze_time("2026-01-01"), testing.time() as clock:
+        first = load()
+        clock.advance(31)
+        assert load() is not first
+        with pytest.raises(TimeoutError), testing.hold(load) as held:
+            held.wait_for_waiters(1, timeout=0.01)  # real seconds
+
+
+def test_a_tier_in_memory_that_is_made_in_there_goes_by_it() -> None:
+    with testing.time() as clock:
+        tier = MemoryTier()
+
+        @cached_singleflight(ttl=30, tier=tier, name="load", codec="json")
+        def load() -> int:
+            return int(clock())
+
+        first = load()
+        clock.advance(31)
+        assert load() == first + 31
+    tier.close()
+
+
+def test_on_leaving_nobody_has_patience_left(world: World) -> None:
+    """A deadline by a clock that is no more would never come."""
+    origin = world.origin()
+    load = world.cached(origin, ttl=30, wait_timeout=3600)
+    gate = origin.hold()
+    with testing.time() as clock:
+        clock.advance(1e6)
+        leader = world.start(load)
+        gate.arrived()
+        others = world.aboard(2, load)
+    for other in others:
+        with pytest.raises(WaitTimeout):
+            other.result()
+    gate.open()
+    if world.name == "threads":
+        assert leader.result() == 1
+
+
+class Breaks(str):
+    """A key that raises as soon as it is told to."""
+
+    told = False
+
+    def __hash__(self) -> int:
+        if self.told:
+            raise Boom
+        return str.__hash__(self)
+
+
+def test_a_key_that_raises_leaves_nobody_in_the_other_time(gate: Gate) -> None:
+    key = Breaks("k")
+
+    @singleflight
+    def breaks(key: str) -> None:
+        gate()
+
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    caller = Caller(breaks, key)
+    gate.arrived()
+    with pytest.raises(Boom), testing.time():
+        load()
+        key.told = True
+    key.told = False
+    assert load._core.table.timer is time.monotonic
+    assert load.peek() is None
+    gate.open()
+    caller.result()
+
+
+def test_who_was_made_as_it_was_left_catches_up() -> None:
+    with testing.time():
+        then = clock_of_all.now
+
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    table = load._core.table
+    go_by(table, then)
+    assert load() is not load()  # in a time that is over, nothing lives
+    catch_up(table)
+    assert load() is load()
+
+
+def test_it_is_no_decorator() -> None:
+    with pytest.raises(TypeError, match="not callable"):
+
+        @testing.time()  # type: ignore[operator]
+        async def load() -> None: ...

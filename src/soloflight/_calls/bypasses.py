@@ -6,8 +6,8 @@ long as there is a block, somewhere, wrappers refer to lookups that do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import os
+from collections.abc import Callable
 from contextvars import ContextVar
 from functools import partial
 from threading import RLock
@@ -21,22 +21,37 @@ from .._outcome import Value, without_us
 from .core import Core
 
 
-class _Block:
-    """One ``with bypass():``. Contexts that were copied in it know it, and that it is over."""
+class Bypass:
+    """One block. Contexts that were copied in it know it, and those that it is in."""
 
-    __slots__ = ("goes_on",)
+    __slots__ = ("outer",)
+    outer: Bypass | None
 
-    def __init__(self) -> None:
-        self.goes_on = True
+    def __enter__(self) -> None:
+        if hasattr(self, "outer"):
+            raise RuntimeError("a bypass() is for one block: write `with bypass():` each time")
+        self.outer = _within.get()
+        try:
+            _blocks.add(self)
+            _within.set(self)
+            _arrange()
+        except BaseException:  # an interruption
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        _blocks.discard(self)
+        if _within.get() is self:  # else a generator is left in another context
+            _within.set(self.outer)
+        _arrange()
 
 
-_within: ContextVar[_Block | None] = ContextVar("soloflight_bypass", default=None)
-_blocks: set[_Block] = set()
-_lock = RLock()  # guards `_blocks`, and that wrappers look as it says
+_within: ContextVar[Bypass | None] = ContextVar("soloflight_bypass", default=None)
+_blocks: set[Bypass] = set()  # single operations only
+_lock = RLock()  # guards that all wrappers are told the same
 
 
-@contextmanager
-def bypass() -> Iterator[None]:
+def bypass() -> Bypass:
     """Have decorated functions call their loaders straight, for who is inside of the ``with``.
 
     Nothing is looked up, shared, counted or stored: each call is one of the loader. ``refresh`` is
@@ -58,45 +73,56 @@ def bypass() -> Iterator[None]:
     ...     load() is load()
     False
     """
-    block, before = _Block(), _within.get()
-    with _lock:
-        _blocks.add(block)
-        if len(_blocks) == 1:
-            _each(_divert)
-    _within.set(block)
-    try:
-        yield
-    finally:
-        block.goes_on = False
-        with suppress(ValueError):  # a generator's block may be left in another context
-            _within.set(before)
-        with _lock:
-            _blocks.discard(block)
-            if not _blocks:
-                _each(_restore)
+    return Bypass()
 
 
 def is_bypassing() -> bool:
     block = _within.get()
-    return block is not None and block.goes_on
+    while block is not None:
+        if block in _blocks:
+            return True
+        block = block.outer  # this one was left
+    return False
 
 
 def join(core: Core) -> None:
     """A function was decorated; perhaps while somebody bypasses."""
-    if _blocks:
-        with _lock:
-            if _blocks:
-                _divert(core)
+    if bool(_blocks) != core.is_diverted:
+        _arrange()
 
 
-def _each(change: Callable[[Core], None]) -> None:
-    for table in all_of(FlightTable):
-        core = getattr(table.owner(), "_core", None)
-        if core is not None:
-            change(core)
+def _arrange() -> None:
+    """Have all wrappers look whether their caller bypasses, or none: as long as somebody does."""
+    with _lock:
+        wanted = bool(_blocks)
+        for table in all_of(FlightTable):
+            core = getattr(table.owner(), "_core", None)
+            # (Whatever an interruption has left undone is done here, by whoever comes next.)
+            if core is not None and core.is_diverted != wanted:
+                if wanted:
+                    _divert(core)
+                else:
+                    _restore(core)
+
+
+def _forked() -> None:
+    """A child has the thread alone that forked, and what that is in."""
+    global _lock
+    _lock = RLock()
+    block, mine = _within.get(), set()
+    while block is not None:
+        mine.add(block)
+        block = block.outer
+    _blocks.intersection_update(mine)
+    _arrange()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _divert(core: Core) -> None:
+    core.is_diverted = True
     core.miss = partial(_call_later if core.spec.is_async else _call, core)
     if core.spec.cached:
         instances = core.instances
@@ -112,6 +138,7 @@ def _restore(core: Core) -> None:
     if core.spec.cached:
         instances = core.instances
         core.refer(get=core.shelf.index.get, getters=instances.getters, enroll=instances.enroll)
+    core.is_diverted = False
 
 
 # What wrappers refer to meanwhile.

@@ -71,6 +71,7 @@ class Core:
                 "on_error": table.ledger.stale_on_error.counter,
                 "copy": copy,
             }
+        self.is_diverted = False  # by `bypasses`
         self.instances = Instances(spec.name, dead, shelf)
         names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
         self.cells = cells(**names)

@@ -9,6 +9,7 @@ from .._runners import Load
 from .._shown import shown
 
 if TYPE_CHECKING:
+    from .._clock import Deadline
     from .landing import Landing
 
 
@@ -24,7 +25,7 @@ class Call:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     may_hit: bool  # whether an entry will do
-    deadline: float | None  # until when its caller has patience, as `monotonic` has it
+    deadline: Deadline | None  # until when its caller has patience
 
 
 def call_of(key: Hashable, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Call:

@@ -83,6 +83,11 @@ class Ledger:
         total = self.total()
         return total if self._before is None else total.since(self._before)
 
+    def forget(self) -> None:
+        """What was told once is told again."""
+        self._told.clear()
+        self.outage.clear()
+
     def count_anew(self) -> None:
         # The counters themselves go on: hits take no lock, and none may be lost.
         self._before = self.total()

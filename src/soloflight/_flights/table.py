@@ -42,7 +42,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any
 
-from .. import _clock
+from .._clock import clock
 from .._entries.entry import Aging, Entry
 from .._entries.index import Index
 from .._entries.shelf import Shelf
@@ -77,7 +77,7 @@ class FlightTable:
         max_abandoned: int = 2,
     ) -> None:
         self.name, self.shelf = name, shelf
-        self.timer: Callable[[], float] = _clock.now if shelf is None else shelf.timer
+        self.timer: Callable[[], float] = clock.now if shelf is None else shelf.timer
         self.ledger = Ledger(name) if shelf is None else Ledger(name, shelf.hits, shelf.counts)
         if shelf is not None:
             shelf.ledger = self.ledger

@@ -16,8 +16,6 @@ from .verbs import DOWN, Reply
 
 AT_ONCE = 64
 """Questions of one event loop: each has a connection of its own."""
-LATE = 0.005
-"""Seconds by which a timeout is late where that is its loop's fault."""
 
 
 class Confused(Exception):
@@ -50,6 +48,30 @@ class _OfLoop:
             self._others.pop(id(self.loop), None)
         with suppress(Exception):
             await self.clients.hang_up_on_loop(self.client, in_use=True)
+
+
+class _Look:
+    """Looks every few moments whether an event loop is busy."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, every: float) -> None:
+        self._loop, self._every = loop, every
+        self._worst = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._due = self._loop.time() + self._every
+        self._handle = self._loop.call_at(self._due, self._look)
+
+    def _look(self) -> None:
+        self._worst = max(self._worst, self._loop.time() - self._due)
+        self._begin()
+
+    def was_late(self) -> bool:
+        """Whether it did not get round to something for as long as is between two looks."""
+        return max(self._worst, self._loop.time() - self._due) > self._every
+
+    def end(self) -> None:
+        self._handle.cancel()
 
 
 class OnLoops(ForTasks):
@@ -95,13 +117,16 @@ class OnLoops(ForTasks):
         return heard
 
     async def _unless_late(self, client: Any, question: Question) -> Reply:
-        """A loop that was busy until after the timeout has not seen whether there was an answer."""
-        tier, asked = self._tier, monotonic()
+        """A loop that was busy as the timeout ended has not looked whether there is an answer."""
+        tier = self._tier
+        look = _Look(asyncio.get_running_loop(), tier.timeout / 4)
         try:
             return await self._answer(client, question)
         except tier.clients.redis.exceptions.TimeoutError:
-            if monotonic() - asked < tier.timeout + LATE:
+            if not look.was_late():
                 raise
+        finally:
+            look.end()
         return await self._answer(client, question)
 
     async def _answer(self, client: Any, question: Question) -> Reply:

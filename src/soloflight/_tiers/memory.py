@@ -13,6 +13,7 @@ from threading import Lock
 from time import monotonic
 from typing import Protocol
 
+from .._clock import clock
 from .bells import OnLoop
 from .envelope import windows
 from .tier import Tier
@@ -37,6 +38,11 @@ from .verbs import (
 
 LISTED = 1024
 """Processes that are woken when a flight is over. Whoever else waits asks again by itself."""
+
+
+def now_of_all() -> float:
+    """The clock of all, whichever that is then."""
+    return clock.now()
 
 
 class Process(Protocol):
@@ -74,9 +80,10 @@ class Memory:
         self._leases: dict[bytes, Lease] = {}
 
     def empty(self) -> None:
-        """Keep no value: the clock was set back."""
+        """Keep nothing: the clock was set back."""
         with self._lock:
             self._values.clear()
+            self._leases.clear()
 
     def _value(self, d: bytes, now: float) -> tuple[bytes, float]:
         """The envelope, and the seconds that it has left."""
@@ -227,7 +234,7 @@ class MemoryTier(Tier):
         lease: float = 3.0,
         retain: float = 30.0,
         max_load: float = 60.0,
-        clock: Callable[[], float] = monotonic,
+        clock: Callable[[], float] = now_of_all,
     ) -> None:
         super().__init__(namespace=namespace, lease=lease, retain=retain, max_load=max_load)
         self.memory = Memory(lease, retain, clock) if memory is None else memory

@@ -32,7 +32,6 @@ from random import random
 from time import monotonic
 from typing import Any, TypeVar
 
-from .. import _clock
 from .._flights.flight import Call, Flight
 from .._flights.landing import Landing
 from ..exceptions import WaitTimeout
@@ -133,7 +132,7 @@ class Patience:
         self._flight = flight
         # On a thread of an executor it is for all who wait, each of whom has a patience of his own.
         own = flight.load.is_on_its_own()
-        self._deadline = inf if own or call.deadline is None else call.deadline
+        self._deadline = None if own else call.deadline
         self._heard = monotonic()  # when the store last answered
         self._until = self._heard + NESTED if nested else inf
 
@@ -149,10 +148,12 @@ class Patience:
             left = min(max(reply.lease, 0.0) + JITTER * random(), POLL)
         if now >= self._until or _is_left(self._flight):
             return None
-        patience = self._deadline - _clock.now()
-        if patience <= 0:
+        left = min(left, self._until - now)
+        if self._deadline is None:
+            return left
+        if self._deadline.left() <= 0:
             raise WaitTimeout
-        return min(left, self._until - now, patience)
+        return self._deadline.pause(left)
 
 
 def _is_left(flight: Flight) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from .. import _clock
+from .._clock import Deadline, clock
 from .._flights import serving
 from .._flights.flight import Call, Flight, Waiters, ticket
 from .._flights.landing import Outcome
@@ -116,7 +116,7 @@ class Tasks:
         table, held = self.table, self._running_loop()
         here, may_hit = held.home, call.may_hit
         call.deadline = None  # its load runs in a task of its own, and that has patience
-        deadline = None if self.wait_timeout is None else _clock.now() + self.wait_timeout
+        deadline = None if self.wait_timeout is None else clock.deadline(self.wait_timeout)
         load = task_load(here)
         mine = ticket(call.key, table.name, load)
         flight: Flight | None = mine
@@ -205,12 +205,12 @@ async def wait(
     flight: Flight,
     signal: Future[None],
     held: Held,
-    deadline: float | None,
+    deadline: Deadline | None,
 ) -> None:
     """Wait until `flight` is over, where that takes more than awaiting the signal."""
     loop, task = get_running_loop(), current_task()
     try:
-        if deadline is not None and deadline <= _clock.now():
+        if deadline is not None and deadline.left() <= 0:
             raise WaitTimeout
         check_frozen(flight)
         here: Any = held.home
@@ -219,7 +219,7 @@ async def wait(
             waiters = None if flight.load.runner is here else flight.waiters.get(here)
             if isinstance(waiters, LoopWaiters) and waiters.poll is None:
                 waiters.watch(table, flight)
-            timer = None if deadline is None else _clock.ring_at(loop, deadline, _ring, signal)
+            timer = None if deadline is None else deadline.ring(loop, _ring, signal)
             try:
                 await signal
             finally:

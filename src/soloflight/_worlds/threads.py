@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .. import _clock
+from .._clock import Deadline, clock
 from .._flights import serving
 from .._flights.flight import Call, Flight, Waiters, ticket
 from .._flights.landing import Landing, Outcome
@@ -104,7 +104,7 @@ class Threads:
             me.adapt()  # before a ticket says whose it is
         table, elsewhere, thread = self.table, self.elsewhere, me.local.thread
         patience, may_hit = self.wait_timeout, call.may_hit
-        call.deadline = deadline = None if patience is None else _clock.now() + patience
+        call.deadline = deadline = None if patience is None else clock.deadline(patience)
         mine = ticket(call.key, table.name, waiting_load(self, call) if elsewhere else thread)
         flight: Flight | None = mine
         outer: Flight | None = None
@@ -165,7 +165,7 @@ def wait(
     table: FlightTable,
     flight: Flight,
     waiters: ThreadWaiters,
-    deadline: float | None,
+    deadline: Deadline | None,
     runs: bool = False,
 ) -> None:
     """Block until `flight` is over. `runs`: rather run a load here that waits for a thread.
@@ -191,19 +191,19 @@ def _wait(
     table: FlightTable,
     flight: Flight,
     waiters: ThreadWaiters,
-    deadline: float | None,
+    deadline: Deadline | None,
     edge: Edge,
     runs: bool,
 ) -> None:
     """The same where it ends, and no lock is held."""
     try:
         while not flight.over:
-            left = POLL if deadline is None else min(deadline - _clock.now(), POLL)
+            left = POLL if deadline is None else deadline.pause(POLL)
             if left <= 0:
                 raise WaitTimeout
             if table.abandon_gone(flight):
                 return
-            if waiters.turnstile.acquire(True, min(left, _clock.look_again)):
+            if waiters.turnstile.acquire(True, left):
                 waiters.wake()
                 return
             edge.check()

@@ -20,16 +20,21 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import astuple, fields
-from threading import Event, Lock, Thread
+from datetime import timedelta
+from math import inf
+from threading import Lock, Thread
+from time import sleep
 from typing import Any, NamedTuple
 from weakref import ref
 
 from .._durations import seconds
 from .._flights.stats import Stats
 from .._flights.table import FlightTable
-from .._locks import critical
+from .._locks import critical, log
 from .._registry import owners
+from .._shown import shown
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
@@ -40,6 +45,8 @@ except ImportError:
         "soloflight[prometheus]"
     ) from None
 
+PATIENCE = 1.0
+"""Seconds for which a fork waits until metrics are written."""
 OTHERS = "(others)"
 """The label of the functions beyond the limit."""
 
@@ -62,6 +69,7 @@ _KINDS = (
     _Kind("errors", "Loads that ended with an exception.", "errors"),
     _Kind("store_errors", "Values that were loaded and could not be stored.", "store_errors"),
     _Kind("refreshes", "Loads started behind a value that was served.", "refreshes"),
+    _Kind("early_refreshes", "Those of them behind a fresh value.", "early_refreshes"),
     _Kind("stale", "Calls that got a stale value.", "stale_hits", {"reason": "revalidate"}),
     _Kind("stale", "Calls that got a stale value.", "stale_on_error", {"reason": "error"}),
     _Kind("negative_hits", "Hits on an exception.", "negative_hits"),
@@ -99,10 +107,12 @@ class Collector:
     """
 
     def __init__(self, *, max_functions: int = 200) -> None:
-        if not max_functions >= 1:
+        if not isinstance(max_functions, int) or isinstance(max_functions, bool):
+            raise TypeError(f"max_functions must be an int, not {shown(max_functions)}")
+        if max_functions < 1:
             raise ValueError(f"max_functions must be at least 1, but is {max_functions!r}")
         self._most = max_functions
-        self._lock = Lock()  # guards what follows: two may scrape at once
+        self._lock = Lock()  # guards what follows: two may scrape at once. No code of others in it
         self._names: set[str] = set()
         # What was seen last of each table: a table that has ended is not asked any more.
         self._seen: dict[int, tuple[ref[FlightTable], str, tuple[float, ...]]] = {}
@@ -118,21 +128,27 @@ class Collector:
 
     def values(self) -> dict[str, dict[str, float]]:
         """By the name of a function, and of a field of `Stats` or a gauge."""
+        now = [
+            (
+                table,
+                astuple(critical(table.lock, table.ledger.total)),
+                table.in_flight(),
+                None if table.shelf is None else critical(table.lock, table.shelf.size),
+            )
+            for _, table in owners()
+        ]
         with self._lock:
             found: dict[str, dict[str, float]] = {}
-            for _, table in owners():
+            for table, counts, flights, size in now:
                 name = self._label(table.name)
-                counts = astuple(critical(table.lock, table.ledger.total))
                 seen = self._seen.get(id(table))
                 if seen is not None and seen[0]() is not table:
                     self._end(id(table))  # which had that address before
                 self._seen[id(table)] = ref(table), name, counts
                 gauges = found.setdefault(name, dict.fromkeys(("in_flight", "waiters"), 0.0))
-                flights = table.in_flight()
                 gauges["in_flight"] += len(flights)
                 gauges["waiters"] += sum(flight.waiters for flight in flights)
-                if table.shelf is not None:
-                    size = critical(table.lock, table.shelf.size)
+                if size is not None:
                     gauges["entries"] = gauges.get("entries", 0.0) + size
             for name, counts in self._totals().items():
                 found.setdefault(name, {}).update(zip(_COUNTS, counts, strict=True))
@@ -183,51 +199,79 @@ def _sum(one: tuple[float, ...] | None, other: tuple[float, ...]) -> tuple[float
 
 def publish(
     *,
-    every: float = 1.0,
+    every: float | timedelta = 1.0,
     max_functions: int = 200,
     registry: CollectorRegistry | None = REGISTRY,
 ) -> None:
     """Write the same metrics for prometheus-client's multiprocess mode, `every` so many seconds.
 
     Call it once, where the application is made: in each worker, or before they are forked
-    (gunicorn's ``--preload``). A daemon thread of each process does it then, and once more at its
-    end. Gauges are summed over the processes that live.
+    (gunicorn's ``--preload``). A daemon thread of each process does it then, and once more as the
+    interpreter ends (which that of `multiprocessing`'s children does not).
 
-    The metrics are those of `Collector`, and up to `every` seconds old.
+    The metrics are those of `Collector`, and up to `every` seconds old. Gauges are summed over the
+    processes whose files are there. Have those of dead workers removed, as with any gauge: under
+    gunicorn with ``child_exit = lambda server, worker:
+    prometheus_client.multiprocess.mark_process_dead(worker.pid)`` in its configuration.
+
+    Raises:
+        ValueError: it was called before.
     """
-    _Publisher(Collector(max_functions=max_functions), seconds(every, "every"), registry)
+    _Publisher(Collector(max_functions=max_functions), every, registry)
 
 
 class _Publisher:
-    def __init__(self, collector: Collector, every: float, registry: Any) -> None:
-        if not every > 0:
-            raise ValueError(f"every must be more than 0, but is {every!r}")
-        self._collector, self._every = collector, every
+    def __init__(self, collector: Collector, every: object, registry: Any) -> None:
+        self._every = seconds(every, "every")
+        if not 0 < self._every < inf:
+            raise ValueError(f"every must be more than 0 and finite, but is {shown(every)}")
+        self._collector = collector
         self._metrics: dict[str, Any] = {}
         for kind in _KINDS:
             if kind.name not in self._metrics:
                 options: Any = {"multiprocess_mode": "livesum"} if kind.is_gauge else {}
                 make: Any = Gauge if kind.is_gauge else Counter
-                self._metrics[kind.name] = make(
-                    _full(kind), kind.text, ["function", *kind.labels], registry=registry, **options
-                )
+                try:
+                    self._metrics[kind.name] = make(
+                        _full(kind), kind.text, ["function", *kind.labels],
+                        registry=registry, **options,
+                    )  # fmt: skip
+                except ValueError as error:
+                    raise ValueError(
+                        "publish() was called before, or a Collector is registered: one of them "
+                        f"will do ({error})"
+                    ) from None
         self._told: dict[tuple[str, str], float] = {}
-        self._lock = Lock()  # guards that a count is told once
-        self._end = Event()
+        self._failed = False
+        # Guards that a count is told once. It is held across a fork, so that no lock of
+        # prometheus-client's is held by a thread that the child does not have.
+        self._lock = Lock()
         atexit.register(self.tell)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._forked)
+            os.register_at_fork(
+                before=self._before_fork,
+                after_in_parent=self._after_fork,
+                after_in_child=self._forked,
+            )
         self._begin()
 
     def _begin(self) -> None:
         Thread(target=self._run, name="soloflight metrics", daemon=True).start()
 
     def _run(self) -> None:
-        while not self._end.wait(self._every):
+        while True:
+            sleep(self._every)
             self.tell()
 
+    def _before_fork(self) -> None:
+        self._lock.acquire(timeout=PATIENCE)
+
+    def _after_fork(self) -> None:
+        with suppress(RuntimeError):  # it was not to be had in time
+            self._lock.release()
+
     def _forked(self) -> None:
-        self._lock, self._end = Lock(), Event()
+        self._lock = Lock()
         self._collector._lock = Lock()
         self._told = self._now()  # the rest is its parent's
         self._begin()
@@ -237,15 +281,22 @@ class _Publisher:
         return {(name, field): n for name, fields in values.items() for field, n in fields.items()}
 
     def tell(self) -> None:
-        with self._lock:
-            now = self._now()
-            for kind in _KINDS:
-                metric = self._metrics[kind.name]
-                for name in {name for name, field in now if field == kind.field}:
-                    value = now[name, kind.field]
-                    of = metric.labels(function=name, **kind.labels)
-                    if kind.is_gauge:
-                        of.set(value)
-                    elif (more := value - self._told.get((name, kind.field), 0.0)) > 0:
-                        of.inc(more)
-            self._told = now
+        try:
+            with self._lock:
+                self._tell(self._now())
+        except Exception:  # of a cache's, say, or as the disk is full: the next time, perhaps
+            if not self._failed:
+                self._failed = True
+                log.warning("metrics could not be published", exc_info=True)
+
+    def _tell(self, now: dict[tuple[str, str], float]) -> None:
+        for kind in _KINDS:
+            metric = self._metrics[kind.name]
+            for name in {name for name, field in now.keys() | self._told if field == kind.field}:
+                value, told = (at.get((name, kind.field), 0.0) for at in (now, self._told))
+                of = metric.labels(function=name, **kind.labels)
+                if kind.is_gauge:
+                    of.set(value)
+                elif value > told:
+                    of.inc(value - told)
+        self._told = now

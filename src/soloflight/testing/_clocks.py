@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
-from math import inf
+from math import inf, isfinite
 from threading import Lock
 from typing import Any
 from warnings import warn
 
-from .. import _clock
+from .._clock import Deadline, clock
 from .._durations import number, seconds
+from .._flights.clocks import go_by, has_timer
 from .._flights.table import FlightTable
 from .._locks import all_of
-from .._tiers.memory import MemoryTier
+from .._shown import shown
+from .._tiers.memory import MemoryTier, now_of_all
+from ._decorated import core_of
 from ._left import clear
 
 PAUSE = 0.005
@@ -42,6 +44,8 @@ class ManualClock:
 
     def __init__(self, start: float = 0.0) -> None:
         self._now = number(start, "start")
+        if not isfinite(self._now):
+            raise ValueError(f"start must be finite, but is {shown(start)}")
         self._lock = Lock()  # guards that no advance is lost
 
     def __call__(self) -> float:
@@ -51,8 +55,8 @@ class ManualClock:
     def advance(self, by: float | timedelta) -> None:
         """Let some time pass: seconds, or a ``timedelta``. It goes forward only."""
         step = seconds(by, "what a clock is advanced by")
-        if step < 0:
-            raise ValueError(f"a clock goes forward only, not by {step:g} s")
+        if not 0 <= step < inf:
+            raise ValueError(f"a clock goes forward only, and not for ever: not by {step:g} s")
         with self._lock:
             self._now += step
 
@@ -60,19 +64,19 @@ class ManualClock:
         return f"ManualClock({self._now!r})"
 
 
-@contextmanager
-def time(*functions: Any) -> Iterator[ManualClock]:
+def time(*functions: Any) -> MovedTime:
     """Have the time of every function stand still, until the clock that this gives is advanced.
 
-    Entries age by it, waits for a load (``wait_timeout``) end by it, and flights grow old by it
-    (``max_flight_age``). It is that of all functions, those that were decorated long before, and
-    those that will be in here, but of those that were given a ``timer=`` or a cache with one:
-    such have a clock already. (Name functions that it must be true for: ``time(load_user)`` raises
-    `ValueError` where it is not.)
+    Entries age by it, waits for a load (``wait_timeout``) that begin in the block end by it, and
+    flights grow old by it (``max_flight_age``). It is that of all functions, those that were
+    decorated long before, and those that will be in here, but of those that were given a ``timer=``
+    or a cache with one: such have a clock already. (Name functions that it must be true for:
+    ``time(load_user)`` raises `ValueError` where it is not.)
 
-    On leaving, the time jumps back, so what these functions have cached is dropped. A tier keeps
-    its own time: with a `MemoryTier`, this one; with any other, only the copies of this process
-    age, and a warning says so where such a function was called in the block.
+    On leaving, the time jumps back: what these functions have cached is dropped, their loads are
+    fenced, and who still waits for one with patience has none left. A tier keeps its own time: with
+    a `MemoryTier`, this one; with any other, only the copies of this process age, and a warning
+    says so where such a function was called in the block.
 
     >>> from soloflight import cached_singleflight, testing
     >>> @cached_singleflight(ttl=30)
@@ -84,111 +88,107 @@ def time(*functions: Any) -> Iterator[ManualClock]:
     ...     load() is first
     False
     """
-    _check(functions)
-    if _clock.now is not _real:
-        raise RuntimeError("soloflight.testing.time is in use already: advance that clock")
-    clock = _Shared(_real())
-    _clock.now, _clock.ring_at, _clock.look_again = clock, clock.ring_at, PAUSE
-    _have_all_go_by(clock, _real)
-    try:
-        yield clock
-    finally:
-        _clock.now, _clock.ring_at, _clock.look_again = _real, _ring_at, inf
+    own = [
+        core.spec.name for core in map(core_of, functions) if core.table and has_timer(core.table)
+    ]
+    if own:
+        raise ValueError(
+            f"{', '.join(own)}: given a timer, or a cache that has one, which this does not move; "
+            "advance that one (a ManualClock, say)"
+        )
+    return MovedTime()
+
+
+class MovedTime:
+    """The block of `time`."""
+
+    def __enter__(self) -> ManualClock:
+        if clock.now is not clock.real:
+            raise RuntimeError("soloflight.testing.time is in use already: advance that clock")
+        self._clock = ManualClock(clock.real())
+        self._start = self._clock()
+        self._is_over = False
+        self._calls = {table: _calls(table) for table in _with_tiers()}
         try:
-            clock.tell()
-        finally:
-            _have_all_go_by(_real, clock)
+            clock.was_moved = True
+            clock.deadline = self._deadline
+            clock.now = self._now = self._read
+            _have_all_go_by(self._now)
+        except BaseException:  # an interruption
+            self.__exit__()
+            raise
+        return self._clock
 
-
-_real, _ring_at = _clock.now, _clock.ring_at
-
-
-class _Shared(ManualClock):
-    """The clock of all."""
-
-    def __init__(self, start: float) -> None:
-        super().__init__(start)
-        self._start = start
-        self._calls = {table: _calls(table) for table in _elsewhere(_real)}
-
-    def tell(self) -> None:
-        """Warn of tiers that have another time, where functions with one were called."""
-        called = [
-            table.name for table in _elsewhere(self) if _calls(table) != self._calls.get(table)
-        ]
-        if called and self() != self._start:
+    def __exit__(self, *_: object) -> None:
+        self._is_over = True
+        clock.now, clock.deadline = clock.real, Deadline
+        _have_all_go_by(clock.real)
+        error: BaseException | None = None
+        for table in all_of(FlightTable):
+            if not has_timer(table):
+                try:
+                    clear(table)
+                except Exception as raised:  # of a key: the others are cleared all the same
+                    error = raised
+        for tier in _tiers_in_memory():
+            tier.memory.empty()
+        if error is not None:
+            raise error
+        called = [t.name for t in _with_tiers() if _calls(t) != self._calls.get(t, 0)]
+        if called and self._clock() != self._start:
             warn(
-                f"only the copies in this process have aged: {', '.join(sorted(called))} share a "
-                "tier that has its own time",
-                stacklevel=4,
+                f"{', '.join(sorted(called))}: a tier that is not in memory has a time of its own, "
+                "so only the copies in this process have aged",
+                stacklevel=2,
             )
 
-    def ring_at(
-        self, loop: asyncio.AbstractEventLoop, deadline: float, ring: Callable[..., Any], *args: Any
-    ) -> Any:
-        """As `_clock.ring_at`: the loop looks at this clock now and then."""
-        return _Look(self, loop, deadline, ring, args)
+    def _read(self) -> float:
+        # Nothing that still goes by it when that is over may live for ever.
+        return inf if self._is_over else self._clock()
+
+    def _deadline(self, patience: float) -> Deadline:
+        return _MovedDeadline(patience, self._read)
+
+
+class _MovedDeadline(Deadline):
+    """By a clock that is moved: whoever waits looks at it now and then."""
+
+    __slots__ = ("_now",)
+
+    def __init__(self, patience: float, now: Callable[[], float]) -> None:
+        self._at, self._now = now() + patience, now
+
+    def left(self) -> float:
+        return self._at - self._now()
+
+    def pause(self, most: float) -> float:
+        return PAUSE if self.left() > 0 else 0.0
+
+    def ring(self, loop: asyncio.AbstractEventLoop, call: Callable[..., Any], *args: Any) -> Any:
+        return _Look(self, loop, call, args)
 
 
 class _Look:
-    def __init__(
-        self,
-        clock: ManualClock,
-        loop: asyncio.AbstractEventLoop,
-        deadline: float,
-        ring: Callable[..., Any],
-        args: tuple[Any, ...],
-    ) -> None:
-        self._clock, self._loop, self._deadline = clock, loop, deadline
-        self._ring, self._args = ring, args
-        self._handle: asyncio.Handle
+    """Calls on a loop when a deadline is over."""
+
+    def __init__(self, deadline: Deadline, loop: Any, call: Any, args: tuple[Any, ...]) -> None:
+        self._deadline, self._loop, self._call, self._args = deadline, loop, call, args
         self._look()
 
     def _look(self) -> None:
-        if self._clock() < self._deadline:
+        if self._deadline.left() > 0:
             self._handle = self._loop.call_later(PAUSE, self._look)
         else:
-            self._handle = self._loop.call_soon(self._ring, *self._args)
+            self._handle = self._loop.call_soon(self._call, *self._args)
 
     def cancel(self) -> None:
         self._handle.cancel()
 
 
-def _tables(timer: Callable[[], float]) -> list[FlightTable]:
-    """Those that go by a timer, and were given none."""
-    return [
-        table
-        for table in all_of(FlightTable)
-        if table.timer is timer and (table.shelf is None or not table.shelf.has_timer)
-    ]
-
-
-def _have_all_go_by(timer: Callable[[], float], before: Callable[[], float]) -> None:
-    for table in _tables(before):
-        table.timer = timer
-        shelf = table.shelf
-        if shelf is not None:
-            shelf.timer, shelf.now = timer, -inf
-            core = getattr(table.owner(), "_core", None)
-            if core is not None:
-                core.refer(now=timer)
-        memory = _memory(table)
-        if memory is not None and memory.clock is before:
-            memory.clock = timer
-        if timer is _real:
-            clear(table)
-            if memory is not None:
-                memory.empty()
-
-
-def _elsewhere(timer: Callable[[], float]) -> list[FlightTable]:
-    """Those of them whose tier has a time of its own."""
-    return [table for table in _tables(timer) if _tier(table) and not _memory(table)]
-
-
-def _calls(table: FlightTable) -> int:
-    ledger = table.ledger
-    return ledger.hits.total() + ledger.misses.total()
+def _have_all_go_by(now: Callable[[], float]) -> None:
+    for table in all_of(FlightTable):
+        if not has_timer(table):
+            go_by(table, now)
 
 
 def _tier(table: FlightTable) -> Any:
@@ -196,21 +196,20 @@ def _tier(table: FlightTable) -> Any:
     return getattr(core and core.fences, "tier", None)
 
 
-def _memory(table: FlightTable) -> Any:
-    tier = _tier(table)
-    return tier.memory if isinstance(tier, MemoryTier) else None
+def _tiers_in_memory() -> set[MemoryTier]:
+    """Those that go by the clock of all."""
+    tiers = {_tier(table) for table in all_of(FlightTable)}
+    return {t for t in tiers if isinstance(t, MemoryTier) and t.memory.clock is now_of_all}
 
 
-def _check(functions: tuple[Any, ...]) -> None:
-    own = []
-    for function in functions:
-        core = getattr(function, "_core", None)
-        if core is None:
-            raise TypeError(f"not a function that soloflight has decorated: {function!r}")
-        if core.table.shelf is not None and core.table.shelf.has_timer:
-            own.append(core.spec.name)
-    if own:
-        raise ValueError(
-            f"{', '.join(own)}: given a timer, or a cache that has one, which this does not move; "
-            "advance that one (a ManualClock, say)"
-        )
+def _with_tiers() -> list[FlightTable]:
+    """Those whose tier has a time of its own, but which go by the clock of all."""
+    return [
+        table
+        for table in all_of(FlightTable)
+        if not has_timer(table) and _tier(table) and not isinstance(_tier(table), MemoryTier)
+    ]
+
+
+def _calls(table: FlightTable) -> int:
+    return table.ledger.hits.total() + table.ledger.misses.total()

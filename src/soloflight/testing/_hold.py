@@ -3,19 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from threading import Condition
-from time import monotonic, sleep
-from typing import Any, overload
+from time import sleep
+from typing import TYPE_CHECKING, Any, overload
 
+from .._clock import clock
 from .._flights.flight import Flight
 from .._outcome import Error, Value, without_us
+from .._shown import shown
+from .._sources.direct import direct, direct_async
+from ._decorated import core_of, duration, number_of
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PATIENCE = 10.0
 """Seconds after which a test has forgotten somebody."""
 PAUSE = 0.001
 """Seconds between two looks at who is aboard."""
+
+
+class _Load:
+    """One load that is held, from when its loader is called."""
+
+    def __init__(self) -> None:
+        self.is_free = False
+        self.error: Exception | None = None
+
+    def end(self) -> None:
+        error, self.error = self.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # breaks the ring (see Rings)
 
 
 class Hold:
@@ -25,61 +48,117 @@ class Hold:
         self._core = core
         self._patience = patience
         self._changed = Condition()  # guards what follows
-        self._held = 0
-        self._error: BaseException | None = None
-        self._open = False
+        self._loads: list[_Load] = []
+        self._holds = True  # those that begin from now on
+        self._around: Any = None
+
+    def __enter__(self) -> Self:
+        if self._around is not None:
+            raise RuntimeError("a hold() is for one block: write `with hold(f) as held:` each time")
+        world = self._core.world
+        self._around = around = world.around or _same
+        # What was put in the place of the loader, before or in the block, is held like it.
+        world.around = lambda source: around(self._held(world.loader))
+        world.load_with(world.loader)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        world = self._core.world
+        world.around = None if self._around is _same else self._around
+        world.load_with(world.loader)
+        self.release()
 
     @property
     def loads(self) -> int:
-        """How many are held now: their loaders have been called, and have returned or raised."""
-        return self._held
+        """How many are held now."""
+        return len(self._loads)
 
     def release(self) -> None:
-        """Let them land, with what their loaders returned. Later loads are not held."""
+        """Let them land, with what their loaders return. Later loads are not held."""
         self._let_go(None)
 
     def fail(self, error: Exception) -> None:
-        """Let them land with this error, as if their loaders had raised it; later ones are free."""
+        """Let them land with this error, as if their loaders had raised it; later ones are free.
+
+        (Each load but the first one gets a copy.)
+        """
         if not isinstance(error, Exception):
-            raise TypeError(f"fail takes an exception, as raised by a loader, not {error!r}")
+            raise TypeError(f"fail takes an exception, as raised by a loader, not {shown(error)}")
         self._let_go(error)
 
-    def wait_for_waiters(self, count: int, timeout: float = PATIENCE) -> None:
-        """Wait until so many callers are aboard: those who lead, and those who follow.
+    def wait_for_waiters(self, count: int, timeout: float | timedelta = PATIENCE) -> None:
+        """Wait until so many callers are aboard, and their loads are held.
 
-        Raises `TimeoutError` after `timeout` seconds.
+        Those who lead count, and those who follow. Raises `TimeoutError` after `timeout` seconds.
         """
-        until = monotonic() + timeout
-        while self._aboard() < count:
-            if monotonic() >= until:
-                raise TimeoutError(self._missing(count, timeout))
+        __tracebackhide__ = True
+        self._wait(self._has_callers(count), timeout)
+
+    def wait_for_loads(self, count: int, timeout: float | timedelta = PATIENCE) -> None:
+        """Wait until so many loads are held: a refresh is one, and has no callers."""
+        __tracebackhide__ = True
+        self._wait(self._has_loads(count), timeout)
+
+    def _wait(self, is_so: Callable[[], str], timeout: object) -> None:
+        seconds = duration(timeout, "timeout")
+        until = clock.real() + seconds
+        while why := is_so():
+            if clock.real() >= until:
+                raise TimeoutError(self._message(why, seconds))
             sleep(PAUSE)
 
-    def _missing(self, count: int, timeout: float) -> str:
-        return (
-            f"{self._core.spec.name}: {self._aboard()} callers are aboard after {timeout:g} s, "
-            f"not {count}"
-        )
+    def _message(self, why: str, seconds: float) -> str:
+        return f"{self._core.spec.name}: after {seconds:g} s {why}"
 
-    def _aboard(self) -> int:
-        flights = [flight for flight in self._core.table.flights.all() if not flight.over]
-        return sum(map(_callers, flights))
+    def _has_callers(self, count: int) -> Callable[[], str]:
+        """What is missing, when it is asked; nothing, once it is so."""
+        number_of(count, "the number of callers")
+
+        def missing() -> str:
+            flights = [flight for flight in self._core.table.flights.all() if not flight.over]
+            aboard = sum(map(_callers, flights))
+            if aboard >= count and (not self._holds or len(self._loads) >= len(flights)):
+                return ""
+            return (
+                f"{aboard} callers are aboard, not {count}; {len(self._loads)} loads are held"
+                + (" (a refresh has no callers: wait_for_loads)" if self._loads else "")
+            )
+
+        return missing
+
+    def _has_loads(self, count: int) -> Callable[[], str]:
+        number_of(count, "the number of loads")
+        return lambda: (
+            "" if len(self._loads) >= count else f"{len(self._loads)} loads are held, not {count}"
+        )
 
     def _let_go(self, error: Exception | None) -> None:
         with self._changed:
-            if not self._open:
-                self._error, self._open = error, True
+            self._holds = False
+            for load in self._loads:
+                if not load.is_free:
+                    load.is_free, load.error = True, error
+                    if error is not None:  # one object would have the frames of all who raise it
+                        error = Error(error, None).copy().exception  # type: ignore[assignment]
             self._changed.notify_all()
 
-    def _board(self) -> None:
+    def _begin(self) -> _Load | None:
         with self._changed:
-            self._held += 1
+            if not self._holds:
+                return None
+            load = _Load()
+            self._loads.append(load)
+            return load
 
-    def _leave(self) -> None:
+    def _wait_for(self, load: _Load) -> None:
         with self._changed:
-            self._held -= 1
-        if self._error is not None:
-            raise self._error
+            if not self._changed.wait_for(lambda: load.is_free, self._patience):
+                raise self._forgotten()
+        load.end()
+
+    def _end(self, load: _Load) -> None:
+        with self._changed:
+            self._loads.remove(load)
 
     def _forgotten(self) -> TimeoutError:
         return TimeoutError(
@@ -87,50 +166,75 @@ class Hold:
             "(a call in the test's own thread waits for itself: call in a thread, or a task)"
         )
 
-    def _around(self, loader: Callable[..., Any]) -> Callable[..., Any]:
-        """A loader whose outcome is held. (Not an interruption: its caller is gone.)"""
+    def _held(self, loader: Callable[..., Any]) -> Any:
+        """What calls a loader, and holds its outcome. (Not an interruption: its caller is gone.)"""
 
         def held(*args: Any, **kwargs: Any) -> Any:
-            outcome = _outcome(loader, args, kwargs)
-            self._board()
+            load = self._begin()
+            outcome: Value[Any] | Error | None = None
             try:
-                with self._changed:
-                    if not self._changed.wait_for(lambda: self._open, self._patience):
-                        raise self._forgotten()
+                outcome = _outcome(loader, args, kwargs)
+                if load is not None:
+                    self._wait_for(load)
+                return outcome.value
             finally:
-                self._leave()
-            return outcome.value
+                if load is not None:
+                    self._end(load)
+                load = outcome = None  # breaks the ring (see Rings)
+                del args, kwargs
 
-        return held
+        return direct(self._core.table, held)
 
 
 class AsyncHold(Hold):
-    """The same for an ``async def``: `wait_for_waiters` is awaited."""
+    """The same for an ``async def``: what waits is awaited."""
 
-    async def wait_for_waiters(self, count: int, timeout: float = PATIENCE) -> None:  # type: ignore[override]
+    async def wait_for_waiters(  # type: ignore[override]
+        self, count: int, timeout: float | timedelta = PATIENCE
+    ) -> None:
         """Wait until so many callers are aboard. See `Hold.wait_for_waiters`."""
-        until = monotonic() + timeout
-        while self._aboard() < count:
-            if monotonic() >= until:
-                raise TimeoutError(self._missing(count, timeout))
+        await self._wait_later(self._has_callers(count), timeout)
+
+    async def wait_for_loads(  # type: ignore[override]
+        self, count: int, timeout: float | timedelta = PATIENCE
+    ) -> None:
+        """Wait until so many loads are held. See `Hold.wait_for_loads`."""
+        await self._wait_later(self._has_loads(count), timeout)
+
+    async def _wait_later(self, is_so: Callable[[], str], timeout: object) -> None:
+        seconds = duration(timeout, "timeout")
+        until = clock.real() + seconds
+        while why := is_so():
+            if clock.real() >= until:
+                raise TimeoutError(self._message(why, seconds))
             await asyncio.sleep(PAUSE)
 
-    def _around(self, loader: Callable[..., Any]) -> Callable[..., Any]:
+    def _held(self, loader: Callable[..., Any]) -> Any:
         async def held(*args: Any, **kwargs: Any) -> Any:
-            outcome = await _outcome_later(loader, args, kwargs)
-            until = monotonic() + self._patience
-            self._board()
+            load = self._begin()
+            outcome: Value[Any] | Error | None = None
             try:
-                # By looks: who releases it may be another thread, with a loop of its own.
-                while not self._open:
-                    if monotonic() >= until:
-                        raise self._forgotten()
-                    await asyncio.sleep(PAUSE)
+                outcome = await _outcome_later(loader, args, kwargs)
+                if load is not None:
+                    until = clock.real() + self._patience
+                    # By looks: who releases it may be another thread, with a loop of its own.
+                    while not load.is_free:
+                        if clock.real() >= until:
+                            raise self._forgotten()
+                        await asyncio.sleep(PAUSE)
+                    load.end()
+                return outcome.value
             finally:
-                self._leave()
-            return outcome.value
+                if load is not None:
+                    self._end(load)
+                load = outcome = None
+                del args, kwargs
 
-        return held
+        return direct_async(self._core.table, held)
+
+
+def _same(source: Any) -> Any:
+    return source
 
 
 def _outcome(loader: Callable[..., Any], args: Any, kwargs: Any) -> Value[Any] | Error:
@@ -138,6 +242,8 @@ def _outcome(loader: Callable[..., Any], args: Any, kwargs: Any) -> Value[Any] |
         return _value(loader(*args, **kwargs))
     except Exception as error:
         return without_us(error)
+    finally:
+        del args, kwargs
 
 
 async def _outcome_later(loader: Callable[..., Any], args: Any, kwargs: Any) -> Value[Any] | Error:
@@ -145,6 +251,8 @@ async def _outcome_later(loader: Callable[..., Any], args: Any, kwargs: Any) -> 
         return _value(await loader(*args, **kwargs))
     except Exception as error:
         return without_us(error)
+    finally:
+        del args, kwargs
 
 
 def _value(value: Any) -> Value[Any]:
@@ -160,21 +268,19 @@ def _callers(flight: Flight) -> int:
 
 @overload
 def hold(
-    function: Callable[..., Coroutine[Any, Any, Any]], *, patience: float = PATIENCE
-) -> AbstractContextManager[AsyncHold]: ...
+    function: Callable[..., Coroutine[Any, Any, Any]], *, patience: float | timedelta = PATIENCE
+) -> AsyncHold: ...
 @overload
-def hold(
-    function: Callable[..., Any], *, patience: float = PATIENCE
-) -> AbstractContextManager[Hold]: ...
-@contextmanager
-def hold(function: Any, *, patience: float = PATIENCE) -> Iterator[Any]:
+def hold(function: Callable[..., Any], *, patience: float | timedelta = PATIENCE) -> Hold: ...
+def hold(function: Any, *, patience: float | timedelta = PATIENCE) -> Any:
     """Keep the loads of a function from landing, until they are released.
 
     So a test can say that callers are aboard of a load, with no sleeps: it starts them (in threads
     or tasks), waits with ``wait_for_waiters`` until they are, and then has the load land, with
     ``release()``, or fail, with ``fail(error)``. The loader is called as ever; it is its outcome
     that waits. What is still held when the block is left is released. A method is held for all its
-    instances. A load that is held for `patience` seconds fails with `TimeoutError`.
+    instances. A load that is held for `patience` seconds fails with `TimeoutError`. (Not held are
+    calls inside of `soloflight.bypass`, which share no load, and what a tier has.)
 
     Of an ``async def``, ``wait_for_waiters`` is to be awaited.
 
@@ -190,14 +296,5 @@ def hold(function: Any, *, patience: float = PATIENCE) -> Iterator[Any]:
     >>> [call.result() for call in calls], load_user.stats().loads
     (['user 1', 'user 1', 'user 1'], 1)
     """
-    core = getattr(function, "_core", None)
-    if core is None:
-        raise TypeError(f"not a function that soloflight has decorated: {function!r}")
-    held = (AsyncHold if core.spec.is_async else Hold)(core, patience)
-    loader = core.world.loader
-    core.load_with(held._around(loader))
-    try:
-        yield held
-    finally:
-        core.load_with(loader)
-        held.release()
+    core = core_of(function)
+    return (AsyncHold if core.spec.is_async else Hold)(core, duration(patience, "patience"))
