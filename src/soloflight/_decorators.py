@@ -162,10 +162,12 @@ def cached_singleflight(
         stale_if_error: for so long after it went stale, an entry is served where a reload fails
             (RFC 5861). That hides every exception, also one that says that what was loaded is gone.
             Or ``{exception class: seconds}``, which hides these alone: what is not named reaches
-            the callers at once, and the next call loads again. The most specific class wins. A
-            callable gets the exception; what it gives as zero, less or ``None`` is not hidden. Then
-            entries are kept for the longest duration that is given, or an hour where there are only
-            callables; for so long they are also served to who runs out of patience.
+            those who wait for that load, and the next call loads again. (Nobody waits for a refresh
+            of ``stale_while_revalidate``, which hides whatever it raises; see ``error_ttl``.) The
+            most specific class wins. A callable gets the exception; what it gives as zero, less or
+            ``None`` is not hidden. Then entries are kept for the longest duration that is given, or
+            an hour where there are only callables; for so long they are also served to who runs out
+            of patience.
         retry_after: ``(base, cap)``, default ``(1, 30)``: after a reload that failed, the next
             attempt has to wait while there is something to serve: between half of and all of
             base * 2**n, at random, and never longer than ``cap``. A success resets it.
