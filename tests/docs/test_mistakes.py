@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import threading
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 import interpreters
-from conftest import Clock, until
-from serving import EXAMPLES, Database
+from conftest import Clock, until, until_async
+from serving import EXAMPLES, ROOT, Database
 from soloflight import cached_singleflight
 from soloflight.testing import MemoryTier
 
 sa = pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 orm = pytest.importorskip("sqlalchemy.orm", reason="SQLAlchemy is not installed")
+
+FRAMEWORKS = ROOT / "docs/frameworks.md"
+
+
+def blocks(page: Path) -> list[str]:
+    """The examples of a page."""
+    return re.findall(r"(?ms)^```python\n(.*?)^```$", page.read_text(encoding="utf-8"))
 
 
 class Base(orm.DeclarativeBase): ...
@@ -96,6 +105,68 @@ def test_a_refresh_with_the_session_of_a_request_takes_a_connection_for_good(
         load.invalidate(1)
     for session in sessions:
         session.close()
+
+
+HELD = """
+import asyncio, gc, logging, sys, warnings
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from soloflight import cached_singleflight
+
+said = []
+handler = logging.Handler()
+handler.emit = lambda record: said.append((record.name, record.getMessage()))
+logging.getLogger().addHandler(handler)
+warnings.simplefilter("ignore")  # SQLAlchemy says it twice
+now, used = 0.0, []
+
+class Names:
+    def __init__(self, session):
+        self.session = session
+
+    @cached_singleflight(ttl=10, stale_while_revalidate=60, per_instance=False, timer=lambda: now)
+    async def get(self, number):
+        await may_go_on.wait()
+        used.append(id(self.session))
+        return await self.session.scalar(sa.select(number))
+
+async def request():
+    async with Session() as session:
+        assert await Names(session).get(1) == 1
+        return id(session)
+
+async def main():
+    global now, may_go_on, Session
+    may_go_on = asyncio.Event()
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{sys.argv[1]}/held.db", poolclass=sa.AsyncAdaptedQueuePool
+    )
+    Session = async_sessionmaker(engine)
+    may_go_on.set()
+    await request()
+    now = 15.0
+    may_go_on.clear()
+    await request()  # is served, and ends; the refresh goes on with its session
+    assert engine.pool.checkedout() == 0
+    may_go_on.set()
+    while Names.get.in_flight():
+        await asyncio.sleep(0.001)
+    assert len(used) == 2
+    gc.collect()
+    assert Names.get.stats().errors == 0
+    assert [name.split(".")[0] for name, _ in said] == ["sqlalchemy"], said
+    assert "garbage collector is trying to clean up non-checked-in connection" in said[0][1]
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+
+
+def test_a_shared_repository_refreshes_with_the_session_of_a_request(tmp_path: Path) -> None:
+    """SQLAlchemy tells of it, and nothing of ours does."""
+    for package in ("aiosqlite", "greenlet"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    interpreters.run(HELD, str(tmp_path))
 
 
 def test_what_an_orm_has_loaded_cannot_be_read_after_its_session(engine: Any) -> None:
@@ -185,6 +256,50 @@ def test_a_cached_response_is_sent_once_and_gives_cookies_away() -> None:
 
     asyncio.run(main())
     with_request.clear()
+
+
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "def"])
+def test_a_request_may_want_nothing_cached(is_async: bool) -> None:
+    """The others hit meanwhile. A dependency that is a plain `def` changes nothing."""
+    httpx = pytest.importorskip("httpx", reason="httpx is not installed")
+    fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
+    shown: dict[str, Any] = {"cached_singleflight": cached_singleflight}
+    (block,) = [block for block in blocks(FRAMEWORKS) if "def no_cache" in block]
+    exec(block if is_async else block.replace("async def no_cache", "def no_cache"), shown)
+    app, load = shown["app"], shown["load_news"]
+    assert isinstance(app, fastapi.FastAPI)
+    loads = 0
+
+    async def slow() -> list[str]:
+        nonlocal loads
+        loads += 1
+        number = loads
+        if number > 1:
+            await may_land.wait()
+        return [f"load {number}"]
+
+    async def main() -> None:
+        nonlocal may_land
+        may_land = asyncio.Event()
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+
+            async def ask(**headers: str) -> str:
+                answer = await client.get("/news", headers=headers)
+                return str(answer.json()[0])
+
+            assert await ask() == "load 1"
+            bypassing = [asyncio.create_task(ask(**{"cache-control": "no-cache"})) for _ in "12345"]
+            if is_async:
+                await until_async(lambda: loads == 6)
+            assert [await ask() for _ in range(5)] == ["load 1"] * 5
+            may_land.set()
+            assert len({await task for task in bypassing}) == (5 if is_async else 1)
+            assert load.stats().hits == (5 if is_async else 10)
+
+    may_land: asyncio.Event
+    with patch.object(load, "__wrapped__", slow):
+        asyncio.run(main())
 
 
 def test_a_refresh_has_the_context_of_a_flask_request(clock: Clock) -> None:
