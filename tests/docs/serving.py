@@ -106,17 +106,22 @@ class Served:
         return sum(words in line for line in self.written().splitlines())
 
 
+def environment(**more: str) -> dict[str, str]:
+    """That of a process which can import the examples, and what the tests share."""
+    there = [*map(str, (EXAMPLES, ROOT / "tests", ROOT / "tests/docs"))]
+    path = os.pathsep.join([*there, os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "default", **more}
+
+
 @contextmanager
 def run(folder: Path, *command: str, port: int = 0, **how: Any) -> Iterator[Served]:
     """Run ``python -m`` this in a folder where the examples can be imported."""
     output = folder / "output"
-    there = os.pathsep.join([str(EXAMPLES), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": there, "PYTHONWARNINGS": "default"}
     with output.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=folder,
-            env=environment,
+            env=environment(),
             stdout=file,
             stderr=subprocess.STDOUT,
             **how,
@@ -143,3 +148,23 @@ def serve(server: str, folder: Path, app: str, *options: str) -> Iterator[Served
         yield served
     finally:
         serving.__exit__(*sys.exc_info())
+
+
+def program(folder: Path, code: str, **variables: str) -> None:
+    """Run a program there. It must end in time and with success, and takes its children along."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        written, _ = process.communicate(timeout=3 * PATIENCE)
+        assert process.returncode == 0, written
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
