@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,30 @@ class Database:
         with self._opened() as connection:
             connection.execute("BEGIN EXCLUSIVE")
             yield lambda: connection.execute("ROLLBACK")
+
+
+@contextmanager
+def stock() -> Iterator[str]:
+    """Another service, which knows one product; its address."""
+
+    class Products(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"id": 1, "name": "lamp"}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Products) as server:
+        serving = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join(PATIENCE)
 
 
 class Served:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import until
-from serving import EXAMPLES, Database, Served, program, serve
+from serving import EXAMPLES, Database, Served, program, serve, stock
 
 if sys.platform == "win32":
     pytest.skip("its servers cannot be given a socket", allow_module_level=True)
@@ -107,12 +107,17 @@ def a_load_for_each_expiry(app: Served, clients: int) -> None:
     assert min(apart) >= TTL - 0.01, apart
 
 
-def test_flask_with_an_event_loop_for_each_request(tmp_path: Path, database: Database) -> None:
-    needs("gunicorn", "flask", "asgiref", "aiosqlite")
-    with serve("gunicorn", tmp_path, "flask_async_shop:app", "--threads", "40") as app:
-        until(lambda: app.get("/products/1") and app.says(ABANDONED))
-        a_load_for_each_expiry(app, 16)
-        assert app.says(ABANDONED) == 1
+def test_flask_with_an_event_loop_for_each_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("gunicorn", "flask", "asgiref", "httpx")
+    with stock() as url:
+        monkeypatch.setenv("SHOP_STOCK", url)
+        with serve("gunicorn", tmp_path, "flask_async_shop:app", "--threads", "40") as app:
+            until(lambda: app.get("/products/1") and app.says(ABANDONED))
+            a_load_for_each_expiry(app, 16)
+            assert app.says(ABANDONED) == 1
+            assert app.says("Traceback") == 0
 
 
 DJANGO_LOOPS = """
