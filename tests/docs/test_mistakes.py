@@ -20,12 +20,14 @@ from serving import EXAMPLES, Database, program
 from soloflight import cached_singleflight
 from soloflight.testing import MemoryTier
 
+fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
 sa = pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 orm = pytest.importorskip("sqlalchemy.orm", reason="SQLAlchemy is not installed")
 
 if sys.platform == "win32":
     pytest.skip("there is no HostTier on Windows", allow_module_level=True)
 sys.path.append(str(Path(__file__).parents[1] / "tiers"))
+Request = fastapi.Request
 
 
 class Base(orm.DeclarativeBase): ...
@@ -145,7 +147,6 @@ def test_an_orm_object_is_not_shared_by_a_tier(
 
 def test_a_cached_response_is_sent_once_and_gives_cookies_away() -> None:
     httpx = pytest.importorskip("httpx", reason="httpx is not installed")
-    fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
     from fastapi.responses import JSONResponse, StreamingResponse
 
     @cached_singleflight(ttl=60)
@@ -170,10 +171,9 @@ def test_a_cached_response_is_sent_once_and_gives_cookies_away() -> None:
         return response
 
     @cached_singleflight(ttl=60)
-    async def with_request(request: fastapi.Request) -> Any:
+    async def with_request(request: Request) -> Any:
         return {}
 
-    with_request.__annotations__["request"] = fastapi.Request
     app.add_api_route("/report", show_report, response_model=None)
     app.add_api_route("/page/{user}", show_page, response_model=None)
     app.add_api_route("/with-request", with_request, response_model=None)
