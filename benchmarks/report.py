@@ -133,7 +133,19 @@ def gated_first(figures: Iterable[Figure]) -> list[Figure]:
     return sorted(figures, key=lambda figure: figure.limit is None)
 
 
+PAGE = """\
+# Benchmarks
+
+Made by `python -m tox run -e benchmark -- --markdown docs/benchmarks.md`. What a call costs,
+beside what one would pick instead: below 1, we are faster. In brackets are the limits that we set
+ourselves, with what missed them. How it is measured, and what to make of it:
+[What is measured, and how](evidence.md#how-fast).
+
+"""
+
+
 def markdown(results: Sequence[Result], about: dict[str, Any], rounds: int) -> str:
+    """The page of the results."""
     gated = ["| case | soloflight | against whom there is a limit |", "|---|---|---|"]
     others = ["| case | against the others |", "|---|---|"]
     for result in results:
@@ -161,7 +173,7 @@ def markdown(results: Sequence[Result], about: dict[str, Any], rounds: int) -> s
         "</details>",
         "",
     ]
-    return "\n".join(lines)
+    return PAGE + "\n".join(lines)
 
 
 def as_json(results: Sequence[Result], about: dict[str, Any], rounds: int) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=[*names, "memory"], metavar="CASE",
                         help=", ".join([*names, "memory"]))  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the page")
     parser.add_argument("--check", action="store_true", help="exit with 1 on a missed target")
     options = parser.parse_args()
     rounds = options.rounds or (QUICK if options.quick else ROUNDS)

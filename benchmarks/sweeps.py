@@ -420,8 +420,12 @@ HITS = (
     "Where the same one is called several times in a row, only the first call is slow."
 )
 DROPPED = (
-    "A cache of cachetools drops all that has expired with the next value that it takes, and that "
-    "call waits for it. By entry, it costs no more."
+    "Each store drops two of those that have expired, however many have. This is a single call "
+    "after so many others that nothing of it is in the processor's caches any more."
+)
+LOCKED = (
+    "Each store takes the lock of the cache. Where Python takes the interpreter from the thread "
+    "that has it, the others wait."
 )
 
 PANELS = (
@@ -447,7 +451,7 @@ PANELS = (
             Sweep("hit, one key", threads_hitting(cached(), keys=1)),
             Sweep("hit, a key each", threads_hitting(cached())),
             Sweep("the loader alone, called", threads_hitting(alone, keys=1), bare=True),
-            Sweep("miss, new keys, evicting", threads_missing),
+            Sweep("miss, new keys, evicting", threads_missing, why=LOCKED),
             Sweep("landing, one cold key", threads_landing(cached(), keys=1)),
             Sweep("landing, a cold key each", threads_landing(cached())),
             Sweep("the loader alone, landing", threads_landing(alone), bare=True),

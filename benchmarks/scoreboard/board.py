@@ -20,7 +20,7 @@ SIGNS = {"pass": "✓", "fail": "✗", "hang": "∞", "not offered": "·"}
 HEAD = """\
 # Scoreboard
 
-What libraries that share loads do in the cases that our [laws](../README.md#what-you-can-rely-on)
+What libraries that share loads do in the cases that our [laws](guarantees.md)
 are about. Made by `python -m tox run -e scoreboard`; the cases and the adapters are in
 `benchmarks/scoreboard/`, and each case is a few lines that anybody can check.
 

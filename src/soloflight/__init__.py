@@ -18,6 +18,7 @@ one load in progress is a *flight*, which its *leader* started and its *follower
 
 from . import _public
 from ._calls.bound import BoundCachedFunction, BoundFunction
+from ._calls.bypasses import bypass
 from ._calls.function import CachedFunction, Function
 from ._calls.surface import Clearable
 from ._decorators import cached_singleflight, singleflight
@@ -25,6 +26,7 @@ from ._entries.entry import Entry
 from ._entries.sieve_cache import SieveCache
 from ._flights.flight import FlightInfo
 from ._flights.stats import CacheInfo, Stats
+from ._registry import Registered, clear_all, registry
 from .exceptions import FlightDeadlock, FlightError, RemoteLoadError, WaitTimeout
 from .group import Group
 
@@ -40,11 +42,15 @@ __all__ = (
     "FlightInfo",
     "Function",
     "Group",
+    "Registered",
     "RemoteLoadError",
     "SieveCache",
     "Stats",
     "WaitTimeout",
+    "bypass",
     "cached_singleflight",
+    "clear_all",
+    "registry",
     "singleflight",
 )
 __version__ = "0.1.0"

@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
-from ._calls import keys, loaders
+from ._calls import bypasses, keys, loaders
 from ._calls import unknown as _unknown
 from ._calls.core import Core
 from ._calls.function import CachedFunction, Function, decorated
@@ -289,7 +289,9 @@ def _decorate(options: Options, loader: Any) -> Any:
     )
     if options.key is not None:
         _check_key(options.key, core, kind)
-    return decorated(core, kind)
+    function = decorated(core, kind)
+    bypasses.join(core)
+    return function
 
 
 def _shelf(options: Options, name: str) -> Shelf:

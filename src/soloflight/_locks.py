@@ -33,6 +33,7 @@ from weakref import ref
 
 from ._runners import RLock, me
 
+L = TypeVar("L")
 R = TypeVar("R")
 
 log = logging.getLogger("soloflight")
@@ -59,6 +60,11 @@ def register(table: Locked) -> None:
 def tables() -> list[Locked]:
     """The tables that there are."""
     return [table for alive in list(_tables.values()) if (table := alive()) is not None]
+
+
+def all_of(kind: type[L]) -> list[L]:
+    """Those of a class."""
+    return [table for table in tables() if isinstance(table, kind)]
 
 
 _RLock: Any = RLock  # what `threading.Condition` uses of a re-entrant lock has no stub

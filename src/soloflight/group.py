@@ -10,6 +10,7 @@ from inspect import isawaitable
 from sys import is_finalizing
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast
+from weakref import ref
 
 from ._flights.flight import FlightInfo, call_of
 from ._flights.table import FlightTable
@@ -41,6 +42,7 @@ class Group:
         if not isinstance(name, str):
             raise TypeError(f"name must be a str, not {shown(name)}")
         self._table = FlightTable(str.__str__(name))  # not that of an enum, say
+        self._table.owner = ref(self)
 
     def do(self, key: Hashable, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run ``fn(*args, **kwargs)``, or join the flight of `key`; the value, or the exception.

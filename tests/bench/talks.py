@@ -62,7 +62,7 @@ def promise(number: int, holds: object, otherwise: str) -> None:
 def loader(key: str) -> Any: ...
 
 
-CODER = Coder("json", loader, "f")
+CODER = Coder("json", loader)
 
 
 class Waiters:

@@ -142,7 +142,7 @@ def test_an_orm_object_is_not_shared_by_a_tier(
     assert [one(1).name, other(1).name] == ["lamp"] * 2
     assert [one.stats().loads, other.stats().loads] == [1, 1]
     assert "does not carry" in caplog.records[0].getMessage()
-    assert "so it is not shared" in caplog.records[0].getMessage()
+    assert "a value is not shared" in caplog.records[0].getMessage()
 
 
 def test_a_cached_response_is_sent_once_and_gives_cookies_away() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from both_worlds import Threads, World, counted, landed
 from conftest import Clock, Gate, herd, until, waiters
-from soloflight import WaitTimeout, cached_singleflight
+from soloflight import WaitTimeout, _clock, cached_singleflight
 from soloflight._worlds import threads
 
 
@@ -172,7 +172,7 @@ def test_wait_timeout_is_one_deadline_for_all_the_flights_of_a_call(
 ) -> None:
     """One deadline for the whole call, however many flights it waits for."""
     clock, second = Clock(), Gate()
-    monkeypatch.setattr(threads, "monotonic", clock)
+    monkeypatch.setattr(_clock, "now", clock)
     monkeypatch.setattr(threads, "POLL", 0.001)
     loads: list[int] = []
 

@@ -55,6 +55,7 @@ LIMIT = 600
 HARMLESS = {
     "test_architecture.py",
     "test_demo.py",
+    "test_demo_day.py",
     "test_demo_figures.py",
     "test_demo_fleet.py",
     "test_demo_origin.py",

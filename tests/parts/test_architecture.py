@@ -15,13 +15,18 @@ from soloflight._flights.flight import Flight
 HOUSE = Path(soloflight.__file__).parent
 WINGS = ("_calls", "_worlds", "_sources", "_tiers", "_flights", "_entries")
 """From the top down: each imports what stands below it, and the ground, which is at the root."""
-PUBLIC = {"__init__", "__main__", "_decorators", "group", "testing", "tiers"}
+PUBLIC = {"__init__", "__main__", "_decorators", "_registry", "group", "tiers"}
 """At the root as well, and above all the wings."""
+ANNEXES = ("testing", "contrib")
+"""Packages for some, above all of it."""
 
 
 def _rooms() -> dict[str, Path]:
     """The modules of the library, by their names below the package."""
-    paths = [*HOUSE.glob("*.py"), *(path for wing in WINGS for path in (HOUSE / wing).glob("*.py"))]
+    paths = [
+        *HOUSE.glob("*.py"),
+        *(path for wing in (*WINGS, *ANNEXES) for path in (HOUSE / wing).glob("*.py")),
+    ]
     return {".".join(path.relative_to(HOUSE).with_suffix("").parts): path for path in paths}
 
 
@@ -31,6 +36,8 @@ ROOMS = _rooms()
 def floor(room: str) -> int:
     """How high a room is: the ground is 0."""
     wing, dot, _ = room.partition(".")
+    if wing in ANNEXES:
+        return len(WINGS) + 2
     if dot:
         return len(WINGS) - WINGS.index(wing)
     return len(WINGS) + 1 if room in PUBLIC else 0
@@ -55,7 +62,7 @@ def imports(room: str) -> set[str]:
 
 def test_every_room_is_in_a_wing_or_on_the_ground() -> None:
     folders = {path.parent.relative_to(HOUSE).parts[:1] for path in HOUSE.rglob("*.py")}
-    assert {name for (name,) in filter(None, folders)} == {*WINGS, "demo"}
+    assert {name for (name,) in filter(None, folders)} == {*WINGS, *ANNEXES, "demo"}
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
@@ -82,7 +89,21 @@ LOOPS = {"_tiers.bells", "_tiers.host", "_tiers.loops", "_tiers.redis", "_tiers.
 @pytest.mark.parametrize(
     ("library", "rooms"),
     [
-        ("asyncio", {"_calls.loaders", "_worlds.tasks", "_worlds.task_loads", "_runners", *LOOPS}),
+        (
+            "asyncio",
+            {
+                "_clock",
+                "_calls.loaders",
+                "testing._clocks",
+                "testing._herd",
+                "testing._hold",
+                "testing._left",
+                "_worlds.tasks",
+                "_worlds.task_loads",
+                "_runners",
+                *LOOPS,
+            },
+        ),
         ("sqlite3", {"_tiers.database", "_tiers.host"}),
         ("fcntl", {"_tiers.ofd"}),
         ("wrapt", {"_calls.function"}),

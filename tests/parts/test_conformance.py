@@ -24,7 +24,7 @@ from cases import CASES
 from kit import ASYNCIO, THREADS, Case, Hang, Made, Options
 from worlds import WORLDS, Tasks, World
 
-README = board.DOCS.parent / "README.md"
+EVIDENCE = board.DOCS / "evidence.md"
 
 
 def runs(library: Library) -> list[Any]:
@@ -284,14 +284,14 @@ def test_the_board_shows_who_passes_what() -> None:
     assert "- threads, `herd`: two \\| &lt;loads>" in text
 
 
-def test_the_board_and_the_readme_count_the_cases() -> None:
+def test_the_board_and_the_page_of_evidence_count_the_cases() -> None:
     both = sum(len(case.worlds) == 2 for case in CASES)
     cases = f"{len(CASES)}{{}} cases, {both} of them both with threads and with asyncio"
     assert cases.format("") in board.markdown(board.Scores([Soloflight()], {}, CASES, {}))
-    readme = " ".join(README.read_text(encoding="utf-8").split())
+    page = " ".join(EVIDENCE.read_text(encoding="utf-8").split())
     others = f"{len(run.LIBRARIES) - 1} other libraries"
-    assert f"How {others} fare in {cases.format(' such')}" in readme
-    assert f"for us and for {others}" in readme
+    assert f"how {others} fare in {cases.format(' such')}" in page
+    assert f"for us and for {others}" in page
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_a_child_has_leases_of_its_own_and_owes_nothing() -> None:
 def test_whoever_is_cut_off_drops_all_and_asks_anew() -> None:
     one = MemoryTier()
 
-    @cached_singleflight(ttl=60, tier=one)
+    @cached_singleflight(ttl=60, codec="json", tier=one)
     def load(key: str) -> str:
         return key
 

@@ -65,7 +65,7 @@ def coder(codec: str | Codec, annotation: Any = Any) -> Coder:
     def load() -> Any: ...
 
     load.__annotations__["return"] = annotation
-    made = Coder(codec, load, "app.load")
+    made = Coder(codec, load)
     assert made.prepare() == ""
     return made
 
@@ -148,9 +148,9 @@ def test_what_does_not_come_back_is_not_shared(
             made.encode(value)
         assert caught.value.first is first
     said = str(caught.value)
-    assert said.startswith("app.load returned what its codec ")
+    assert said.startswith("its codec ")
     assert wrong in said
-    assert said.endswith("so it is not shared; annotate what it returns, or give codec=")
+    assert said.endswith("; annotate what is returned, or give codec=")
 
 
 class Counted(Json):
@@ -291,7 +291,7 @@ def test_the_return_annotation_is_found(loader: Any, annotation: Any) -> None:
 def test_the_annotation_may_name_what_is_defined_further_below(msgpack: str) -> None:
     space: dict[str, Any] = {}
     exec("from __future__ import annotations\ndef load() -> Later: ...", space)
-    made = Coder(msgpack, space["load"], "load")
+    made = Coder(msgpack, space["load"])
     space["Later"] = User
     assert made.prepare() == ""
     assert made.decode(made.encode(User("ann", []))) == User("ann", [])
@@ -299,21 +299,21 @@ def test_the_annotation_may_name_what_is_defined_further_below(msgpack: str) -> 
 
 @pytest.mark.parametrize("loader", [unknown, within_unknown])
 def test_an_annotation_that_is_not_there_is_said_once(msgpack: str, loader: Any) -> None:
-    made = Coder(msgpack, loader, "app.load")
+    made = Coder(msgpack, loader)
     why = made.prepare()
     assert why == (
-        "app.load is not shared: its codec has no use for its return annotation (NameError: name "
+        "its codec has no use for its return annotation (NameError: name "
         "'Session' is not defined); mend it, or give codec="
     )
     assert made.prepare() is why
     # Others need none.
-    assert Coder("json", loader, "app.load").prepare() == ""
+    assert Coder("json", loader).prepare() == ""
 
 
 def test_an_annotation_that_the_codec_does_not_know(msgpack: str) -> None:
     def load() -> int | Point | tuple[int, ...]: ...
 
-    assert Coder(msgpack, load, "app.load").prepare().startswith("app.load is not shared: ")
+    assert Coder(msgpack, load).prepare().startswith("its codec has no use ")
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no such syntax before 3.12")
@@ -323,13 +323,13 @@ def test_type_parameters_are_found(msgpack: str) -> None:
         "def load[T: int](n: T) -> list[T]: ...\ntype Ids = list[int]\ndef ids() -> Ids: ...", space
     )
     for name in ("load", "ids"):
-        made = Coder(msgpack, space[name], name)
+        made = Coder(msgpack, space[name])
         assert made.prepare() == ""
         assert made.decode(made.encode([1, 2])) == [1, 2]
 
 
 def test_what_a_task_awaits_is_what_is_annotated(msgpack: str) -> None:
-    made = Coder(msgpack, asynchronous, "load")
+    made = Coder(msgpack, asynchronous)
     assert made.prepare() == ""
     value = asyncio.run(asynchronous(None))
     assert made.decode(made.encode(value)) is None
@@ -389,10 +389,10 @@ def test_without_msgspec_it_is_said_what_to_install() -> None:
         "import sys\n"
         "from soloflight._tiers import codec, digest, envelope, errors\n"
         "assert 'msgspec' not in sys.modules\n"
-        "codec.Coder('json', len, 'load')\n"
+        "codec.Coder('json', len)\n"
         "assert 'msgspec' not in sys.modules\n"
         "sys.modules['msgspec'] = None\n"
-        "try: codec.Coder('msgpack', len, 'load')\n"
+        "try: codec.Coder('msgpack', len)\n"
         "except ImportError as error: print(error)\n"
     )
     run = subprocess.run(

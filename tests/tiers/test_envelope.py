@@ -147,7 +147,7 @@ class Signed:
     """A function whose values are signed: whatever is wrong can be told."""
 
     def __init__(self) -> None:
-        self.coder = Coder(PickleCodec(key=KEY), lambda: None, "load")
+        self.coder = Coder(PickleCodec(key=KEY), lambda: None)
         self.coder.prepare()
 
     def wrap(self, value: Any, compress: bool) -> bytes:
@@ -203,7 +203,7 @@ def test_anything_can_be_read(codec: str, data: bytes, head: bool) -> None:
 
     def load() -> dict[str, int]: ...
 
-    coder = Coder(codec, load, "load")
+    coder = Coder(codec, load)
     coder.prepare()
     if head:
         start = HEADER.pack(b"s1", coder.code, data[0] & 3 if data else 0, coder.schema, *NUMBERS)
@@ -222,7 +222,7 @@ def test_an_error_is_never_taken_for_a_value(codec: str, error: Exception) -> No
     """Should the flag that says so be lost."""
     if codec == "msgpack":
         pytest.importorskip("msgspec", reason="there is no wheel of msgspec for this Python")
-    coder = Coder(codec, lambda: None, "load")
+    coder = Coder(codec, lambda: None)
     coder.prepare()
     payload = pack_error(error, coder.untyped)
     with pytest.raises(Exception):  # noqa: B017
@@ -247,7 +247,7 @@ class Bomb:
 def test_no_pickle_is_loaded(codec: Any, is_error: bool) -> None:
     if codec == "msgpack":
         pytest.importorskip("msgspec", reason="there is no wheel of msgspec for this Python")
-    coder = Coder(codec, lambda: None, "load")
+    coder = Coder(codec, lambda: None)
     coder.prepare()
     bomb = pickle.dumps(Bomb())
     if is_error:

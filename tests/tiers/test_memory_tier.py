@@ -73,7 +73,10 @@ def fleet(world: World, origin: Any, number: int = 2, **options: Any) -> list[An
     """One function in so many processes, all of which load from one origin."""
     clock = options.get("timer")
     all_of_them = tiers(number, **({} if clock is None else {"clock": clock}))
-    return [world.cached(origin, tier=tier, name="load", **options) for tier in all_of_them]
+    return [
+        world.cached(origin, tier=tier, name="load", **{"codec": "json", **options})
+        for tier in all_of_them
+    ]
 
 
 # One load
@@ -155,7 +158,7 @@ def test_without_a_tier_stats_know_how_often_was_loaded(world: World) -> None:
 def test_what_the_store_cannot_do_is_counted(world: World, clock: Clock) -> None:
     origin = world.origin()
     shared = Tier(clock=clock)
-    load = world.cached(origin, ttl=10, timer=clock, tier=shared, name="down")
+    load = world.cached(origin, ttl=10, timer=clock, codec="json", tier=shared, name="down")
     shared.is_down = True
     assert world.call(load) == 1
     shared.is_down = False
@@ -306,14 +309,16 @@ def test_who_waits_for_another_process_is_patient_for_so_long(world: World) -> N
 
 def test_a_method_needs_to_say_what_instances_have_in_common(world: World) -> None:
     with pytest.raises(ValueError, match="per_instance"):
-        world.repository(world.origin(), ttl=60, tier=Tier(), per_instance=True)
-    repository = world.repository(world.origin(), ttl=60, tier=Tier(), per_instance=False)
+        world.repository(world.origin(), ttl=60, codec="json", tier=Tier(), per_instance=True)
+    repository = world.repository(
+        world.origin(), ttl=60, codec="json", tier=Tier(), per_instance=False
+    )
     assert world.call(repository().get) == world.call(repository().get) == 1
 
 
 def test_a_static_method_has_no_instances() -> None:
     class Repository:
-        @cached_singleflight(ttl=60, tier=Tier())
+        @cached_singleflight(ttl=60, codec="json", tier=Tier())
         @staticmethod
         def get(key: str) -> str:
             return key
@@ -322,7 +327,7 @@ def test_a_static_method_has_no_instances() -> None:
 
 
 def test_an_instance_that_only_this_process_knows_is_no_part_of_a_shared_key() -> None:
-    load: Any = cached_singleflight(ttl=60, tier=Tier())(lambda key: key)
+    load: Any = cached_singleflight(ttl=60, codec="json", tier=Tier())(lambda key: key)
     (shared,) = (function() for function in load._core.fences.tier._functions.values())
     assert shared.digest(Scoped(shared.shelf.index, "k"), 0) == shared.digest("k", 0)
     with pytest.raises(TypeError, match="Index cannot be part of a key"):
@@ -341,13 +346,13 @@ def test_loads_that_wait_for_each_other_end_in_a_deadlock(
     met = count()
 
     def process(tier: Tier) -> tuple[Any, Any]:
-        @cached_singleflight(ttl=60, tier=tier, name="a")
+        @cached_singleflight(ttl=60, codec="json", tier=tier, name="a")
         def a(key: str) -> str:
             if next(met) < 2:
                 both.wait(20)
             return f"a{b(key)}"
 
-        @cached_singleflight(ttl=60, tier=tier, name="b")
+        @cached_singleflight(ttl=60, codec="json", tier=tier, name="b")
         def b(key: str) -> str:
             if next(met) < 2:
                 both.wait(20)

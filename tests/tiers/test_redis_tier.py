@@ -541,6 +541,39 @@ def test_several_leases_are_renewed_with_one_message(server: Server, tiers: Tier
     assert tier.renew_all(leases) is DOWN
 
 
+def test_one_of_them_may_be_refused(shared_server: Server, tiers: Tiers, logged: Logged) -> None:
+    tier, leases = tiers.tier(shared_server.url), []
+    for d in (b"a", b"b", b"c"):
+        token = tier.token()
+        assert tier.ask(d, token, "l", b"", b"").kind == "L"
+        leases.append(Lease(d, token, ticket(d, "f", me.local.thread), b"", 60.0))
+    with shared_server.client() as client:
+        keys = tier._questions.renew(b"b", b"").keys
+        client.set(next(key for key in keys if b"sf1:l:" in key), "of another kind")
+    renewed: Any = tier.renew_all
+    assert [reply.kind for reply in renewed(leases)] == [DONE, DOWN.kind, DONE]
+    assert logged("does not answer") == 1
+    assert "WRONGTYPE" in tier.health().error
+
+
+@in_loop
+async def test_a_loop_that_was_busy_is_no_outage(
+    server: Server, tiers: Tiers, logged: Logged
+) -> None:
+    tier = tiers.tier(server.url, timeout=0.1)
+    load = tiers.async_function(tier)
+    await load("j")
+    server.stop()
+    call = asyncio.create_task(load("k"))
+    await asyncio.sleep(0.01)  # it has asked
+    server.go_on()
+    time.sleep(0.3)  # the answer comes meanwhile, and the timeout ends
+    await call
+    assert load.stats().unleased == 0
+    assert logged("does not answer") == 0
+    await tier.aclose()
+
+
 def test_scripts_that_the_server_has_lost_are_sent_again(server: Server, tiers: Tiers) -> None:
     one, other = tiers.two(server.url)
     for number in range(1, 4):
@@ -673,6 +706,26 @@ def test_once_it_is_closed_each_process_loads_for_itself(
     tiers.made[1].close()
     assert not {thread for thread in threading.enumerate() if "soloflight" in thread.name} - threads
     assert tiers.made[0].health().error == "it is closed"
+
+
+def test_nothing_is_leased_to_a_tier_that_is_being_closed(
+    shared_server: Server, tiers: Tiers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tiers.two(shared_server.url)
+    tier = tiers.made[0]
+    one("j")
+    end = tier.keeper.end
+
+    def end_and_load() -> None:
+        end()
+        assert one("k") == 2  # its lease would be kept until it ends: who gives leases back is gone
+
+    monkeypatch.setattr(tier.keeper, "end", end_and_load)
+    tier.close()
+    assert one.stats().unleased == 1
+    began = time.monotonic()
+    assert other("k") == 3
+    assert time.monotonic() - began < tier.lease
 
 
 def test_errors_are_shared(shared_server: Server, tiers: Tiers, gate: Gate) -> None:

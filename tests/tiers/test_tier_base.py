@@ -70,7 +70,7 @@ def test_durations_may_be_timedeltas() -> None:
 def test_flush_says_whether_all_is_paid() -> None:
     tier = Cut()
 
-    @cached_singleflight(ttl=60, tier=tier)
+    @cached_singleflight(ttl=60, codec="json", tier=tier)
     def load(key: str) -> str:
         return key
 
@@ -86,7 +86,7 @@ def test_flush_says_whether_all_is_paid() -> None:
 def test_aflush_says_whether_all_is_paid() -> None:
     tier = Cut()
 
-    @cached_singleflight(ttl=60, tier=tier)
+    @cached_singleflight(ttl=60, codec="json", tier=tier)
     async def load(key: str) -> str:
         return key
 
@@ -103,7 +103,7 @@ def test_aflush_says_whether_all_is_paid() -> None:
 def test_an_outage_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     tier = Cut()
 
-    @cached_singleflight(ttl=60, tier=tier)
+    @cached_singleflight(ttl=60, codec="json", tier=tier)
     def load(key: int) -> int:
         return key
 
@@ -124,7 +124,7 @@ def test_a_closed_tier_gives_back_what_it_has() -> None:
     gate = Gate()
 
     def loaded(tier: MemoryTier, hold: Callable[[], None]) -> Any:
-        @cached_singleflight(ttl=60, tier=tier, name="load")
+        @cached_singleflight(ttl=60, codec="json", tier=tier, name="load")
         def load(key: str) -> str:
             hold()
             return key
@@ -245,7 +245,7 @@ def test_where_no_thread_can_be_started_nobody_gets_an_error(
 
     monkeypatch.setattr(threading.Thread, "start", start)
     tier = Cut()
-    load = cached_singleflight(ttl=60, tier=tier, name="load")(lambda key: key)
+    load = cached_singleflight(ttl=60, codec="json", tier=tier, name="load")(lambda key: key)
     tier.is_cut = True
     load.invalidate("k")
     assert load("k") == "k"
@@ -348,7 +348,7 @@ tier.keeper.begin = lambda: None  # it does not get round to it
 give = tier.give
 tier.give = lambda *what: print("given") or give(*what)
 
-@cached_singleflight(ttl=60, tier=tier)
+@cached_singleflight(ttl=60, codec="json", tier=tier)
 def load(key):
     sys.exit(0)
 
@@ -366,7 +366,7 @@ def test_nothing_is_paid_before_it_is_known_of_which_generation_it_is() -> None:
     tier.is_ready = lambda f: f in ready  # type: ignore[method-assign]
     tier.ready = lambda f: False  # type: ignore[method-assign]
 
-    @cached_singleflight(ttl=60, tier=tier)
+    @cached_singleflight(ttl=60, codec="json", tier=tier)
     def load(key: str) -> str:
         return key
 

@@ -23,8 +23,12 @@ from soloflight import (
     Group,
     RemoteLoadError,
     Stats,
+    bypass,
     cached_singleflight,
+    clear_all,
+    registry,
     singleflight,
+    testing,
 )
 from soloflight.testing import MemoryTier
 from soloflight.tiers import Codec, HostTier, PickleCodec, RedisTier
@@ -450,3 +454,39 @@ async def ends() -> None:
     async with RedisTier.from_url("redis://localhost") as tier:
         assert_type(tier, RedisTier)
         assert_type(await tier.aflush(1), bool)
+
+
+# ---- what helps users
+
+with bypass():
+    assert_type(shared(1), str)
+for known in registry():
+    assert_type(known.name, str)
+    assert_type(known.stats, Stats)
+    assert_type(known.in_flight, tuple[FlightInfo, ...])
+clear_all()
+
+with testing.time() as clock:
+    assert_type(clock, testing.ManualClock)
+    assert_type(clock(), float)
+    clock.advance(timedelta(minutes=1))
+    clock.advance("a while")  # error
+with testing.time(shared, shared_later):
+    pass
+with testing.hold(shared) as held:
+    assert_type(held, testing.Hold)
+    held.wait_for_waiters(3)
+    held.fail(OSError())
+    held.fail("down")  # error
+assert_type(testing.stampede(shared, 1, callers=3), testing.Stampede[str])
+testing.stampede(shared, 1, callers="3")  # error
+testing.assert_no_flights(timeout=1)
+
+
+async def a_test() -> None:
+    with testing.hold(shared_later) as held:
+        assert_type(held, testing.AsyncHold)
+        await held.wait_for_waiters(3)
+    herd = await testing.stampede(shared_later, 1)
+    assert_type(herd, testing.Stampede[str])
+    assert_type(herd.latencies, list[float])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from types import CellType
 from typing import TYPE_CHECKING, Any, cast
 
 from .._entries.index import Scoped
@@ -61,26 +60,31 @@ class Core:
         self.turned: Callable[[], Callable[..., Call]]
         self.offered: frozenset[str] = frozenset()
         """The attributes that `function` has of ours, where it is the generated wrapper itself."""
-        self._names: dict[str, Any] = {"core": self}
-        self.cells: dict[str, CellType] = {}
-        """What wrappers refer to, by its name. All faces have the same ones."""
+        names: dict[str, Any] = {"core": self}
         dead: deque[Any] = deque(maxlen=0)  # without a cache nothing is left behind
         shelf = table.shelf
         self.shelf = cast("Shelf", shelf)  # who has none never asks
         if shelf is not None:
             dead = shelf.dead
-            self._names |= shelf.names() | {
+            names |= shelf.names() | {
                 "stale": table.ledger.stale_hits.counter,
                 "on_error": table.ledger.stale_on_error.counter,
                 "copy": copy,
             }
         self.instances = Instances(spec.name, dead, shelf)
-        self._names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
+        names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
+        self.cells = cells(**names)
+        """What wrappers refer to, by its name. All faces have the same ones."""
         if shelf is not None:
             shelf.instances = self.instances.indexes
 
     def __reduce__(self) -> Any:  # cloudpickle, say, that takes a function to pieces
         raise TypeError(f"{self.spec.name} has locks: it can be pickled by its name only")
+
+    def refer(self, **values: Any) -> None:
+        """Have the wrappers refer to something else by these names, from the next call on."""
+        for name, value in values.items():
+            self.cells[name].cell_contents = value
 
     def load_with(self, loader: Any) -> None:
         """Have the next load, and all after it, call this loader."""
@@ -126,7 +130,6 @@ class Core:
 
     def wrapper(self, face: Face, spec: Spec) -> tuple[Any, Callable[..., Call]]:
         """The same, made anew."""
-        self.cells = self.cells or cells(**self._names)
         call, bind = generate(spec, face, self.cells, loaders.scope(self.loader))
         for name in ("__module__", "__name__", "__qualname__", "__doc__"):
             shown = getattr(self.loader, name, None)

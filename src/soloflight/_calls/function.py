@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, overload
+from weakref import ref
 
 from .._flights.flight import Call
 from .._shown import shown
@@ -226,6 +227,7 @@ def decorated(core: Core, kind: type | None) -> Any:
     own = {"__wrapped__": core.loader}
     cls: Any = type(base.__name__, bases(core, base), {**looks.UNBOUND, "_core": core, "_own": own})
     core.function = function = cls(core.loader)
+    core.table.owner = ref(function)
     if kind is staticmethod:
         if core.for_methods:
             raise TypeError(f"{core.spec.name}: {NOT_FOR_FUNCTIONS}")

@@ -56,6 +56,7 @@ def plain(core: Core, kind: type) -> Any:
         offer = _AwaitedOffer if core.spec.is_async else _CachedOffer
     function, bind = core.wrapper("plain", core.spec._replace(held=True))
     held = offer(core, bind, function)
+    core.table.owner = held._function
     function.__dict__ = own = Own()
     own.kind = kind
     own.offered = core.offered = _NAMES[offer] | {"_core"}

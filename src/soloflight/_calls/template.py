@@ -143,8 +143,8 @@ def _receiver(spec: Spec, face: Face, prefix: str) -> tuple[list[Parameter], lis
         first = params[0]
         if first.name in spec.ignore:
             raise ValueError(
-                f"{spec.name}: ignore names {_named(first.name, prefix)!r}, the instance; say "
-                "per_instance=False"
+                f"{spec.name}: ignore names {_named(first.name, prefix)!r}, the instance, which is "
+                "for per_instance: per_instance=False ignores it"
             )
     if face == "method":
         return [first, *rest], rest, first.name

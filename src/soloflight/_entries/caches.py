@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from math import inf, isfinite
 from threading import Lock
-from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
 from cachetools import Cache, FIFOCache, RRCache
 
+from .. import _clock
 from .._durations import is_number, lifetime, told
 from .._given import UNSET, check_callable
 from .._shown import shown
@@ -49,10 +49,13 @@ def shelf(
             raise ValueError("give a ttl (ttl=None: entries never expire), or a cache")
         check_ttl(policy)
         made = SieveCache[Any, Any](1024 if maxsize is UNSET else maxsize, getsizeof)
-        return OwnShelf(name, policy, timer or monotonic, made, shared=False)
-    if maxsize is not UNSET or getsizeof is not None:
+        found: Shelf = OwnShelf(name, policy, timer or _clock.now, made, shared=False)
+    elif maxsize is not UNSET or getsizeof is not None:
         raise ValueError("maxsize and getsizeof are for the default cache; give them to yours")
-    return _given(name, policy, cache, timer)
+    else:
+        found = _given(name, policy, cache, timer)
+    found.has_timer = timer is not None or hasattr(cache, "timer")
+    return found
 
 
 def _check_timer(timer: Callable[[], object]) -> None:
@@ -98,7 +101,7 @@ def _given(
     policy = replace(policy, ttl=_within(own, policy), maximum=own, weak=weak)
     check_ttl(policy)
     if timer is None:
-        timer = getattr(cache, "timer", monotonic)
+        timer = getattr(cache, "timer", _clock.now)
         # The one that it was given: cachetools wraps it in a callable that stands still during a
         # change of the cache, also for those who read the time in another thread.
         timer = getattr(timer, "_Timer__timer", timer)

@@ -69,6 +69,7 @@ class Shelf:
         self.name = name
         self.policy = policy
         self.timer = timer
+        self.has_timer = True  # it was given one, or its cache has one
         self.cache = cache
         self.lock = lock
         self.hits = hits

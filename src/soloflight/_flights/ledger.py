@@ -80,14 +80,15 @@ class Ledger:
 
     def stats(self) -> Stats:
         """What was counted since `count_anew`. Under the lock of the table."""
-        total = self._total()
+        total = self.total()
         return total if self._before is None else total.since(self._before)
 
     def count_anew(self) -> None:
         # The counters themselves go on: hits take no lock, and none may be lost.
-        self._before = self._total()
+        self._before = self.total()
 
-    def _total(self) -> Stats:
+    def total(self) -> Stats:
+        """What was counted ever since. Under the lock of the table."""
         counts = (getattr(self, field.name) for field in fields(Stats))
         return Stats(*(n.total() if isinstance(n, Tally) else n for n in counts))
 

@@ -40,9 +40,9 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from time import monotonic
 from typing import Any
 
+from .. import _clock
 from .._entries.entry import Aging, Entry
 from .._entries.index import Index
 from .._entries.shelf import Shelf
@@ -65,7 +65,8 @@ class FlightTable:
     """The flights in progress of one function or one group."""
 
     __slots__ = (
-        "__weakref__", "flights", "ledger", "lock", "name", "overdue", "shelf", "timer", "trust",
+        "__weakref__", "flights", "ledger", "lock", "name", "overdue", "owner", "shelf", "timer",
+        "trust",
     )  # fmt: skip
 
     def __init__(
@@ -75,13 +76,13 @@ class FlightTable:
         max_flight_age: float | None = None,
         max_abandoned: int = 2,
     ) -> None:
-        self.name = name
-        self.shelf = shelf
-        self.timer: Callable[[], float] = monotonic if shelf is None else shelf.timer
+        self.name, self.shelf = name, shelf
+        self.timer: Callable[[], float] = _clock.now if shelf is None else shelf.timer
         self.ledger = Ledger(name) if shelf is None else Ledger(name, shelf.hits, shelf.counts)
         if shelf is not None:
             shelf.ledger = self.ledger
         self.trust = Trust()
+        self.owner: Callable[[], Any] = lambda: None  # weakly: the decorated function, or the group
         # Guards what follows, every flight's waiters, and the shelf's cache.
         self.lock: RLock = RLock() if shelf is None else shelf.lock
         self.flights = Flights(self.lock)
@@ -242,8 +243,7 @@ class FlightTable:
     def land(self, flight: Flight, landing: Landing | None, by: Thread | None = None) -> None:
         """End a flight, or abandon it (``None``). Idempotent. `by`: this thread."""
         thread = by or me.local.thread
-        before = thread.lock
-        nested = is_held(before)
+        nested = is_held(before := thread.lock)
         now = self.timer() if landing is None and flight.since is not None else None
         gone = None  # an entry, that ends with this frame
         try:

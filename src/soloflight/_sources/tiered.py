@@ -27,7 +27,7 @@ _holding: ContextVar[bool] = ContextVar("soloflight_holding", default=False)
 
 def shared(options: Any, table: FlightTable, loader: Any, is_async: bool) -> tuple[Shared, Any]:
     """What a function has of its tier, and what is put round its source."""
-    coder = Coder(options.codec, loader, table.name)
+    coder = Coder(options.codec, loader)
     function = Shared(options.tier, table, coder, options.version, is_async)
     return function, partial(tiered_async if is_async else tiered, function)
 

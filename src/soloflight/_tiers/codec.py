@@ -132,7 +132,7 @@ class Coder:
     """
 
     __slots__ = (
-        "_checked", "_codec", "_loader", "_name", "_said", "_why", "code", "schema", "untyped",
+        "_checked", "_codec", "_loader", "_said", "_why", "code", "schema", "untyped",
     )  # fmt: skip
 
     code: int
@@ -142,11 +142,10 @@ class Coder:
     untyped: Codec
     """For what has no annotation: the ``args`` of exceptions."""
 
-    def __init__(self, codec: str | Codec, loader: Callable[..., Any], name: str) -> None:
+    def __init__(self, codec: str | Codec, loader: Callable[..., Any]) -> None:
         self.untyped = self._codec = chosen(codec)
         self.code = _CODES.get(self._codec.name, 0)
         self._loader = loader
-        self._name = name
         self._why: str | None = None  # not known yet
         self._checked: dict[type, int] = {}
         self._said = False
@@ -167,8 +166,8 @@ class Coder:
             # The other codecs do not need it. (The same in every process of the same program.)
             if typed:
                 why = (
-                    f"{self._name} is not shared: its codec has no use for its return annotation "
-                    f"({type(error).__name__}: {error}); mend it, or give codec="
+                    f"its codec has no use for its return annotation ({type(error).__name__}: "
+                    f"{error}); mend it, or give codec="
                 )
         self.schema = schema(self._codec.name, annotation)
         return why
@@ -191,8 +190,8 @@ class Coder:
             return data
         first, self._said = not self._said, True
         raise NotShared(
-            f"{self._name} returned what its codec {self._codec.name!r} does not carry ({wrong}), "
-            "so it is not shared; annotate what it returns, or give codec=",
+            f"its codec {self._codec.name!r} does not carry it ({wrong}); annotate what is "
+            "returned, or give codec=",
             first,
         )
 

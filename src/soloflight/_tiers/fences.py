@@ -46,7 +46,9 @@ class Fences:
         try:
             data, keep = self.kept(self.tier.token(), entry, self.coder.encode(entry.value))
         except NotShared as refused:
-            raise TypeError(str(refused)) from None
+            raise TypeError(
+                f"{self.table.name}: what is put is for all processes, but {refused}"
+            ) from None
         self._fence(PUT, key, partial(self.table.put, key, entry), data, monotonic() + keep)
 
     def clear(self, *_: object) -> None:

@@ -60,7 +60,7 @@ class Shared(Fences):
         """Whether no value of the function can be shared; that is said once."""
         why = self.coder.prepare()
         if why:
-            self.table.ledger.tell_once(why)
+            self.table.ledger.tell_once("nothing is shared: %s", why)
         return bool(why)
 
     # Keys
@@ -215,7 +215,7 @@ class Shared(Fences):
             payload = self.coder.encode(landing.outcome.value)
         except NotShared as refused:
             if refused.first:
-                self.table.ledger.tell_once(str(refused))
+                self.table.ledger.tell_once("a value is not shared: %s", refused)
             return landing, ("give", ())
         if entry is None:
             envelope = Envelope(lease.token, 0.0, 0.0, landing.took, False, payload)

@@ -115,8 +115,6 @@ class Keeper:
     def step(self) -> bool:
         """Do what is due; whether there is anything left to do."""
         tier, now = self._tier, monotonic()
-        while self._left and now - self._left[0][2] > tier.lease:
-            self._left.popleft()  # it was down for so long that they have ended
         for debt in tier.debts():
             if tier.turns.is_taken(debt.d):
                 continue  # somebody pays it: leases must not wait for that
@@ -129,7 +127,10 @@ class Keeper:
                 item = self._left.popleft()
             except IndexError:  # two do this, at the end
                 break
-            if monotonic() > self._until or tier.give(*item[:2]) is DOWN:
+            d, token, since = item
+            if now - since > tier.lease:
+                continue  # it was down for so long that it has ended
+            if monotonic() > self._until or tier.give(d, token) is DOWN:
                 self._left.appendleft(item)
                 return True
         self._renew(tier, now)

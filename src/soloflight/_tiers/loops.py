@@ -16,6 +16,8 @@ from .verbs import DOWN, Reply
 
 AT_ONCE = 64
 """Questions of one event loop: each has a connection of its own."""
+LATE = 0.005
+"""Seconds by which a timeout is late where that is its loop's fault."""
 
 
 class Confused(Exception):
@@ -74,7 +76,9 @@ class OnLoops(ForTasks):
 
     async def _say(self, verb: str, question: Any, *what: Any) -> Reply:
         tier = self._tier
-        if tier.closed or (tier.breaker.is_open and not tier.breaker.lets()):
+        if tier.closed or (tier.closing and verb == "ask"):
+            return DOWN
+        if tier.breaker.is_open and not tier.breaker.lets():
             return DOWN
         asked = monotonic()
         try:
@@ -83,12 +87,22 @@ class OnLoops(ForTasks):
                 if tier.breaker.is_open and tier.breaker.failed_since(asked):
                     return DOWN
                 asked = monotonic()
-                found = await self._answer(mine.client, question(*what))
+                found = await self._unless_late(mine.client, question(*what))
         except Exception as error:
             failed: Reply = tier.failed(verb, error, asked)
             return failed
         heard: Reply = tier.heard(verb, what, found)
         return heard
+
+    async def _unless_late(self, client: Any, question: Question) -> Reply:
+        """A loop that was busy until after the timeout has not seen whether there was an answer."""
+        tier, asked = self._tier, monotonic()
+        try:
+            return await self._answer(client, question)
+        except tier.clients.redis.exceptions.TimeoutError:
+            if monotonic() - asked < tier.timeout + LATE:
+                raise
+        return await self._answer(client, question)
 
     async def _answer(self, client: Any, question: Question) -> Reply:
         tier = self._tier

@@ -73,6 +73,11 @@ class Memory:
         self._values: dict[bytes, tuple[bytes, float]] = {}
         self._leases: dict[bytes, Lease] = {}
 
+    def empty(self) -> None:
+        """Keep no value: the clock was set back."""
+        with self._lock:
+            self._values.clear()
+
     def _value(self, d: bytes, now: float) -> tuple[bytes, float]:
         """The envelope, and the seconds that it has left."""
         envelope, until = self._values.get(d, (b"", -inf))

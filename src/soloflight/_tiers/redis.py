@@ -122,7 +122,7 @@ class RedisTier(Tier):
         return self._client
 
     def _say(self, verb: str, question: Any, *what: Any) -> Reply:
-        if self.closed or not self.breaker.lets():
+        if self.closed or (self.closing and verb == "ask") or not self.breaker.lets():
             return DOWN
         asked = monotonic()
         try:
@@ -156,27 +156,31 @@ class RedisTier(Tier):
             found = self._answers([self._questions.renew(lease.d, lease.token) for lease in leases])
         except Exception as error:
             return self.failed("renew", error, asked)
-        self.answered("renew")
-        return found
+        refused = next((one for one in found if isinstance(one, Exception)), None)
+        if refused is None:
+            self.answered("renew")
+        else:
+            self.failed("renew", refused, asked)
+        return [DOWN if isinstance(one, Exception) else one for one in found]
 
-    def _answers(self, questions: list[Question]) -> list[Reply]:
-        """What is answered to several, which are sent in one message."""
-        client, exceptions = self.client(), self.clients.redis.exceptions
+    def _answers(self, questions: list[Question]) -> list[Reply | Exception]:
+        """What is answered to several of a kind, sent in one message. Each may be refused."""
+        client = self.client()
         numbers = [b"%d" % next(self._numbers_of_questions) for _ in questions]
+        command, script = "EVAL", questions[0].script.text  # then it has the script of the others
         with client.pipeline(transaction=False) as line:
             for question, number in zip(questions, numbers, strict=True):
-                line.execute_command("EVALSHA", question.script.sha, *question.words(number))
+                line.execute_command(command, script, *question.words(number))
+                command, script = "EVALSHA", question.script.sha
             answers = line.execute(raise_on_error=False)
-        for answer in answers:
-            if isinstance(answer, exceptions.NoScriptError):  # it is told with the first
-                return [self._answer(question) for question in questions]
-            if isinstance(answer, Exception):
-                raise answer
-        found = list(map(reply, answers, numbers))
-        if None in found:
-            self.clients.hang_up(client)
-            raise Confused
-        return [each for each in found if each is not None]
+        found = []
+        for answer, number in zip(answers, numbers, strict=True):
+            each = answer if isinstance(answer, Exception) else reply(answer, number)
+            if each is None:
+                self.clients.hang_up(client)
+                raise Confused
+            found.append(each)
+        return found
 
     def answered(self, verb: str) -> None:
         """The store has answered."""

@@ -32,6 +32,7 @@ from random import random
 from time import monotonic
 from typing import Any, TypeVar
 
+from .. import _clock
 from .._flights.flight import Call, Flight
 from .._flights.landing import Landing
 from ..exceptions import WaitTimeout
@@ -148,9 +149,10 @@ class Patience:
             left = min(max(reply.lease, 0.0) + JITTER * random(), POLL)
         if now >= self._until or _is_left(self._flight):
             return None
-        if now >= self._deadline:
+        patience = self._deadline - _clock.now()
+        if patience <= 0:
             raise WaitTimeout
-        return min(left, self._until - now, self._deadline - now)
+        return min(left, self._until - now, patience)
 
 
 def _is_left(flight: Flight) -> bool:

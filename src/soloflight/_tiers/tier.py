@@ -75,6 +75,7 @@ class Tier(Owing, AnyTier):
         self.lease = positive(lease, "lease")
         self.retain = positive(retain, "retain")
         self.max_load = positive(max_load, "max_load")
+        self.closing = False  # no lease is asked for any more: nobody would give it back
         self.closed = False
         self.trouble = ""  # why the store did not answer when it was last asked
         self.bells: dict[bytes, set[Bell]] = {}
@@ -213,6 +214,7 @@ class Tier(Owing, AnyTier):
     def close(self) -> None:
         """Give back all leases, and end what listens. Functions go on, each process for itself."""
         if not self.closed:
+            self.closing = True
             try:
                 self.keeper.end()
             finally:

@@ -7,10 +7,10 @@ from asyncio import Future, TimerHandle, current_task, get_running_loop
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from functools import partial
-from time import monotonic
 from typing import Any
 from weakref import ref
 
+from .. import _clock
 from .._flights import serving
 from .._flights.flight import Call, Flight, Waiters, ticket
 from .._flights.landing import Outcome
@@ -90,7 +90,7 @@ def _board(here: Home, waiters: dict[Any, Waiters], mine: Flight) -> Future[None
 class Tasks:
     """The calls of a coroutine function."""
 
-    __slots__ = ("around", "serve", "source", "table", "wait_timeout")
+    __slots__ = ("around", "loader", "serve", "source", "table", "wait_timeout")
 
     def __init__(
         self,
@@ -107,6 +107,7 @@ class Tasks:
 
     def load_with(self, loader: Callable[..., Awaitable[Any]]) -> None:
         """Have the next load, and all after it, call this loader."""
+        self.loader = loader
         source = direct_async(self.table, loader)
         self.source: AsyncSource = source if self.around is None else self.around(source)
 
@@ -115,7 +116,7 @@ class Tasks:
         table, held = self.table, self._running_loop()
         here, may_hit = held.home, call.may_hit
         call.deadline = None  # its load runs in a task of its own, and that has patience
-        deadline = None if self.wait_timeout is None else monotonic() + self.wait_timeout
+        deadline = None if self.wait_timeout is None else _clock.now() + self.wait_timeout
         load = task_load(here)
         mine = ticket(call.key, table.name, load)
         flight: Flight | None = mine
@@ -209,8 +210,7 @@ async def wait(
     """Wait until `flight` is over, where that takes more than awaiting the signal."""
     loop, task = get_running_loop(), current_task()
     try:
-        left = None if deadline is None else deadline - monotonic()
-        if left is not None and left <= 0:
+        if deadline is not None and deadline <= _clock.now():
             raise WaitTimeout
         check_frozen(flight)
         here: Any = held.home
@@ -219,7 +219,7 @@ async def wait(
             waiters = None if flight.load.runner is here else flight.waiters.get(here)
             if isinstance(waiters, LoopWaiters) and waiters.poll is None:
                 waiters.watch(table, flight)
-            timer = None if left is None else loop.call_later(left, _ring, signal)
+            timer = None if deadline is None else _clock.ring_at(loop, deadline, _ring, signal)
             try:
                 await signal
             finally:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
 from typing import Any
 
+from .. import _clock
 from .._flights import serving
 from .._flights.flight import Call, Flight, Waiters, ticket
 from .._flights.landing import Landing, Outcome
@@ -71,7 +71,9 @@ class Threads:
     that a caller that leads waits like the others. `around` is put round what calls the loader.
     """
 
-    __slots__ = ("around", "elsewhere", "serve", "source", "submit", "table", "wait_timeout")
+    __slots__ = (
+        "around", "elsewhere", "loader", "serve", "source", "submit", "table", "wait_timeout",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class Threads:
 
     def load_with(self, loader: Callable[..., Any]) -> None:
         """Have the next load, and all after it, call this loader."""
+        self.loader = loader
         source = direct(self.table, loader)
         self.source: Source = source if self.around is None else self.around(source)
 
@@ -101,7 +104,7 @@ class Threads:
             me.adapt()  # before a ticket says whose it is
         table, elsewhere, thread = self.table, self.elsewhere, me.local.thread
         patience, may_hit = self.wait_timeout, call.may_hit
-        call.deadline = deadline = None if patience is None else monotonic() + patience
+        call.deadline = deadline = None if patience is None else _clock.now() + patience
         mine = ticket(call.key, table.name, waiting_load(self, call) if elsewhere else thread)
         flight: Flight | None = mine
         outer: Flight | None = None
@@ -195,12 +198,12 @@ def _wait(
     """The same where it ends, and no lock is held."""
     try:
         while not flight.over:
-            left = POLL if deadline is None else min(deadline - monotonic(), POLL)
+            left = POLL if deadline is None else min(deadline - _clock.now(), POLL)
             if left <= 0:
                 raise WaitTimeout
             if table.abandon_gone(flight):
                 return
-            if waiters.turnstile.acquire(True, left):
+            if waiters.turnstile.acquire(True, min(left, _clock.look_again)):
                 waiters.wake()
                 return
             edge.check()

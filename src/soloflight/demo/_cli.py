@@ -16,20 +16,29 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from ._ctrl_c import catching_ctrl_c
-from ._schemes import FLEET_MEANINGS, glossary
-from ._settings import Settings
+from ._schemes import DAY_MEANINGS, FLEET_MEANINGS, glossary
+from ._settings import DAY, Settings
 
 if TYPE_CHECKING:
     from ._measure import LeftOut, Result
 
 DEFAULT = Settings()
+PICTURE = Path("stampede.svg")
 
 
 class Refused(Exception):
     """What was asked for cannot be done; the message says why in one line."""
+
+
+class Files(NamedTuple):
+    """What is to be written, and where."""
+
+    picture: Path | None
+    figures: Path | None
+    day: Path | None
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,7 +52,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `soloflight demo`, and what its schemes are."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     fleet = glossary(FLEET_MEANINGS)
-    parser.epilog = f"schemes:\n{glossary()}\n\nand those of --processes:\n{fleet}"
+    day = glossary({"limits": DAY_MEANINGS["limits"]})
+    parser.epilog = (
+        f"schemes:\n{glossary()}\n\nand those of --processes:\n{fleet}"
+        f"\n\nand the last one of --day, where each has the options of those before:\n{day}"
+    )
 
     def add(
         option: str, metavar: str, parse: Callable[[str], object], default: object, meaning: str
@@ -52,14 +65,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, type=parse, default=default, metavar=metavar, help=shown)
 
     add("--clients", "N", _whole(2, 500), DEFAULT.clients, "concurrent clients")
-    add("--seconds", "S", _seconds, DEFAULT.seconds, "length of each scheme's run")
+    each = f"length of each scheme's run ({DEFAULT.seconds:g}; with --day {DAY:g})"
+    add("--seconds", "S", _seconds, None, each)
     add("--ttl", "T", _seconds, DEFAULT.ttl, "seconds that a value lives")
-    add("--out", "FILE", _picture_path, Path("stampede.svg"), "the picture, SVG or PNG")
+    add("--out", "FILE", _picture_path, None, f"the picture, SVG or PNG ({PICTURE})")
     add("--json", "FILE", Path, None, "all figures, and the origin's log behind them")
     add("--port", "P", _whole(0, 65535), 0, "the origin's port; 0 is any free one")
     add("--processes", "N", _whole(2, 64), None, "the fleet as well: so many processes")
     killing = "kill one of them, with each tier, while it loads"
     parser.add_argument("--kill-leader", action="store_true", help=killing)
+    charts = "one bad day instead, with an option more each time: a small chart of each, there"
+    add("--day", "DIR", Path, None, charts)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,20 +86,27 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.kill_leader and options.processes is None:
             raise Refused("--kill-leader needs --processes: one of those is killed")
+        if options.day is not None and (options.out is not None or options.processes is not None):
+            raise Refused("--day has pictures of its own, and no processes")
+        day = options.day is not None
         settings = Settings(
-            *(options.clients, options.seconds, options.ttl),
+            clients=options.clients,
+            seconds=options.seconds or (DAY if day else DEFAULT.seconds),
+            ttl=options.ttl,
             processes=options.processes or 0,
             kill_leader=options.kill_leader,
+            day=day,
         )
-        _check(settings, options.out, options.json)
-        return _run(settings, options.port, options.out, options.json)
+        files = Files(None if day else options.out or PICTURE, options.json, options.day)
+        _check(settings, files)
+        return _run(settings, options.port, files)
     except Refused as problem:
         return _complain(str(problem), 2)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
 
 
-def _check(settings: Settings, picture: Path, figures: Path | None) -> None:
+def _check(settings: Settings, files: Files) -> None:
     try:
         import matplotlib  # noqa: F401
         import rich  # noqa: F401
@@ -94,11 +117,18 @@ def _check(settings: Settings, picture: Path, figures: Path | None) -> None:
             f"--seconds {settings.seconds:g} is too short to see a ttl of {settings.ttl:g} s"
             f" expire twice; {settings.least_seconds:.3g} is enough"
         )
-    _check_writable("--out", picture)
+    picture, figures, day = files
+    if picture is not None:
+        _check_writable("--out", picture)
     if figures is not None:
         _check_writable("--json", figures)
-        if figures.resolve() == picture.resolve():
+        if picture is not None and figures.resolve() == picture.resolve():
             raise Refused("--out and --json name the same file")
+    if day is not None:
+        from . import _pages
+
+        for path in _pages.files(day):
+            _check_writable("--day", path)
 
 
 def _check_writable(option: str, path: Path) -> None:
@@ -111,11 +141,10 @@ def _check_writable(option: str, path: Path) -> None:
         raise Refused(f"{option}: cannot write {path}: {error.strerror}") from None
 
 
-def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> int:
+def _run(settings: Settings, port: int, files: Files) -> int:
     from ._measure import Result, measure
     from ._origin import ChildError
-    from ._picture import draw
-    from ._report import print_tables, write_json
+    from ._report import print_tables
 
     results: list[Result] = []
     left_out: list[LeftOut] = []
@@ -131,13 +160,7 @@ def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> 
             problems.append(str(error))
         if results:
             print_tables(results, settings, left_out)
-            for path, write in ((figures, write_json), (picture, draw)):
-                if path is not None:
-                    try:
-                        write(path, results, settings, left_out)
-                        print(f"{path} written")
-                    except OSError as error:
-                        problems.append(f"cannot write {path}: {error.strerror}")
+            problems += _write(files, results, settings, left_out)
     for problem in problems:
         _complain(problem, 2)
     if problems:
@@ -145,6 +168,31 @@ def _run(settings: Settings, port: int, picture: Path, figures: Path | None) -> 
     if ctrl_c.pressed:
         return _complain("interrupted", 130)
     return _verdict(results, settings)
+
+
+def _write(
+    files: Files, results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]
+) -> Iterator[str]:
+    """Write what was asked for; why it could not be, where it could not."""
+    from . import _pages
+    from ._picture import draw
+    from ._report import described, interruption, write_json
+
+    for path, write in ((files.figures, write_json), (files.picture, draw)):
+        if path is not None:
+            try:
+                write(path, results, settings, left_out)
+                print(f"{path} written")
+            except OSError as error:
+                yield f"cannot write {path}: {error.strerror}"
+    # A part of a day would not go with what is there of another one.
+    if files.day is not None and interruption(results, settings, left_out) is None:
+        try:
+            for path in _pages.write(files.day, results, settings):
+                print(f"{path} written")
+        except OSError as error:
+            yield f"cannot write {error.filename}: {error.strerror}"
+        print(f"\n{_pages.table(described(results, settings, left_out))}\n")
 
 
 @contextmanager

@@ -132,6 +132,8 @@ class Figures:
     """How long a client was without an answer in the whole run, on average."""
     in_error: float
     """How much of that came after an error."""
+    longest_wait: float
+    """The longest that one client was without an answer."""
     oldest: float
     """The age of the oldest answer when its client got it."""
     latency_p50: float
@@ -173,6 +175,7 @@ def evaluate(run: Run, settings: Settings) -> Figures:
         waited=sum(made[read.version] > read.began for read in run.answers),
         no_answer=sum(wait.ended - wait.began for wait in run.waits) / clients,
         in_error=sum(wait.ended - wait.failed for wait in run.waits) / clients,
+        longest_wait=max((wait.ended - wait.began for wait in run.waits), default=0.0),
         oldest=max(
             (read.began + read.latency - made[read.version] for read in run.answers), default=0.0
         ),

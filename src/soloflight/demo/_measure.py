@@ -6,9 +6,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import _fleet
+from . import _day, _fleet
 from ._ctrl_c import CtrlC
-from ._figures import Figures, Run, evaluate, seen
+from ._figures import Figures, Run, count_expiries, evaluate, seen
 from ._load import Clients
 from ._origin import Origin, running_origin
 from ._progress import Live, live
@@ -34,6 +34,14 @@ class Result:
                 if (complaint := promise.complaint(self.figures, settings)) is not None:
                     yield f"{self.scheme.title}: {complaint}"
 
+    def per_expiry(self, until: float, settings: Settings) -> float:
+        """Calls to the origin for each expiry of the time until then."""
+        log = [call for call in self.run.log if call.arrival < until]
+        calls = sum(call.arrival >= 0 for call in log)
+        warming = log[: len(log) - calls]
+        expiries = count_expiries(log, settings.ttl) - count_expiries(warming, settings.ttl)
+        return calls / expiries if expiries else 0.0
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -48,6 +56,8 @@ class LeftOut:
 
 def planned(settings: Settings) -> tuple[Scheme, ...]:
     """The schemes that are to be run."""
+    if settings.day:
+        return _day.STEPS
     return SCHEMES + FLEET_SCHEMES if settings.processes else SCHEMES
 
 
@@ -83,8 +93,10 @@ def _run(scheme: Scheme, settings: Settings, origin: Origin, ctrl_c: CtrlC, prog
     assert scheme.start is not None
     scheme.start(clients, origin, settings)
     try:
-        if scheme.scene is Scene.OUTAGE:
+        if scheme.scene.fails:
             origin.fail(*(clients.began + moment for moment in settings.outage))
+        if scheme.scene is Scene.DAY:
+            origin.hang(*(clients.began + moment for moment in settings.hang))
         while (elapsed := clients.elapsed) < settings.seconds and not ctrl_c.pressed:
             progress.update(elapsed, clients.answers, *origin.progress())
             time.sleep(min(TICK, settings.seconds - elapsed))

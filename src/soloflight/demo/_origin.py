@@ -4,7 +4,8 @@ It promises that at most `capacity` calls are served at a time (the rest queue),
 place for `cost` seconds, that each answer has a version of its own, and that its log has every call
 that was answered. It knows nothing of caches: what the demo says about a cache, it says from this
 log, and from the versions that clients saw. It can be told to fail for some time: then it answers
-503, after the same time as ever.
+503, after the same time as ever. And to hang: then it answers when that is over, and a call keeps
+its place until then.
 
 The process ends, and takes its folder along, when its standard input closes; so it outlives its
 parent in no case, not even one that was killed. It is run as a file and uses the standard library
@@ -72,6 +73,10 @@ class Origin:
         """Fail calls that are served from `begin` on until `end`."""
         self._request("PUT", "/outage", json.dumps((begin, end)))
 
+    def hang(self, begin: float, end: float) -> None:
+        """Answer calls that are served from `begin` on not before `end`."""
+        self._request("PUT", "/hang", json.dumps((begin, end)))
+
     def _request(self, method: str, path: str, body: str | None = None) -> Any:
         try:
             with closing(HTTPConnection(HOST, self.port, timeout=30)) as connection:
@@ -137,6 +142,7 @@ class _Server(socketserver.ThreadingTCPServer):
         self.places = threading.Semaphore(capacity)
         self.lock = threading.Lock()
         self.outage = (0.0, 0.0)
+        self.hang = (0.0, 0.0)
         self.arrived = 0  # lock
         self.calls: list[Call] = []  # lock
 
@@ -155,7 +161,11 @@ class _Server(socketserver.ThreadingTCPServer):
             failed = begin <= start < end
             with closing(sqlite3.connect(self.database)) as connection:
                 row = connection.execute("SELECT body FROM item WHERE key = ?", (key,)).fetchone()
-            time.sleep(max(0.0, start + self.cost - time.monotonic()))
+            until = start + self.cost
+            begin, end = self.hang
+            if begin <= start < end:
+                until = max(until, end)
+            time.sleep(max(0.0, until - time.monotonic()))
             with self.lock:
                 version = len(self.calls) + 1
                 self.calls.append(Call(arrival, start, time.monotonic(), version, failed))
@@ -190,8 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, None)
 
     def do_PUT(self) -> None:
-        if self.path == "/outage":
-            self.server.outage = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path in ("/outage", "/hang"):
+            stretch = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            setattr(self.server, self.path.removeprefix("/"), stretch)
             self._answer(200, None)
         else:
             self._answer(404, None)

@@ -50,6 +50,13 @@ def _all_answered(figures: Figures, settings: Settings) -> str | None:
     return None
 
 
+def _no_long_wait(figures: Figures, settings: Settings) -> str | None:
+    # Room for a busy machine, on which who is woken has to wait for its turn.
+    if figures.longest_wait >= 5 * settings.wait_timeout:
+        return f"somebody waited for {figures.longest_wait:.3g} s"
+    return None
+
+
 def _held_off(figures: Figures, settings: Settings) -> str | None:
     return f"{figures.too_soon} calls too soon after a failed one" if figures.too_soon else None
 
@@ -58,4 +65,5 @@ ONE_CALL_PER_EXPIRY = Promise("exactly 1 call per expiry", _one_call_per_expiry)
 ONE_CALL_AT_A_TIME = Promise("never more than 1 call at a time", _one_call_at_a_time)
 NOBODY_WAITED = Promise("nobody waited for a reload", _nobody_waited)
 ALL_ANSWERED = Promise("every request was answered", _all_answered)
+NO_LONG_WAIT = Promise("nobody waited for long", _no_long_wait)
 HELD_OFF = Promise("later attempts were held off", _held_off)

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,7 +21,7 @@ from rich.text import Text
 from .. import __version__
 from ._figures import Figures
 from ._measure import LeftOut, Result, planned
-from ._schemes import FLEET_MEANINGS, Scene, glossary
+from ._schemes import DAY_MEANINGS, FLEET_MEANINGS, Scene, glossary
 from ._settings import LEASE, Settings
 
 KILLED = f"""
@@ -43,6 +44,12 @@ def title(scene: Scene, settings: Settings) -> str:
         killed = "; with a tier one is killed while it loads" if settings.kill_leader else ""
         return f"The same hot key, {each}{killed}"
     begin, end = settings.outage
+    if scene is Scene.DAY:
+        hangs, well = settings.hang
+        return (
+            f"A bad day: ttl {settings.ttl:g} s; the origin fails from {begin:.3g} to {end:.3g} s"
+            f" and hangs from {hangs:.3g} to {well:.3g} s"
+        )
     return f"The same, and for {end - begin:.3g} s the origin fails"
 
 
@@ -84,9 +91,12 @@ def print_tables(
     if (cut_short := interruption(results, settings, left_out)) is not None:
         console.print(f"\n[bold red]{cut_short}[/]")
     fleet = f"{glossary(FLEET_MEANINGS)}\n" if settings.processes else ""
+    with_option = "with the option so named."
+    if settings.day:
+        with_option = "with all options so far."
     console.print(
-        f"\n[dim]{glossary()}\n"
-        "From singleflight on it is @cached_singleflight, with the option so named.\n"
+        f"\n[dim]{glossary(DAY_MEANINGS) if settings.day else glossary()}\n"
+        f"From singleflight on it is @cached_singleflight, {with_option}\n"
         f"{fleet}\n"
         "no answer: how long a client that wanted one had none, on average\n"
         "in error: how much of that came after an error\n"
@@ -118,15 +128,15 @@ def _rows(scene: Scene, figures: Sequence[Figures]) -> Iterator[tuple[str, list[
     if any(each.turned_away for each in figures):
         yield row("turned away", lambda each: f"{each.turned_away:,}")
     yield row("no answer", lambda each: duration(each.no_answer))
-    if scene is Scene.OUTAGE:
+    if scene.fails:
         yield row("in error", lambda each: _good(_or_never(each.in_error), not each.failed))
-    if scene is not Scene.OUTAGE and any(each.failed for each in figures):
+    if not scene.fails and any(each.failed for each in figures):
         yield row("errors", lambda each: _good(f"{each.failed:,}", not each.failed))
     yield row("origin calls", lambda each: f"{each.calls:,}")
     if any(each.takeover is not None for each in figures):
         yield row("killed", lambda each: f"{each.failed_calls:,}")
         yield row("another led", lambda each: _after(each.takeover))
-    if scene is Scene.OUTAGE:
+    if scene.fails:
         yield row("calls failed", lambda each: f"{each.failed_calls:,}")
         yield row("too soon", lambda each: _good(f"{each.too_soon:,}", not each.too_soon))
     else:
@@ -169,7 +179,15 @@ def write_json(
     path: Path, results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]
 ) -> None:
     """All figures, what they were measured on and with, and the origin's log behind them."""
-    content = {
+    content = described(results, settings, left_out)
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def described(
+    results: Sequence[Result], settings: Settings, left_out: Sequence[LeftOut]
+) -> dict[str, Any]:
+    """The same as what JSON can hold."""
+    return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "soloflight": __version__,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -196,4 +214,3 @@ def write_json(
             for result in results
         ],
     }
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -42,6 +42,13 @@ class Scene(Enum):
     """It keeps expiring, and for some time the origin fails."""
     FLEET = "fleet"
     """It keeps expiring, for several processes."""
+    DAY = "day"
+    """It keeps expiring; for some time the origin fails, and later on it hangs."""
+
+    @property
+    def fails(self) -> bool:
+        """Whether the origin fails in it."""
+        return self in (Scene.OUTAGE, Scene.DAY)
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Scheme:
 
     @property
     def meaning(self) -> str:
-        return {**MEANINGS, **FLEET_MEANINGS}[self.name]
+        return {**MEANINGS, **FLEET_MEANINGS, **DAY_MEANINGS}[self.name]
 
     @property
     def title(self) -> str:
@@ -84,6 +91,14 @@ FLEET_MEANINGS = {
     "HostTier": "one process calls the origin, all get its answer through a directory",
     "RedisTier": "one process calls the origin, all get its answer through a Redis or Valkey",
 }
+DAY_MEANINGS = {
+    **{
+        name: MEANINGS[name]
+        for name in ("no protection", "singleflight", "stale while revalidate", "stale if error")
+    },
+    "limits": "nobody waits for long, and a load that hangs no longer keeps others from loading",
+}
+"""Of a bad day, on which each scheme has the options of those before it as well."""
 
 
 def glossary(meanings: Mapping[str, str] = MEANINGS) -> str:

@@ -102,4 +102,20 @@ FAULTS = [
         "promise 1: after SCRIPT FLUSH each process loads for itself",
         "redis_tier::scripts_that_the_server_has_lost_are_sent_again",
     ),
+    Fault(
+        "a-busy-loop-is-an-outage",
+        "loops.OnLoops._unless_late",
+        "if monotonic() - asked < tier.timeout + LATE:",
+        "if True:",
+        "promise 1: each process whose loop was busy loads for itself",
+        "redis_tier::a_loop_that_was_busy_is_no_outage",
+    ),
+    Fault(
+        "a-tier-that-is-being-closed-takes-leases",
+        "redis.RedisTier._say",
+        'self.closing and verb == "ask"',
+        "False",
+        "8: others wait for the lease of a load that nobody gives back",
+        "redis_tier::nothing_is_leased_to_a_tier_that_is_being_closed",
+    ),
 ]

@@ -1,0 +1,1 @@
+"""What joins soloflight to other libraries. Each module needs the one that it is named after."""

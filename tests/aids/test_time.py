@@ -1,0 +1,266 @@
+"""`soloflight.testing.time` and `ManualClock`: time passes where a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from cachetools import TTLCache
+
+from both_worlds import World
+from conftest import Caller, Gate, in_loop, until, waiters
+from soloflight import Group, WaitTimeout, cached_singleflight, testing
+from soloflight.testing import ManualClock, MemoryTier
+
+
+def test_a_ttl_passes_of_what_was_decorated_long_before(world: World) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=30)
+    assert world.call(load) == 1
+    with testing.time() as clock:
+        assert world.call(load) == 1
+        clock.advance(29.9)
+        assert world.call(load) == 1
+        clock.advance(timedelta(seconds=0.1))
+        assert world.call(load) == 2
+        assert world.call(load) == 2
+
+
+def test_and_of_methods_and_of_what_is_decorated_in_there(world: World) -> None:
+    origin = world.origin()
+    repository = world.repository(origin, ttl=30)()
+    assert world.call(repository.get) == 1
+    with testing.time() as clock:
+        late = world.cached(origin, ttl=30)
+        assert world.call(late) == 2
+        clock.advance(31)
+        assert world.call(repository.get) == 3
+        assert world.call(late) == 4
+
+
+@pytest.mark.parametrize("options", [{}, {"cache": {}}, {"stale_while_revalidate": 5}])
+def test_on_leaving_nothing_is_left_of_the_other_time(world: World, options: Any) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=30, **options)
+    with testing.time() as clock:
+        clock.advance(1e6)
+        assert world.call(load) == 1
+    assert load.peek() is None
+    assert world.call(load) == 2
+    assert world.call(load) == 2
+    assert load.stats().hits == 1  # by the real clock again
+
+
+def test_refreshes_go_by_it(world: World) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=30, stale_while_revalidate=30)
+    assert world.call(load) == 1
+    with testing.time() as clock:
+        clock.advance(31)
+        assert world.call(load) == 1  # stale
+        until(lambda: load.peek().value == 2)
+
+
+def test_patience_ends_by_it(world: World) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=30, wait_timeout=3600)
+    gate = origin.hold()
+    with testing.time() as clock:
+        leader = world.start(load)
+        gate.arrived()
+        others = world.aboard(2, load)
+        clock.advance(3599)
+        assert waiters(load) == (3 if world.name == "tasks" else 2)
+        clock.advance(1)
+        for other in others:
+            with pytest.raises(WaitTimeout, match="within wait_timeout=3600"):
+                other.result()
+        gate.open()
+        if world.name == "threads":
+            assert leader.result() == 1
+
+
+def test_flights_grow_old_by_it(world: World) -> None:
+    origin = world.origin()
+    load = world.cached(origin, ttl=30, max_flight_age=60)
+    gate = origin.hold()
+    with testing.time() as clock:
+        hangs = world.start(load)
+        gate.arrived()
+        origin.free()
+        clock.advance(61)
+        assert load.in_flight()[0].age == 61
+        assert world.call(load) == 2
+        gate.open()
+        assert hangs.result() == 1
+
+
+def test_the_flights_of_a_group_have_its_age(gate: Gate) -> None:
+    group = Group()
+    with testing.time() as clock:
+        leader = Caller(group.do, "k", gate)
+        gate.arrived()
+        clock.advance(7)
+        assert group.in_flight()[0].age == 7
+        gate.open()
+        leader.result()
+
+
+def test_who_has_a_clock_keeps_it() -> None:
+    mine = ManualClock()
+    ttl_cache: Any = TTLCache(10, 30, mine)
+
+    @cached_singleflight(ttl=30, timer=mine)
+    def own() -> object:
+        return object()
+
+    @cached_singleflight(cache=ttl_cache)
+    def given() -> object:
+        return object()
+
+    loads = own, given
+    first = [load() for load in loads]
+    with testing.time() as clock:
+        clock.advance(31)
+        assert [load() for load in loads] == first
+        mine.advance(31)
+        assert not {load() for load in loads} & {*first}
+    first = [load() for load in loads]
+    assert [load() for load in loads] == first
+
+    for load in loads:
+        with pytest.raises(ValueError, match=rf"\.{load.__name__}: given a timer, or a cache that"):
+            testing.time(load).__enter__()
+    with pytest.raises(TypeError, match="not a function that soloflight has decorated: <built-in"):
+        testing.time(len).__enter__()
+
+
+def test_one_is_enough() -> None:
+    with testing.time() as clock, pytest.raises(RuntimeError, match="advance that clock"):
+        testing.time().__enter__()
+    with testing.time() as another:
+        assert another() >= clock()
+
+
+def test_a_tier_in_memory_goes_by_it() -> None:
+    tier = MemoryTier()
+    loads: list[int] = []
+
+    def load(key: str) -> int:
+        loads.append(1)
+        return len(loads)
+
+    decorate = cached_singleflight(ttl=30, tier=tier, name="load", codec="json")
+    one, other = decorate(load), decorate(load)
+    with testing.time() as clock:
+        assert one("k") == other("k") == 1
+        clock.advance(31)
+        assert other("k") == one("k") == 2
+        clock.advance(1e6)
+        assert one("k") == 3
+    assert one("k") == other("k") == 4
+    tier.close()
+
+
+def test_a_tier_elsewhere_keeps_its_own_time_and_that_is_said(tmp_path: Any) -> None:
+    pytest.importorskip("msgspec", reason="msgspec has no wheel for this Python")
+    tiers = pytest.importorskip("soloflight.tiers")
+    loads: list[int] = []
+    with tiers.HostTier(tmp_path) as tier:
+
+        @cached_singleflight(ttl=30, tier=tier, name="load", codec="json")
+        def load(key: str) -> int:
+            loads.append(1)
+            return len(loads)
+
+        assert load("k") == 1
+        with testing.time() as clock:
+            clock.advance(20)  # nobody calls it
+        said = "only the copies in this process have aged: load share a tier"
+        with pytest.warns(UserWarning, match=said), testing.time() as clock:
+            assert load("k") == 1
+            clock.advance(20)
+            assert load("k") == 1
+        with testing.time():
+            assert load("k") == 1  # no time passes
+
+
+def test_a_clock_goes_forward() -> None:
+    clock = ManualClock(5)
+    clock.advance(2.5)
+    assert clock() == 7.5
+    assert repr(clock) == "ManualClock(7.5)"
+    with pytest.raises(ValueError, match="a clock goes forward only, not by -1 s"):
+        clock.advance(-1)
+    with pytest.raises(TypeError, match="start must be a number, not 'now'"):
+        ManualClock("now")  # type: ignore[arg-type]
+
+
+@in_loop
+async def test_a_hit_reads_the_real_clock_again() -> None:
+    """What is looked up for each hit is what it was."""
+
+    @cached_singleflight(ttl=30)
+    async def load() -> int:
+        return 1
+
+    before = load.__closure__
+    assert before is not None
+    cells = [cell.cell_contents for cell in before]
+    await load()
+    with testing.time():
+        assert [cell.cell_contents for cell in before] != cells
+    assert [cell.cell_contents for cell in before] == cells
+    assert time.monotonic in cells
+    await asyncio.sleep(0)
+
+
+# ---- others
+
+
+def test_freezegun_moves_what_reads_the_time_anew() -> None:
+    """What was decorated before keeps the real clock; with such a `timer` it ticks."""
+    freezegun = pytest.importorskip("freezegun")
+
+    @cached_singleflight(ttl=30, timer=lambda: time.monotonic())
+    def load() -> object:
+        return object()
+
+    with freezegun.freeze_time("2026-01-01") as frozen:
+        first = load()
+        frozen.tick(29)
+        assert load() is first
+        frozen.tick(2)
+        assert load() is not first
+
+
+@pytest.mark.parametrize("library", ["freezegun", "time_machine"])
+def test_with_time_a_value_that_says_when_it_expires_needs_both(library: str) -> None:
+    """Wall-clock time is theirs, the clock of entries is ours."""
+    pytest.importorskip(library, reason=f"{library} has no wheel for this Python")
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+    @cached_singleflight(ttl=lambda token: token - time.time())
+    def token() -> float:
+        return time.time() + 60
+
+    with testing.time() as clock:
+        with _at(library, start):
+            first = token()
+            assert token() == first == start.timestamp() + 60
+        clock.advance(61)
+        with _at(library, start + timedelta(seconds=61)):
+            assert token() == first + 61
+
+
+def _at(library: str, then: datetime) -> Any:
+    if library == "freezegun":
+        import freezegun
+
+        return freezegun.freeze_time(then)
+    import time_machine
+
+    return time_machine.travel(then, tick=False)
