@@ -153,7 +153,7 @@ def run(folder: Path, *command: str, port: int = 0, **how: Any) -> Iterator[Serv
         )
     try:
         yield Served(process, output, port)
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # (SIGINT may hang gunicorn: it shuts its threads down in the handler)
         process.wait(PATIENCE)
     finally:
         if process.poll() is None:
