@@ -133,6 +133,16 @@ async def test_a_held_task_can_be_cancelled() -> None:
         await until_async(lambda: held.loads == 0)
 
 
+def test_it_leaves_the_function_as_it_was(world: World) -> None:
+    load = world.cached(world.origin(), ttl=30)
+    before = load._core.world.around
+    with testing.hold(load), testing.hold(load):
+        pass
+    assert load._core.world.around is before
+    with pytest.raises(RuntimeError, match="for one block"), testing.hold(load) as held:
+        held.__enter__()
+
+
 def test_what_cannot_be_held() -> None:
     with pytest.raises(TypeError, match="not a function that soloflight has decorated"):
         testing.hold(print).__enter__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import re
 import signal
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -21,9 +24,9 @@ pytest.importorskip("prometheus_client")
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
-from conftest import Boom, Caller, Clock, Gate, until
+from conftest import Boom, Caller, Clock, Gate, needs_fork, until
 from soloflight import Group, cached_singleflight, singleflight
-from soloflight.contrib.prometheus import Collector
+from soloflight.contrib.prometheus import Collector, publish
 from soloflight.testing import MemoryTier
 
 ROOT = Path(__file__).parents[2]
@@ -254,11 +257,10 @@ def test_the_workers_of_gunicorn_are_added_up(tmp_path: Path, preload: bool) -> 
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
     command = [sys.executable, "-m", "gunicorn", "app:app", "-w", "4", "-b", "127.0.0.1:0"]
     server = subprocess.Popen(
-        [*command, *(["--preload"] if preload else []), "--access-logfile", "-"],
+        [*command, *(["--preload"] if preload else []), "--log-level", "info"],
         cwd=tmp_path,
         env=environment,
         stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
         text=True,
     )
     try:
@@ -273,15 +275,113 @@ def test_the_workers_of_gunicorn_are_added_up(tmp_path: Path, preload: bool) -> 
                 assert answer.read() == b"ok"
         of_start = 1 if preload else 4
 
-        def loads() -> float:
-            found = scraped(port)
-            return found.get(("soloflight_loads_total", "app.load"), 0)
+        def shown(name: str) -> float:
+            # In the moment in which a worker makes its files, prometheus-client cannot read them.
+            with suppress(HTTPError):
+                return scraped(port).get((name, "app.load"), 0)
+            return -1
 
-        until(lambda: loads() == 40 + of_start)
+        until(lambda: shown("soloflight_loads_total") == 40 + of_start)
         # The copies of each process, which has inherited that of its parent.
         entries = 40 + (5 if preload else 4)
-        until(lambda: scraped(port)["soloflight_entries", "app.load"] == entries)
+        until(lambda: shown("soloflight_entries") == entries)
     finally:
         server.send_signal(signal.SIGTERM)
         assert server.wait(30) == 0
         server.stderr.close()  # type: ignore[union-attr]
+
+
+def test_what_has_ended_has_nothing_in_its_cache_any_more(registry: CollectorRegistry) -> None:
+    """`publish`, in the mode of one process, where a scrape shows what was written."""
+    tell = publish(every=3600, registry=registry).tell
+
+    @cached_singleflight(ttl=30, name="ends")
+    def load(key: int) -> int:
+        return key
+
+    load(1), load(2)
+    tell()
+    assert registry.get_sample_value("soloflight_entries", {"function": "ends"}) == 2
+    del load
+    gc.collect()
+    tell()
+    assert registry.get_sample_value("soloflight_entries", {"function": "ends"}) == 0
+    assert registry.get_sample_value("soloflight_loads_total", {"function": "ends"}) == 2
+    with pytest.raises(ValueError, match=r"publish\(\) was called before"):
+        publish(registry=registry)
+
+
+def test_a_log_handler_may_scrape(registry: CollectorRegistry, clock: Clock) -> None:
+    """No code of others runs while a scrape holds a lock."""
+    collector = Collector()
+    cache: Any = BreaksOnce()
+
+    @cached_singleflight(ttl=30, cache=cache)
+    def load() -> int:
+        return 1
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            scrapes.append(collector.values())
+
+    scrapes: list[Any] = []
+    handler = Handler()
+    logging.getLogger("soloflight").addHandler(handler)
+    try:
+        load()
+        cache.breaks = True
+        Caller(collector.values).result()
+    finally:
+        logging.getLogger("soloflight").removeHandler(handler)
+    assert scrapes
+
+
+class BreaksOnce(dict[Any, Any]):
+    """A cache whose size cannot be had, once."""
+
+    breaks = False
+
+    def __len__(self) -> int:
+        if self.breaks:
+            self.breaks = False
+            raise Boom
+        return super().__len__()
+
+
+@needs_fork
+def test_children_end_that_were_forked_while_metrics_were_written(tmp_path: Path) -> None:
+    program = """
+import os, sys
+from soloflight import cached_singleflight
+from soloflight.contrib.prometheus import publish
+
+publish(every=0.0005)
+kept = [cached_singleflight(ttl=30, name=f"f{number}")(lambda: None) for number in range(150)]
+for load in kept:
+    load()
+children = []
+for _ in range(30):
+    child = os.fork()
+    if not child:
+        sys.exit(0)
+    children.append(child)
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+print("all have ended")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"},
+    )
+    assert "all have ended" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("wrong", ["x", None, 1.5, True])
+def test_wrong_limits_are_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="max_functions must be an int"):
+        Collector(max_functions=wrong)
+    with pytest.raises(ValueError, match="every must be more than 0 and finite"):
+        publish(every=float("inf"), registry=None)

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,30 @@ class Database:
         with self._opened() as connection:
             connection.execute("BEGIN EXCLUSIVE")
             yield lambda: connection.execute("ROLLBACK")
+
+
+@contextmanager
+def stock() -> Iterator[str]:
+    """Another service, which knows one product; its address."""
+
+    class Products(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = b'{"id": 1, "name": "lamp"}'
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Products) as server:
+        serving = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join(PATIENCE)
 
 
 class Served:
@@ -106,24 +131,29 @@ class Served:
         return sum(words in line for line in self.written().splitlines())
 
 
+def environment(**more: str) -> dict[str, str]:
+    """That of a process which can import the examples, and what the tests share."""
+    there = [*map(str, (EXAMPLES, ROOT / "tests", ROOT / "tests/docs"))]
+    path = os.pathsep.join([*there, os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONWARNINGS": "default", **more}
+
+
 @contextmanager
 def run(folder: Path, *command: str, port: int = 0, **how: Any) -> Iterator[Served]:
     """Run ``python -m`` this in a folder where the examples can be imported."""
     output = folder / "output"
-    there = os.pathsep.join([str(EXAMPLES), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": there, "PYTHONWARNINGS": "default"}
     with output.open("ab") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", *command],
             cwd=folder,
-            env=environment,
+            env=environment(),
             stdout=file,
             stderr=subprocess.STDOUT,
             **how,
         )
     try:
         yield Served(process, output, port)
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # (SIGINT may hang gunicorn: it shuts its threads down in the handler)
         process.wait(PATIENCE)
     finally:
         if process.poll() is None:
@@ -143,3 +173,23 @@ def serve(server: str, folder: Path, app: str, *options: str) -> Iterator[Served
         yield served
     finally:
         serving.__exit__(*sys.exc_info())
+
+
+def program(folder: Path, code: str, **variables: str) -> None:
+    """Run a program there. It must end in time and with success, and takes its children along."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment(**variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        written, _ = process.communicate(timeout=3 * PATIENCE)
+        assert process.returncode == 0, written
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PATIENCE, until
-from serving import EXAMPLES, Database, Served, run, serve
+from conftest import until
+from serving import EXAMPLES, Database, Served, program, serve, stock
 
 if sys.platform == "win32":
     pytest.skip("its servers cannot be given a socket", allow_module_level=True)
@@ -107,12 +107,17 @@ def a_load_for_each_expiry(app: Served, clients: int) -> None:
     assert min(apart) >= TTL - 0.01, apart
 
 
-def test_flask_with_an_event_loop_for_each_request(tmp_path: Path, database: Database) -> None:
-    needs("gunicorn", "flask", "asgiref", "aiosqlite")
-    with serve("gunicorn", tmp_path, "flask_async_shop:app", "--threads", "40") as app:
-        until(lambda: app.get("/products/1") and app.says(ABANDONED))
-        a_load_for_each_expiry(app, 16)
-        assert app.says(ABANDONED) == 1
+def test_flask_with_an_event_loop_for_each_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("gunicorn", "flask", "asgiref", "httpx")
+    with stock() as url:
+        monkeypatch.setenv("SHOP_STOCK", url)
+        with serve("gunicorn", tmp_path, "flask_async_shop:app", "--threads", "40") as app:
+            until(lambda: app.get("/products/1") and app.says(ABANDONED))
+            a_load_for_each_expiry(app, 16)
+            assert app.says(ABANDONED) == 1
+            assert app.says("Traceback") == 0
 
 
 DJANGO_LOOPS = """
@@ -215,30 +220,35 @@ def test_gunicorn_workers(tmp_path: Path, database: Database, options: list[str]
         assert app.says("Traceback") == 0
 
 
-def test_celery(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+CELERY = f"""
+from pathlib import Path
+import celery_shop
+from meeting import PATIENCE, until
+from serving import Database, run
+
+database = Database(here := Path.cwd())
+command = ["-A", "celery_shop", "worker", "--concurrency", "4", "--hostname", "w@shop"]
+with run(here, "celery", *command, "--loglevel", "INFO", "--without-mingle") as worker:
+    inspect = celery_shop.app.control.inspect(["w@shop"], timeout=PATIENCE)
+    for n, name in enumerate({NAMES}, start=1):
+        celery_shop.rename.delay(1, name).get(PATIENCE)
+        with database.held() as let_go:
+            tasks = [celery_shop.label.delay(1) for _ in range(16)]
+            until(lambda: len(inspect.active()["w@shop"]) == 4)
+            let_go()
+            assert [task.get(PATIENCE) for task in tasks] == [f"{{name}} (no. 1)"] * 16
+        assert worker.says({SHARED!r}) == n, worker.written()
+    celery_shop.load_names.invalidate()  # here, in another process
+    assert celery_shop.label.delay(1).get(PATIENCE) == "table (no. 1)"
+    assert worker.says({SHARED!r}) == n + 1
+    assert worker.says("Traceback") == 0, worker.written()
+"""
+
+
+def test_celery(tmp_path: Path) -> None:
     needs("celery", "redis", "msgspec")
     servers = importlib.import_module("servers")
     if not servers.BINARIES:
         pytest.skip("there is no Valkey or Redis")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(EXAMPLES)
     with servers.Server() as broker:
-        monkeypatch.setenv("SHOP_BROKER", broker.url)
-        celery_shop = importlib.import_module("celery_shop")
-
-        command = ["-A", "celery_shop", "worker", "--concurrency", "4", "--hostname", "w@shop"]
-        with run(tmp_path, "celery", *command, "--loglevel", "INFO", "--without-mingle") as worker:
-            inspect = celery_shop.app.control.inspect(["w@shop"], timeout=PATIENCE)
-            for n, name in enumerate(NAMES, start=1):
-                celery_shop.rename.delay(1, name).get(PATIENCE)
-                with database.held() as let_go:
-                    tasks = [celery_shop.label.delay(1) for _ in range(16)]
-                    until(lambda: len(inspect.active()["w@shop"]) == 4)
-                    let_go()
-                    assert [task.get(PATIENCE) for task in tasks] == [f"{name} (no. 1)"] * 16
-                assert worker.says(SHARED) == n
-            celery_shop.load_names.invalidate()  # here, in another process
-            assert celery_shop.label.delay(1).get(PATIENCE) == "table (no. 1)"
-            assert worker.says(SHARED) == len(NAMES) + 1
-            assert worker.says("Traceback") == 0
-    celery_shop.tier.close()
+        program(tmp_path, CELERY, SHOP_BROKER=broker.url)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import re
+import sys
 import threading
 from pathlib import Path
 from textwrap import dedent
@@ -16,13 +18,18 @@ import pytest
 
 import interpreters
 from conftest import Clock, until, until_async
-from serving import EXAMPLES, ROOT, Database
+from serving import EXAMPLES, ROOT, Database, program
 from soloflight import cached_singleflight
 from soloflight.testing import MemoryTier
 
+fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
 sa = pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
 orm = pytest.importorskip("sqlalchemy.orm", reason="SQLAlchemy is not installed")
 
+if sys.platform == "win32":
+    pytest.skip("there is no HostTier on Windows", allow_module_level=True)
+sys.path.append(str(Path(__file__).parents[1] / "tiers"))
+Request = fastapi.Request
 FRAMEWORKS = ROOT / "docs/frameworks.md"
 
 
@@ -210,7 +217,6 @@ def test_an_orm_object_is_not_shared_by_a_tier(
 
 def test_a_cached_response_is_sent_once_and_gives_cookies_away() -> None:
     httpx = pytest.importorskip("httpx", reason="httpx is not installed")
-    fastapi = pytest.importorskip("fastapi", reason="FastAPI is not installed")
     from fastapi.responses import JSONResponse, StreamingResponse
 
     @cached_singleflight(ttl=60)
@@ -235,10 +241,9 @@ def test_a_cached_response_is_sent_once_and_gives_cookies_away() -> None:
         return response
 
     @cached_singleflight(ttl=60)
-    async def with_request(request: fastapi.Request) -> Any:
+    async def with_request(request: Request) -> Any:
         return {}
 
-    with_request.__annotations__["request"] = fastapi.Request
     app.add_api_route("/report", show_report, response_model=None)
     app.add_api_route("/page/{user}", show_page, response_model=None)
     app.add_api_route("/with-request", with_request, response_model=None)
@@ -523,3 +528,67 @@ def test_a_refresh_of_django_needs_to_look_at_its_connection(tmp_path: Path) -> 
     with packaged.get_server(tmp_path / "data", cleanup_mode="stop") as server:
         asked = parse_qs(urlsplit(server.get_uri()).query)
         interpreters.run(DROPPED, asked["host"][0])
+
+
+LIMITED = """
+import os, time
+from celery import Celery
+from celery.utils.log import get_task_logger
+from soloflight import cached_singleflight
+from soloflight.tiers import HostTier
+
+log = get_task_logger(__name__)
+app = Celery("limited", broker=os.environ["SHOP_BROKER"], backend=os.environ["SHOP_BROKER"])
+
+@cached_singleflight(ttl=300, tier=HostTier("run/soloflight", timeout=5))
+def load(key: str) -> str:
+    log.info("%s is loaded", key)
+    while not os.path.exists(key):
+        time.sleep(0.01)
+    return key
+
+@app.task
+def label(key: str) -> str:
+    return load(key)
+"""
+LIMITS = """
+from pathlib import Path
+import limited
+from meeting import PATIENCE, until
+from serving import run
+
+def ended(task):
+    try:
+        return task.get(PATIENCE)
+    except Exception as error:
+        return type(error).__name__
+
+def outcomes(key, loads, **limit):
+    first = limited.label.apply_async([key], **limit)
+    until(lambda: worker.says(f"{key} is loaded"))
+    others = [limited.label.delay(key) for _ in range(3)]
+    until(lambda: len(inspect.active()["w@limited"]) == 4)
+    result = [ended(first)]
+    until(lambda: worker.says(f"{key} is loaded") == loads)
+    Path(key).touch()
+    return result + [ended(task) for task in others]
+
+command = ["-A", "limited", "worker", "--concurrency", "4", "--hostname", "w@limited"]
+with run(Path.cwd(), "celery", *command, "--loglevel", "INFO", "--without-mingle") as worker:
+    inspect = limited.app.control.inspect(["w@limited"], timeout=PATIENCE)
+    hard = outcomes("hard", 2, time_limit=3)
+    assert hard == ["TimeLimitExceeded", "hard", "hard", "hard"], hard
+    soft = outcomes("soft", 1, soft_time_limit=3)
+    assert soft == ["SoftTimeLimitExceeded", *["RemoteLoadError"] * 3], soft
+"""
+
+
+def test_time_limits_of_celery(tmp_path: Path) -> None:
+    for package in ("celery", "redis", "msgspec"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    servers = importlib.import_module("servers")
+    if not servers.BINARIES:
+        pytest.skip("there is no Valkey or Redis")
+    (tmp_path / "limited.py").write_text(LIMITED)
+    with servers.Server() as broker:
+        program(tmp_path, LIMITS, SHOP_BROKER=broker.url)

@@ -269,7 +269,7 @@ def test_an_origin_that_hangs_answers_when_that_is_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--day", "{}/missing"], "cannot write"),
+        (["--day", f"{os.devnull}/day"], "cannot make the folder"),
         (["--day", "{}", "--out", "{}/picture.svg"], "pictures of its own"),
         (["--day", "{}", "--processes", "2"], "no processes"),
         (["--day", "{}", "--seconds", "2"], "too short"),

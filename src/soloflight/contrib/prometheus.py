@@ -202,7 +202,7 @@ def publish(
     every: float | timedelta = 1.0,
     max_functions: int = 200,
     registry: CollectorRegistry | None = REGISTRY,
-) -> None:
+) -> Publisher:
     """Write the same metrics for prometheus-client's multiprocess mode, `every` so many seconds.
 
     Call it once, where the application is made: in each worker, or before they are forked
@@ -214,13 +214,17 @@ def publish(
     gunicorn with ``child_exit = lambda server, worker:
     prometheus_client.multiprocess.mark_process_dead(worker.pid)`` in its configuration.
 
+    Returns something whose ``tell()`` writes them at once.
+
     Raises:
         ValueError: it was called before.
     """
-    _Publisher(Collector(max_functions=max_functions), every, registry)
+    return Publisher(Collector(max_functions=max_functions), every, registry)
 
 
-class _Publisher:
+class Publisher:
+    """What `publish` has begun."""
+
     def __init__(self, collector: Collector, every: object, registry: Any) -> None:
         self._every = seconds(every, "every")
         if not 0 < self._every < inf:
@@ -281,6 +285,7 @@ class _Publisher:
         return {(name, field): n for name, fields in values.items() for field, n in fields.items()}
 
     def tell(self) -> None:
+        """Write the metrics as they are now."""
         try:
             with self._lock:
                 self._tell(self._now())

@@ -127,6 +127,10 @@ def _check(settings: Settings, files: Files) -> None:
     if day is not None:
         from . import _pages
 
+        try:
+            day.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Refused(f"--day: cannot make the folder {day}: {error.strerror}") from None
         for path in _pages.files(day):
             _check_writable("--day", path)
 

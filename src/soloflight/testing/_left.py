@@ -87,6 +87,7 @@ def clear_local_copies() -> None:
         clear(table)
         table.trust = Trust()
         table.ledger.forget()
+    fenced.clear()  # whose test that was has heard of it
 
 
 def clear(table: FlightTable) -> None:
