@@ -17,6 +17,7 @@ import pytest
 
 from conftest import numbers
 from soloflight import _locks, _runners
+from soloflight._clock import clock
 from soloflight._entries import policy, sieve, store
 from soloflight._flights import ledger, serving, table
 from soloflight._flights.flight import Flight, ticket
@@ -196,10 +197,9 @@ def _random() -> float:
 
 
 PATCHES: list[tuple[Any, str, Any]] = [
-    *(
-        (module, "monotonic", _monotonic)
-        for module in (_locks, _runners, table, tasks, thread_loads, threads)
-    ),
+    *((module, "monotonic", _monotonic) for module in (_locks, _runners, thread_loads)),
+    (clock, "real", _monotonic),
+    (clock, "now", _monotonic),
     *((module, "RLock", RLock) for module in (_runners, sieve, store, table)),
     *((module, "ticket", flight) for module in (futures, serving, tasks, threads)),
     (_locks, "_RLock", RLock),
