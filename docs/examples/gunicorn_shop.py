@@ -30,6 +30,11 @@ def names() -> dict[str, object]:
     return {"names": load_names(), "process": os.getpid()}
 
 
+@app.get("/cached")
+def cached() -> dict[str, object]:
+    return {"cached": load_names.peek() is not None, "process": os.getpid()}
+
+
 @app.delete("/names")
 def drop() -> str:
     load_names.invalidate()  # in all processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,6 +44,7 @@ def run(tmp_path: Path) -> Run:
         return subprocess.run(
             [*command, "-p", "pytest_soloflight", *options],
             cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
             capture_output=True,
             text=True,
             timeout=120,

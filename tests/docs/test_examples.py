@@ -208,6 +208,14 @@ def test_gunicorn_workers(tmp_path: Path, database: Database, options: list[str]
         for n, name in enumerate(NAMES, start=2):
             database.rename(name)
             app.ask("DELETE", "/names")
+            heard: set[int] = set()
+
+            def all_have_heard(heard: set[int] = heard) -> bool:
+                answers = app.herd("/cached", 16)
+                heard.update(answer["process"] for answer in answers if not answer["cached"])
+                return heard == processes
+
+            until(all_have_heard)
             with database.held() as let_go:
 
                 def when_a_load_has_begun(n: int = n) -> None:

