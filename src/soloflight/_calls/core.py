@@ -71,7 +71,7 @@ class Core:
                 "on_error": table.ledger.stale_on_error.counter,
                 "copy": copy,
             }
-        self.is_diverted = False  # by `bypasses`
+        self.is_diverted: bool | None = False  # by `bypasses`; None: it is about to change
         self.instances = Instances(spec.name, dead, shelf)
         names |= {"getters": self.instances.getters, "enroll": self.instances.enroll}
         self.cells = cells(**names)

@@ -12,6 +12,7 @@ from math import inf
 from threading import Lock
 from time import monotonic
 from typing import Protocol
+from weakref import WeakSet
 
 from .._clock import clock
 from .bells import OnLoop
@@ -55,6 +56,10 @@ class Process(Protocol):
         """Something was dropped elsewhere."""
 
 
+memories: WeakSet[Memory] = WeakSet()
+"""All that there are: their clock may be set back."""
+
+
 @dataclass
 class Lease:
     """Who loads a key, who waits for that, and how the last one ended."""
@@ -73,6 +78,7 @@ class Memory:
 
     def __init__(self, lease: float, retain: float, clock: Callable[[], float] = monotonic) -> None:
         self.lease, self.retain, self.clock = lease, retain, clock
+        memories.add(self)
         self.processes: list[Process] = []
         self.generations: dict[bytes, int] = {}
         self._lock = Lock()  # guards what follows

@@ -129,6 +129,9 @@ class RedisTier(Tier):
             found = self._answer(question(*what))
         except Exception as error:
             return self.failed(verb, error, asked)
+        finally:
+            if self.closed:
+                self._hang_up()  # it was closed in between: a connection was made after that
         return self.heard(verb, what, found)
 
     def _answer(self, question: Question) -> Reply:
@@ -295,6 +298,9 @@ class RedisTier(Tier):
         super().close()
         self.listener.end()
         self.aio.end()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self._client is not None:
             with suppress(Exception):
                 self.clients.hang_up(self._client, in_use=True)

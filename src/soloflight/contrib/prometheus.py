@@ -20,12 +20,10 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import astuple, fields
 from datetime import timedelta
 from math import inf
-from threading import Lock, Thread
-from time import sleep
+from threading import Event, Lock, RLock, Thread, local
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -91,6 +89,7 @@ _KINDS = (
         "entries", "The size of the cache, for everyone who shares it.", "entries", is_gauge=True
     ),
 )
+_NUMBERS = {kind.field: number for number, kind in enumerate(_KINDS)}
 _COUNTS = tuple(field.name for field in fields(Stats))
 
 
@@ -144,6 +143,8 @@ class Collector:
                 seen = self._seen.get(id(table))
                 if seen is not None and seen[0]() is not table:
                     self._end(id(table))  # which had that address before
+                elif seen is not None:  # another scrape may have begun later, and ended before
+                    counts = tuple(map(max, counts, seen[2]))
                 self._seen[id(table)] = ref(table), name, counts
                 gauges = found.setdefault(name, dict.fromkeys(("in_flight", "waiters"), 0.0))
                 gauges["in_flight"] += len(flights)
@@ -246,11 +247,14 @@ class Publisher:
                         f"will do ({error})"
                     ) from None
         self._told: dict[tuple[str, str], float] = {}
-        self._failed = False
-        # Guards that a count is told once. It is held across a fork, so that no lock of
-        # prometheus-client's is held by a thread that the child does not have.
-        self._lock = Lock()
-        atexit.register(self.tell)
+        self._series: dict[tuple[int, str], Any] = {}  # by the number of a kind, and a function
+        self._failed = self._tells = False
+        # Guards that a count is told once. It is held across a fork, so that this thread of ours
+        # has no lock of prometheus-client's then.
+        self._lock = RLock()
+        self._forking = local()
+        self._due, self._done = Event(), Event()
+        atexit.register(self._end)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
                 before=self._before_fork,
@@ -263,21 +267,30 @@ class Publisher:
         Thread(target=self._run, name="soloflight metrics", daemon=True).start()
 
     def _run(self) -> None:
-        while True:
-            sleep(self._every)
+        while not self._due.wait(self._every):
             self.tell()
+        self.tell()
+        self._done.set()
+
+    def _end(self) -> None:
+        """Tell once more, in our thread: another one may be in the middle, or hang."""
+        self._due.set()
+        self._done.wait(PATIENCE)
 
     def _before_fork(self) -> None:
-        self._lock.acquire(timeout=PATIENCE)
+        self._forking.has_lock = self._lock.acquire(timeout=PATIENCE)
 
     def _after_fork(self) -> None:
-        with suppress(RuntimeError):  # it was not to be had in time
+        if self._forking.has_lock:
             self._lock.release()
 
     def _forked(self) -> None:
-        self._lock = Lock()
+        self._lock, self._forking, self._tells = RLock(), local(), False
+        self._due, self._done = Event(), Event()
         self._collector._lock = Lock()
-        self._told = self._now()  # the rest is its parent's
+        # What was counted before is its parent's to tell; what it has inherited it has as well.
+        inherited = self._now()
+        self._told = {at: n for at, n in inherited.items() if not _KINDS[_NUMBERS[at[1]]].is_gauge}
         self._begin()
 
     def _now(self) -> dict[tuple[str, str], float]:
@@ -286,22 +299,40 @@ class Publisher:
 
     def tell(self) -> None:
         """Write the metrics as they are now."""
-        try:
-            with self._lock:
+        with self._lock:
+            if self._tells:  # this thread is in the middle of it: a signal handler, say
+                return
+            self._tells = True
+            try:
                 self._tell(self._now())
-        except Exception:  # of a cache's, say, or as the disk is full: the next time, perhaps
-            if not self._failed:
-                self._failed = True
-                log.warning("metrics could not be published", exc_info=True)
+            except Exception:  # of a cache's, say, or as the disk is full: the next time, perhaps
+                if not self._failed:
+                    self._failed = True
+                    log.warning("metrics could not be published", exc_info=True)
+            finally:
+                self._tells = False
 
     def _tell(self, now: dict[tuple[str, str], float]) -> None:
-        for kind in _KINDS:
+        failed: Exception | None = None
+        for name, field in now.keys() | self._told.keys():
+            value, told = now.get((name, field), 0.0), self._told.get((name, field), 0.0)
+            if value != told:
+                try:
+                    self._tell_one(name, field, value, told)
+                except Exception as error:  # of one: the others are told all the same
+                    failed = error
+        if failed is not None:
+            raise failed
+
+    def _tell_one(self, name: str, field: str, value: float, told: float) -> None:
+        number = _NUMBERS[field]
+        kind = _KINDS[number]
+        series = self._series.get((number, name))
+        if series is None:
             metric = self._metrics[kind.name]
-            for name in {name for name, field in now.keys() | self._told if field == kind.field}:
-                value, told = (at.get((name, kind.field), 0.0) for at in (now, self._told))
-                of = metric.labels(function=name, **kind.labels)
-                if kind.is_gauge:
-                    of.set(value)
-                elif value > told:
-                    of.inc(value - told)
-        self._told = now
+            series = self._series[number, name] = metric.labels(function=name, **kind.labels)
+        if kind.is_gauge:
+            series.set(value)
+        else:
+            series.inc(max(0.0, value - told))
+        self._told[name, field] = value

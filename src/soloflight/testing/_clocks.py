@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from math import inf, isfinite
 from threading import Lock
 from typing import Any
@@ -16,11 +17,11 @@ from .._flights.clocks import go_by, has_timer
 from .._flights.table import FlightTable
 from .._locks import all_of
 from .._shown import shown
-from .._tiers.memory import MemoryTier, now_of_all
+from .._tiers.memory import MemoryTier, memories, now_of_all
 from ._decorated import core_of
 from ._left import clear
 
-PAUSE = 0.005
+PAUSE = 0.01
 """Real seconds after which who waits looks at the clock again."""
 
 
@@ -99,41 +100,39 @@ def time(*functions: Any) -> MovedTime:
     return MovedTime()
 
 
+_entering = Lock()  # guards that one alone enters
+
+
 class MovedTime:
     """The block of `time`."""
 
     def __enter__(self) -> ManualClock:
-        if clock.now is not clock.real:
-            raise RuntimeError("soloflight.testing.time is in use already: advance that clock")
         self._clock = ManualClock(clock.real())
         self._start = self._clock()
-        self._is_over = False
+        self.is_over = False
+        self._before = {table: table.ledger.load_seconds for table in all_of(FlightTable)}
         self._calls = {table: _calls(table) for table in _with_tiers()}
-        try:
+        with _entering:
+            if clock.now is not clock.real:
+                raise RuntimeError("soloflight.testing.time is in use already: advance that clock")
             clock.was_moved = True
-            clock.deadline = self._deadline
-            clock.now = self._now = self._read
-            _have_all_go_by(self._now)
+            clock.now = self._read
+        try:
+            clock.deadline = partial(_MovedDeadline, self)
+            _have_all_go_by(clock.now)
         except BaseException:  # an interruption
             self.__exit__()
             raise
         return self._clock
 
     def __exit__(self, *_: object) -> None:
-        self._is_over = True
-        clock.now, clock.deadline = clock.real, Deadline
-        _have_all_go_by(clock.real)
-        error: BaseException | None = None
-        for table in all_of(FlightTable):
-            if not has_timer(table):
-                try:
-                    clear(table)
-                except Exception as raised:  # of a key: the others are cleared all the same
-                    error = raised
-        for tier in _tiers_in_memory():
-            tier.memory.empty()
-        if error is not None:
-            raise error
+        try:
+            self._leave()
+        except (
+            BaseException
+        ):  # a key has raised, or an interruption: do all that is left to be done
+            self._leave()
+            raise
         called = [t.name for t in _with_tiers() if _calls(t) != self._calls.get(t, 0)]
         if called and self._clock() != self._start:
             warn(
@@ -142,27 +141,41 @@ class MovedTime:
                 stacklevel=2,
             )
 
-    def _read(self) -> float:
-        # Nothing that still goes by it when that is over may live for ever.
-        return inf if self._is_over else self._clock()
+    def _leave(self) -> None:
+        self.is_over = True
+        clock.now, clock.deadline = clock.real, Deadline
+        _have_all_go_by(clock.real)
+        error: BaseException | None = None
+        for table in all_of(FlightTable):
+            if not has_timer(table):
+                table.ledger.load_seconds = self._before.get(table, 0.0)
+                try:
+                    clear(table)
+                except Exception as raised:  # of a key: the others are cleared all the same
+                    error = raised
+        for memory in list(memories):
+            if memory.clock is now_of_all:
+                memory.empty()
+        if error is not None:
+            raise error
 
-    def _deadline(self, patience: float) -> Deadline:
-        return _MovedDeadline(patience, self._read)
+    def _read(self) -> float:
+        return clock.real() if self.is_over else self._clock()
 
 
 class _MovedDeadline(Deadline):
-    """By a clock that is moved: whoever waits looks at it now and then."""
+    """By a clock that is moved: whoever waits looks at it now and then. With the clock it ends."""
 
-    __slots__ = ("_now",)
+    __slots__ = ("_time",)
 
-    def __init__(self, patience: float, now: Callable[[], float]) -> None:
-        self._at, self._now = now() + patience, now
+    def __init__(self, time: MovedTime, patience: float) -> None:
+        self._at, self._time = time._read() + patience, time
 
     def left(self) -> float:
-        return self._at - self._now()
+        return -1.0 if self._time.is_over else self._at - self._time._read()
 
     def pause(self, most: float) -> float:
-        return PAUSE if self.left() > 0 else 0.0
+        return min(PAUSE, most) if self.left() > 0 else 0.0
 
     def ring(self, loop: asyncio.AbstractEventLoop, call: Callable[..., Any], *args: Any) -> Any:
         return _Look(self, loop, call, args)
@@ -194,12 +207,6 @@ def _have_all_go_by(now: Callable[[], float]) -> None:
 def _tier(table: FlightTable) -> Any:
     core = getattr(table.owner(), "_core", None)
     return getattr(core and core.fences, "tier", None)
-
-
-def _tiers_in_memory() -> set[MemoryTier]:
-    """Those that go by the clock of all."""
-    tiers = {_tier(table) for table in all_of(FlightTable)}
-    return {t for t in tiers if isinstance(t, MemoryTier) and t.memory.clock is now_of_all}
 
 
 def _with_tiers() -> list[FlightTable]:

@@ -80,7 +80,10 @@ def _threads(function: Any, args: Any, callers: int, kwargs: Any) -> Stampede[An
     before = function.stats().loads
 
     def caller() -> None:
-        barrier.wait()
+        try:
+            barrier.wait()
+        except threading.BrokenBarrierError:
+            return  # not all of them could be started
         began = perf_counter()
         try:
             herd.answers.append(function(*args, **kwargs))

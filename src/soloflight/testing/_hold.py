@@ -8,6 +8,7 @@ from datetime import timedelta
 from threading import Condition
 from time import sleep
 from typing import TYPE_CHECKING, Any, overload
+from weakref import WeakSet
 
 from .._clock import clock
 from .._flights.flight import Flight
@@ -41,6 +42,23 @@ class _Load:
             del error  # breaks the ring (see Rings)
 
 
+class _Holds:
+    """What stands round the loads of a function while it is held: all who hold it."""
+
+    def __init__(self, core: Any) -> None:
+        self._core, self.before = core, core.world.around
+        self.holds: list[Hold] = []
+
+    def __call__(self, source: object) -> Any:
+        # What was put in the place of the loader, before or meanwhile, is held like it.
+        core = self._core
+        loader, direct_of = core.world.loader, direct_async if core.spec.is_async else direct
+        for hold in list(self.holds):
+            loader = hold._held(loader)
+        made = direct_of(core.table, loader)
+        return made if self.before is None else self.before(made)
+
+
 class Hold:
     """The loads of one function, held. See `hold`."""
 
@@ -50,23 +68,35 @@ class Hold:
         self._changed = Condition()  # guards what follows
         self._loads: list[_Load] = []
         self._holds = True  # those that begin from now on
-        self._around: Any = None
+        self._is_used = False
+        self._earlier: WeakSet[Flight] = WeakSet()  # they are not held
 
     def __enter__(self) -> Self:
-        if self._around is not None:
+        if self._is_used:
             raise RuntimeError("a hold() is for one block: write `with hold(f) as held:` each time")
+        self._is_used = True
         world = self._core.world
-        self._around = around = world.around or _same
-        # What was put in the place of the loader, before or in the block, is held like it.
-        world.around = lambda source: around(self._held(world.loader))
-        world.load_with(world.loader)
+        self._earlier.update(self._core.table.flights.all())
+        try:
+            if not isinstance(world.around, _Holds):
+                world.around = _Holds(self._core)
+            world.around.holds.append(self)
+            world.load_with(world.loader)
+        except BaseException:  # an interruption
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        world = self._core.world
-        world.around = None if self._around is _same else self._around
-        world.load_with(world.loader)
         self.release()
+        world = self._core.world
+        around = world.around
+        if isinstance(around, _Holds):
+            if self in around.holds:
+                around.holds.remove(self)
+            if not around.holds:
+                world.around = around.before
+        world.load_with(world.loader)
 
     @property
     def loads(self) -> int:
@@ -115,7 +145,8 @@ class Hold:
         number_of(count, "the number of callers")
 
         def missing() -> str:
-            flights = [flight for flight in self._core.table.flights.all() if not flight.over]
+            all_of_them = self._core.table.flights.all()
+            flights = [f for f in all_of_them if not (f.over or f in self._earlier)]
             aboard = sum(map(_callers, flights))
             if aboard >= count and (not self._holds or len(self._loads) >= len(flights)):
                 return ""
@@ -166,7 +197,7 @@ class Hold:
             "(a call in the test's own thread waits for itself: call in a thread, or a task)"
         )
 
-    def _held(self, loader: Callable[..., Any]) -> Any:
+    def _held(self, loader: Callable[..., Any]) -> Callable[..., Any]:
         """What calls a loader, and holds its outcome. (Not an interruption: its caller is gone.)"""
 
         def held(*args: Any, **kwargs: Any) -> Any:
@@ -183,7 +214,7 @@ class Hold:
                 load = outcome = None  # breaks the ring (see Rings)
                 del args, kwargs
 
-        return direct(self._core.table, held)
+        return held
 
 
 class AsyncHold(Hold):
@@ -209,7 +240,7 @@ class AsyncHold(Hold):
                 raise TimeoutError(self._message(why, seconds))
             await asyncio.sleep(PAUSE)
 
-    def _held(self, loader: Callable[..., Any]) -> Any:
+    def _held(self, loader: Callable[..., Any]) -> Callable[..., Any]:
         async def held(*args: Any, **kwargs: Any) -> Any:
             load = self._begin()
             outcome: Value[Any] | Error | None = None
@@ -230,11 +261,7 @@ class AsyncHold(Hold):
                 load = outcome = None
                 del args, kwargs
 
-        return direct_async(self._core.table, held)
-
-
-def _same(source: Any) -> Any:
-    return source
+        return held
 
 
 def _outcome(loader: Callable[..., Any], args: Any, kwargs: Any) -> Value[Any] | Error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from math import inf
 from time import sleep
 from weakref import WeakSet
@@ -20,6 +21,8 @@ PAUSE = 0.001
 
 fenced: WeakSet[Flight] = WeakSet()
 """Those that we have taken off their tables: their loads may go on."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=fenced.clear)
 
 
 def assert_no_flights(timeout: float = MOMENT) -> None:
@@ -29,7 +32,7 @@ def assert_no_flights(timeout: float = MOMENT) -> None:
     which a test was served. Where an event loop runs in this thread, nothing is waited for, as that
     would stop the loop: await what is to end, and call this after it. A refresh in an event loop
     that stands still (pytest's, between two tests) can neither end nor do harm, and is no error.
-    Not seen are loads that were fenced, by `invalidate` say.
+    Not seen are loads that are on no table any more: invalidated, forgotten, or too old.
     """
     __tracebackhide__ = True
     seconds = duration(timeout, "timeout")
@@ -59,7 +62,7 @@ def _left() -> list[str]:
     taken_off = [
         (f"{flight}, which is fenced", 0)
         for flight in list(fenced)
-        if not (flight.over or flight.load.runner.is_gone())
+        if not (flight.over or flight.load.runner.is_gone() or _stands_still(flight))
     ]
     return [
         which + (f", for which {waiting} wait" if waiting else "")
