@@ -489,3 +489,70 @@ def test_keys_are_shown_with_care() -> None:
             testing.assert_no_flights(0)
         held.release()
         caller.result()
+
+
+def test_a_second_hold_in_the_same_block(world: World) -> None:
+    """The first one has released its loads; or both have to."""
+    load = world.cached(world.origin(), ttl=30)
+    with testing.hold(load) as first:
+        caller = world.start(load, "a")
+        wait_for(world, first, 1)
+        with testing.hold(load) as second:
+            other = world.start(load, "b")
+            world.call(second.wait_for_loads, 1)
+            world.call(first.wait_for_loads, 2)
+            first.release()
+            assert caller.result() == 1
+            assert not load.peek("b")
+            second.release()
+            assert other.result() == 2
+
+
+def test_holds_that_are_left_in_any_order(world: World) -> None:
+    load = world.cached(world.origin(), ttl=30)
+    before = load._core.world.around
+    one, other = testing.hold(load), testing.hold(load)
+    one.__enter__(), other.__enter__()
+    one.__exit__()
+    caller = world.start(load)
+    world.call(other.wait_for_loads, 1)
+    other.__exit__()
+    assert caller.result() == 1
+    assert load._core.world.around is before
+
+
+def test_callers_from_before_are_not_waited_for(gate: Any) -> None:
+    @singleflight
+    def load(key: str) -> None:
+        if key == "before":
+            gate()
+
+    earlier = Caller(load, "before")
+    gate.arrived()
+    with testing.hold(load) as held:
+        caller = Caller(load, "k")
+        held.wait_for_waiters(1)
+        held.release()
+        caller.result()
+    gate.open()
+    earlier.result()
+
+
+def test_a_refresh_that_time_has_fenced_is_no_error_where_its_loop_stands_still() -> None:
+    @cached_singleflight(ttl=30, stale_while_revalidate=60)
+    async def load() -> None:
+        await asyncio.sleep(3600 if load.stats().loads > 1 else 0)
+
+    async def refreshes() -> None:
+        with testing.time() as clock:
+            await load()
+            clock.advance(31)
+            await load()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(refreshes())
+    testing.assert_no_flights(0)
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()

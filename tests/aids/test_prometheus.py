@@ -349,16 +349,101 @@ class BreaksOnce(dict[Any, Any]):
 
 
 @needs_fork
-def test_children_end_that_were_forked_while_metrics_were_written(tmp_path: Path) -> None:
+def test_children_that_were_forked_while_metrics_were_written_write_theirs(tmp_path: Path) -> None:
     program = """
 import os, sys
+from prometheus_client import CollectorRegistry
+from prometheus_client.multiprocess import MultiProcessCollector
 from soloflight import cached_singleflight
 from soloflight.contrib.prometheus import publish
 
-publish(every=0.0005)
+publisher = publish(every=0.0005)
 kept = [cached_singleflight(ttl=30, name=f"f{number}")(lambda: None) for number in range(150)]
 for load in kept:
     load()
+children = []
+for _ in range(30):
+    child = os.fork()
+    if not child:
+        kept[0].refresh()
+        sys.exit(0)
+    children.append(child)
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
+publisher.tell()
+registry = CollectorRegistry()
+MultiProcessCollector(registry)
+print("loads:", registry.get_sample_value("soloflight_loads_total", {"function": "f0"}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"},
+    )
+    assert "loads: 31.0" in done.stdout, (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("wrong", ["x", None, 1.5, True])
+def test_wrong_limits_are_refused(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="max_functions must be an int"):
+        Collector(max_functions=wrong)
+    with pytest.raises(ValueError, match="every must be more than 0 and finite"):
+        publish(every=float("inf"), registry=None)
+
+
+def test_what_could_not_be_written_is_written_once(
+    registry: CollectorRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    publisher = publish(every=3600, registry=registry)
+
+    @cached_singleflight(ttl=30, name="fails for a while")
+    def load(key: int) -> int:
+        return key
+
+    load(1)
+    counter = publisher._metrics["loads"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(counter, "labels", lambda **_: 1 / 0)
+        for _ in range(3):
+            publisher.tell()
+    assert [r.message for r in caplog.records] == ["metrics could not be published"]
+    publisher.tell()
+
+    def shown(name: str) -> float | None:
+        return registry.get_sample_value(f"soloflight_{name}", {"function": "fails for a while"})
+
+    assert (shown("loads_total"), shown("misses_total"), shown("entries")) == (1, 1, 1)
+
+
+def test_who_is_told_of_it_may_write_it() -> None:
+    """A log handler, or a signal handler, in the middle of it."""
+    publisher = publish(every=3600, registry=CollectorRegistry())
+    values = publisher._collector.values
+
+    def again() -> Any:
+        publisher.tell()
+        return values()
+
+    publisher._collector.values = again  # type: ignore[method-assign]
+    Caller(publisher.tell).result()
+
+
+@needs_fork
+def test_children_end_whatever_the_application_counts(tmp_path: Path) -> None:
+    """prometheus-client has one lock for all, and another thread may have it at a fork."""
+    program = """
+import os, sys, threading
+from prometheus_client import Counter
+from soloflight import cached_singleflight
+from soloflight.contrib.prometheus import publish
+
+publish(every=3600)
+counter = Counter("mine", "of the application")
+threading.Thread(target=lambda: [counter.inc() for _ in iter(int, 1)], daemon=True).start()
+kept = cached_singleflight(ttl=30)(lambda: None)
+kept()
 children = []
 for _ in range(30):
     child = os.fork()
@@ -367,7 +452,8 @@ for _ in range(30):
     children.append(child)
 for child in children:
     assert os.waitpid(child, 0)[1] == 0
-print("all have ended")
+print("all have ended", flush=True)
+os._exit(0)
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -377,11 +463,3 @@ print("all have ended")
         env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"},
     )
     assert "all have ended" in done.stdout, done.stderr
-
-
-@pytest.mark.parametrize("wrong", ["x", None, 1.5, True])
-def test_wrong_limits_are_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="max_functions must be an int"):
-        Collector(max_functions=wrong)
-    with pytest.raises(ValueError, match="every must be more than 0 and finite"):
-        publish(every=float("inf"), registry=None)

@@ -393,3 +393,39 @@ def test_a_child_bypasses_where_it_does_itself(gate: Gate) -> None:
     with bypass():
         in_child(within)
     assert load() is first
+
+
+def test_an_interruption_leaves_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    first, refer, strikes = load(), load._core.refer, iter([False, True])
+
+    def strike(**values: Any) -> None:
+        if next(strikes, False):
+            raise KeyboardInterrupt
+        refer(**values)
+
+    monkeypatch.setattr(load._core, "refer", strike)
+    with pytest.raises(KeyboardInterrupt), bypass():
+        pass
+    with bypass():
+        assert load() is not first
+    assert load() is first
+
+
+def test_blocks_of_generators_do_not_pile_up() -> None:
+    def block() -> Any:
+        while True:
+            with bypass():
+                yield
+
+    for _ in range(50):
+        one, other = block(), block()
+        next(one), next(other)
+        one.close(), other.close()
+    with bypass():
+        block_ = bypasses._within.get()
+        assert block_ is not None
+        assert block_.outer is None

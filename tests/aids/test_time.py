@@ -15,7 +15,7 @@ from conftest import Boom, Caller, Gate, in_loop, until, waiters
 from soloflight import Group, WaitTimeout, cached_singleflight, singleflight, testing
 from soloflight._clock import clock as clock_of_all
 from soloflight._flights.clocks import catch_up, go_by
-from soloflight.testing import ManualClock, MemoryTier
+from soloflight.testing import ManualClock, MemoryTier, _clocks
 
 
 def test_a_ttl_passes_of_what_was_decorated_long_before(world: World) -> None:
@@ -188,6 +188,19 @@ def test_a_tier_elsewhere_keeps_its_own_time_and_that_is_said(tmp_path: Any) -> 
             assert load("k") == 1
         with testing.time():
             assert load("k") == 1  # no time passes
+
+
+@pytest.mark.parametrize("step", [0.1, 0.7, 1, 3])
+def test_seconds_add_up(world: World, step: float) -> None:
+    """No rounding makes a value live for one step longer, or shorter."""
+    load = world.cached(world.origin(), ttl=30 * step)
+    with testing.time() as clock:
+        for number in range(1, 4):
+            for _ in range(29):
+                assert world.call(load) == number
+                clock.advance(step)
+            assert world.call(load) == number
+            clock.advance(step)
 
 
 def test_a_clock_goes_forward() -> None:
@@ -370,3 +383,54 @@ def test_it_is_no_decorator() -> None:
 
         @testing.time()  # type: ignore[operator]
         async def load() -> None: ...
+
+
+def test_an_interruption_as_it_is_left_leaves_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    @cached_singleflight(ttl=30)
+    def load() -> object:
+        return object()
+
+    strikes = iter([True])
+
+    def strike(table: Any) -> None:
+        if next(strikes, False):
+            raise KeyboardInterrupt
+        clear(table)
+
+    clear = _clocks.clear
+    monkeypatch.setattr(_clocks, "clear", strike)
+    with pytest.raises(KeyboardInterrupt), testing.time() as clock:
+        load()
+        clock.advance(5)
+    assert load._core.table.timer is time.monotonic
+    assert load.peek() is None
+    with testing.time():  # and another one may come
+        pass
+
+
+def test_what_a_load_took_in_there_is_forgotten() -> None:
+    with testing.time() as clock:
+
+        @cached_singleflight(ttl=30)
+        def load() -> None:
+            clock.advance(3600)
+
+        load()
+        assert load.stats().load_seconds == 3600
+    assert load.stats().load_seconds == 0
+
+
+def test_what_is_left_in_a_tier_in_memory_ages_no_more() -> None:
+    tier = MemoryTier()
+
+    def decorated() -> Any:
+        return cached_singleflight(ttl=30, tier=tier, name="load", codec="json")(
+            lambda: next(loads)
+        )
+
+    loads = iter(range(9))
+    with testing.time() as clock:
+        clock.advance(1e6)
+        assert decorated()() == 0  # and ends
+    assert decorated()() == 1
+    tier.close()

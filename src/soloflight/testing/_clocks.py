@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from fractions import Fraction
 from functools import partial
-from math import inf, isfinite
+from math import ceil, inf, isfinite
 from threading import Lock
 from typing import Any
 from warnings import warn
@@ -44,9 +45,10 @@ class ManualClock:
     """
 
     def __init__(self, start: float = 0.0) -> None:
-        self._now = number(start, "start")
+        self._start = self._now = number(start, "start")
         if not isfinite(self._now):
             raise ValueError(f"start must be finite, but is {shown(start)}")
+        self._gone = Fraction()  # exactly: ten times 0.1 s are a second
         self._lock = Lock()  # guards that no advance is lost
 
     def __call__(self) -> float:
@@ -59,7 +61,8 @@ class ManualClock:
         if not 0 <= step < inf:
             raise ValueError(f"a clock goes forward only, and not for ever: not by {step:g} s")
         with self._lock:
-            self._now += step
+            self._gone += Fraction(step)
+            self._now = self._start + float(self._gone)
 
     def __repr__(self) -> str:
         return f"ManualClock({self._now!r})"
@@ -107,7 +110,8 @@ class MovedTime:
     """The block of `time`."""
 
     def __enter__(self) -> ManualClock:
-        self._clock = ManualClock(clock.real())
+        # So that whole seconds can be added with no rounding, to any time that comes of it.
+        self._clock = ManualClock(ceil(clock.real() * 1024) / 1024)
         self._start = self._clock()
         self.is_over = False
         self._before = {table: table.ledger.load_seconds for table in all_of(FlightTable)}
