@@ -92,9 +92,7 @@ def time(*functions: Any) -> MovedTime:
     ...     load() is first
     False
     """
-    own = [
-        core.spec.name for core in map(core_of, functions) if core.table and has_timer(core.table)
-    ]
+    own = [core.spec.name for core in map(core_of, functions) if has_timer(core.table)]
     if own:
         raise ValueError(
             f"{', '.join(own)}: given a timer, or a cache that has one, which this does not move; "
@@ -132,9 +130,8 @@ class MovedTime:
     def __exit__(self, *_: object) -> None:
         try:
             self._leave()
-        except (
-            BaseException
-        ):  # a key has raised, or an interruption: do all that is left to be done
+        except BaseException:
+            # A key has raised, or an interruption: all that is left to be done is done.
             self._leave()
             raise
         called = [t.name for t in _with_tiers() if _calls(t) != self._calls.get(t, 0)]
@@ -144,6 +141,7 @@ class MovedTime:
                 "so only the copies in this process have aged",
                 stacklevel=2,
             )
+        del self._before, self._calls  # whoever still waits by this time holds it
 
     def _leave(self) -> None:
         self.is_over = True
