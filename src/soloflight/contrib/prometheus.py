@@ -289,8 +289,7 @@ class Publisher:
         self._due, self._done = Event(), Event()
         self._collector._lock = Lock()
         # What was counted before is its parent's to tell; what it has inherited it has as well.
-        inherited = self._now()
-        self._told = {at: n for at, n in inherited.items() if not _KINDS[_NUMBERS[at[1]]].is_gauge}
+        self._told = {at: n for at, n in self._now().items() if at[1] in _COUNTS}
         self._begin()
 
     def _now(self) -> dict[tuple[str, str], float]:

@@ -102,7 +102,7 @@ FAULTS = [
     Fault(
         "a-child-counts-what-its-parent-has",
         "prometheus.Publisher._forked",
-        "self._told = {at: n for at, n in inherited.items() if not _KINDS[_NUMBERS[at[1]]].is_gauge}",
+        "self._told = {at: n for at, n in self._now().items() if at[1] in _COUNTS}",
         "self._told = {}",
         "each worker adds what was counted before the fork",
         "prometheus::the_workers_of_gunicorn_are_added_up",
