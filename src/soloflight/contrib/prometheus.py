@@ -43,8 +43,8 @@ except ImportError:
         "soloflight[prometheus]"
     ) from None
 
-PATIENCE = 1.0
-"""Seconds for which a fork waits until metrics are written."""
+PATIENCE = 2.0
+"""Seconds for which a fork, or the end of a process, waits until metrics are written."""
 OTHERS = "(others)"
 """The label of the functions beyond the limit."""
 

@@ -169,7 +169,7 @@ FAULTS = [
         "self._lock.acquire(timeout=PATIENCE)",
         "False",
         "14, fork: a child hangs as it ends",
-        "prometheus::children_that_were_forked_while_metrics_were_written_write_theirs",
+        "prometheus::a_fork_waits_until_metrics_are_written",
     ),
     Fault(
         "what-was-written-is-written-again",
