@@ -36,7 +36,7 @@ class Watch:
 
     def look(self, what: str) -> None:
         if sys.is_finalizing():
-            return  # after a test that has failed: then no thread starts, and Python 3.11 waits for it
+            return  # then no thread starts, and Python 3.11 waits for it
         locks = [table.lock for table in _locks.tables()] + self.locks
         held = any(is_held(lock) for lock in locks)
         if self.alone and not held:
