@@ -68,6 +68,20 @@ def lifetime(ttl: object, what: str) -> float:
     return inf if ttl is None else seconds(ttl, what)
 
 
+def integer(value: object, what: str) -> int:
+    """A number of things; `what` names it in the error."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{what} must be an int, not {shown(value)}")
+    return value
+
+
+def at_least_one(value: object, what: str) -> int:
+    found = integer(value, what)
+    if found < 1:
+        raise ValueError(f"{what} must be at least 1, but is {found!r}")
+    return found
+
+
 def told(seconds: float) -> str:
     """Seconds as people write them."""
     return str(int(seconds) if seconds.is_integer() else seconds)

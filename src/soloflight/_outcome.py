@@ -12,7 +12,7 @@ that exceptions pass through lets go of what it names: ``# breaks the ring (see 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from types import MemberDescriptorType, TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
@@ -224,3 +224,29 @@ def without_us(exception: Exception) -> Error:
     while traceback is not None and _is_ours(traceback):
         traceback = traceback.tb_next
     return Error(exception, traceback)
+
+
+def outcome_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Value[Any] | Error:
+    """What a call returns or raises. An interruption passes through."""
+    value = Value[Any]()
+    try:
+        value.value = call(*args, **kwargs)
+        return value
+    except Exception as error:
+        return without_us(error)
+    finally:
+        del call, args, kwargs, value  # breaks the ring (see Rings)
+
+
+async def outcome_of_async(
+    call: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any
+) -> Value[Any] | Error:
+    """The same of a coroutine function."""
+    value = Value[Any]()
+    try:
+        value.value = await call(*args, **kwargs)
+        return value
+    except Exception as error:
+        return without_us(error)
+    finally:
+        del call, args, kwargs, value

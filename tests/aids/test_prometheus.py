@@ -348,6 +348,17 @@ class BreaksOnce(dict[Any, Any]):
         return super().__len__()
 
 
+def run_sharing(folder: Path, program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program whose processes share a folder of metrics."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder), "PYTHONWARNINGS": "ignore"},
+    )
+
+
 @needs_fork
 def test_children_that_were_forked_while_metrics_were_written_write_theirs(tmp_path: Path) -> None:
     program = """
@@ -377,13 +388,7 @@ MultiProcessCollector(registry)
 print("loads:", registry.get_sample_value("soloflight_loads_total", {"function": "f0"}), flush=True)
 os._exit(0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"},
-    )
+    done = run_sharing(tmp_path, program)
     assert "loads: 21.0" in done.stdout, (done.stdout, done.stderr)
 
 
@@ -457,13 +462,7 @@ for child in children:
 print("all have ended", flush=True)
 os._exit(0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONWARNINGS": "ignore"},
-    )
+    done = run_sharing(tmp_path, program)
     assert "all have ended" in done.stdout, done.stderr
 
 

@@ -17,7 +17,7 @@ from .._flights.flight import Call
 from .._flights.landing import Outcome
 from .._flights.table import FlightTable
 from .._locks import all_of, outside
-from .._outcome import Value, without_us
+from .._outcome import outcome_of, outcome_of_async
 from .core import Core
 
 
@@ -183,28 +183,22 @@ def _enroll(enroll: Callable[[object], Any], instance: object) -> Any:
 
 
 def _call(core: Core, call: Call) -> Outcome:
-    if not is_bypassing():
-        outcome: Any = core.world.call(call)
-        return outcome  # type: ignore[no-any-return]
-    value = Value[Any]()
+    world: Any = core.world
     try:
-        value.value = outside(partial(core.world.loader, *call.args, **call.kwargs))
-        return value
-    except Exception as error:
-        return without_us(error)
+        if is_bypassing():
+            return outcome_of(outside, partial(world.loader, *call.args, **call.kwargs))
+        outcome: Outcome = world.call(call)
+        return outcome
     finally:
-        del core, call, value  # breaks the ring (see Rings)
+        del core, call, world  # breaks the ring (see Rings)
 
 
 async def _call_later(core: Core, call: Call) -> Outcome:
-    if not is_bypassing():
-        outcome: Any = await core.world.call(call)  # type: ignore[misc]
-        return outcome  # type: ignore[no-any-return]
-    value = Value[Any]()
+    world: Any = core.world
     try:
-        value.value = await core.world.loader(*call.args, **call.kwargs)
-        return value
-    except Exception as error:
-        return without_us(error)
+        if is_bypassing():
+            return await outcome_of_async(world.loader, *call.args, **call.kwargs)
+        outcome: Outcome = await world.call(call)
+        return outcome
     finally:
-        del core, call, value
+        del core, call, world

@@ -9,7 +9,7 @@ from functools import partial
 from sys import float_info
 from typing import TYPE_CHECKING, Any
 
-from .._durations import lifetime, number, seconds
+from .._durations import integer, lifetime, number, seconds
 from .._entries.policy import ByClass, Policy, keep
 from .._given import UNSET, check_callable
 from .._shown import shown
@@ -183,11 +183,10 @@ def _age(given: Any, what: str) -> float:
 
 
 def _count(given: Any, what: str) -> int:
-    if not isinstance(given, int) or isinstance(given, bool):
-        raise TypeError(f"{what} must be an int, not {shown(given)}")
-    if given < 0:
-        raise ValueError(f"{what} must not be negative, but is {given}")
-    return given
+    found = integer(given, what)
+    if found < 0:
+        raise ValueError(f"{what} must not be negative, but is {found}")
+    return found
 
 
 def _ttl(given: Any, what: str) -> Any:

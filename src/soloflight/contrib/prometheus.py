@@ -27,7 +27,7 @@ from threading import Event, Lock, RLock, Thread, local
 from typing import Any, NamedTuple
 from weakref import ref
 
-from .._durations import seconds
+from .._durations import at_least_one, seconds
 from .._flights.stats import Stats
 from .._flights.table import FlightTable
 from .._locks import critical, log
@@ -106,11 +106,7 @@ class Collector:
     """
 
     def __init__(self, *, max_functions: int = 200) -> None:
-        if not isinstance(max_functions, int) or isinstance(max_functions, bool):
-            raise TypeError(f"max_functions must be an int, not {shown(max_functions)}")
-        if max_functions < 1:
-            raise ValueError(f"max_functions must be at least 1, but is {max_functions!r}")
-        self._most = max_functions
+        self._most = at_least_one(max_functions, "max_functions")
         self._lock = Lock()  # guards what follows: two may scrape at once. No code of others in it
         self._names: set[str] = set()
         # What was seen last of each table: a table that has ended is not asked any more.

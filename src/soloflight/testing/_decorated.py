@@ -17,14 +17,6 @@ def core_of(function: object) -> Any:
     return core
 
 
-def number_of(value: object, what: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{what} must be an int, not {shown(value)}")
-    if value < 1:
-        raise ValueError(f"{what} must be at least 1, but is {value!r}")
-    return value
-
-
 def duration(value: object, what: str) -> float:
     """Seconds of real time, that a test waits for."""
     found = seconds(value, what)

@@ -12,7 +12,8 @@ from time import perf_counter
 from typing import Any, Generic, TypeVar, overload
 
 from .._calls.bypasses import is_bypassing
-from ._decorated import core_of, number_of
+from .._durations import at_least_one
+from ._decorated import core_of
 
 R = TypeVar("R")
 
@@ -68,7 +69,7 @@ def stampede(function: Any, /, *args: Any, callers: int = 100, **kwargs: Any) ->
     (1, 20, [])
     """
     core = core_of(function)
-    number_of(callers, "callers")
+    at_least_one(callers, "callers")
     function.cache_key(*args, **kwargs)  # a wrong call raises here, and once
     if core.spec.is_async:
         return _tasks(function, args, callers, kwargs)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, overload
 from weakref import WeakSet
 
 from .._clock import clock
+from .._durations import at_least_one
 from .._flights.flight import Flight
-from .._outcome import Error, Value, without_us
+from .._outcome import Error, Value, outcome_of, outcome_of_async
 from .._shown import shown
 from .._sources.direct import direct, direct_async
-from ._decorated import core_of, duration, number_of
+from ._decorated import core_of, duration
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -142,7 +143,7 @@ class Hold:
 
     def _has_callers(self, count: int) -> Callable[[], str]:
         """What is missing, when it is asked; nothing, once it is so."""
-        number_of(count, "the number of callers")
+        at_least_one(count, "the number of callers")
 
         def missing() -> str:
             all_of_them = self._core.table.flights.all()
@@ -158,7 +159,7 @@ class Hold:
         return missing
 
     def _has_loads(self, count: int) -> Callable[[], str]:
-        number_of(count, "the number of loads")
+        at_least_one(count, "the number of loads")
         return lambda: (
             "" if len(self._loads) >= count else f"{len(self._loads)} loads are held, not {count}"
         )
@@ -204,7 +205,7 @@ class Hold:
             load = self._begin()
             outcome: Value[Any] | Error | None = None
             try:
-                outcome = _outcome(loader, args, kwargs)
+                outcome = outcome_of(loader, *args, **kwargs)
                 if load is not None:
                     self._wait_for(load)
                 return outcome.value
@@ -245,7 +246,7 @@ class AsyncHold(Hold):
             load = self._begin()
             outcome: Value[Any] | Error | None = None
             try:
-                outcome = await _outcome_later(loader, args, kwargs)
+                outcome = await outcome_of_async(loader, *args, **kwargs)
                 if load is not None:
                     until = clock.real() + self._patience
                     # By looks: who releases it may be another thread, with a loop of its own.
@@ -262,30 +263,6 @@ class AsyncHold(Hold):
                 del args, kwargs
 
         return held
-
-
-def _outcome(loader: Callable[..., Any], args: Any, kwargs: Any) -> Value[Any] | Error:
-    try:
-        return _value(loader(*args, **kwargs))
-    except Exception as error:
-        return without_us(error)
-    finally:
-        del args, kwargs
-
-
-async def _outcome_later(loader: Callable[..., Any], args: Any, kwargs: Any) -> Value[Any] | Error:
-    try:
-        return _value(await loader(*args, **kwargs))
-    except Exception as error:
-        return without_us(error)
-    finally:
-        del args, kwargs
-
-
-def _value(value: Any) -> Value[Any]:
-    made = Value[Any]()
-    made.value = value
-    return made
 
 
 def _callers(flight: Flight) -> int:
